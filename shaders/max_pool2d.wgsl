@@ -1,0 +1,103 @@
+// Max pooling and its gradient. Padding counts as minus infinity; ties go to the first, row-major.
+//   forward:  y[m,p,q] = max over the window, argmax = h*W + w of it. One invocation per output.
+//     1 x read [M,H,W]     2 y write [M,P,Q]           3 argmax write [M,P,Q]
+//   backward: dx[m,h,w] = sum of dy over the windows whose maximum is here, where mask > 0 if masked. One invocation
+//   per input: it gathers, so that no two invocations write one address.
+//     1 dy read [M,P,Q]    2 argmax_in read [M,P,Q]    3 mask read [M,H,W]    4 dx write [M,H,W]
+// M is batch times channels. Reference: src/reference/max_pool2d.rs
+
+import package::common::index::{WORKGROUP, linear};
+
+struct Uniform {
+    maps: u32,
+    h: u32,
+    w: u32,
+    window: u32,
+    stride: u32,
+    pad: u32,
+    p: u32,
+    q: u32,
+    masked: u32,
+}
+
+@group(0) @binding(0) var<uniform> u: Uniform;
+
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(3) var<storage, read_write> argmax: array<u32>;
+
+@group(0) @binding(1) var<storage, read> dy: array<f32>;
+@group(0) @binding(2) var<storage, read> argmax_in: array<u32>;
+@group(0) @binding(3) var<storage, read> mask: array<f32>;
+@group(0) @binding(4) var<storage, read_write> dx: array<f32>;
+
+// First and past-the-end input position of the window at output `at`, along an axis of `size`.
+fn window_range(at: u32, size: u32) -> vec2u {
+    let start = at * u.stride;
+    return vec2u(max(start, u.pad) - u.pad, min(start + u.window - u.pad, size));
+}
+
+// First and past-the-end output whose window covers input position `at`, along an axis of `size` outputs.
+fn covering_range(at: u32, size: u32) -> vec2u {
+    let reach = at + u.pad;
+    let first = select(0u, (reach - u.window) / u.stride + 1u, reach >= u.window);
+    return vec2u(first, min(reach / u.stride + 1u, size));
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn forward(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = linear(workgroup, workgroups, local);
+    if i >= u.maps * u.p * u.q {
+        return;
+    }
+    let map = i / (u.p * u.q) * u.h * u.w;
+    let rows = window_range(i / u.q % u.p, u.h);
+    let columns = window_range(i % u.q, u.w);
+    var best = rows.x * u.w + columns.x;
+    var most = x[map + best];
+    for (var h = rows.x; h < rows.y; h++) {
+        for (var w = columns.x; w < columns.y; w++) {
+            let at = h * u.w + w;
+            let value = x[map + at];
+            if value > most {
+                most = value;
+                best = at;
+            }
+        }
+    }
+    y[i] = most;
+    argmax[i] = best;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn backward(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = linear(workgroup, workgroups, local);
+    if i >= u.maps * u.h * u.w {
+        return;
+    }
+    let here = i % (u.h * u.w);
+    let map = i / (u.h * u.w) * u.p * u.q;
+    let rows = covering_range(here / u.w, u.p);
+    let columns = covering_range(here % u.w, u.q);
+    var sum = 0.0;
+    for (var p = rows.x; p < rows.y; p++) {
+        for (var q = columns.x; q < columns.y; q++) {
+            let at = map + p * u.q + q;
+            if argmax_in[at] == here {
+                sum += dy[at];
+            }
+        }
+    }
+    if u.masked != 0u && mask[i] <= 0.0 {
+        sum = 0.0;
+    }
+    dx[i] = sum;
+}

@@ -1,0 +1,36 @@
+// Softmax over classes: y[n,l] = exp(x[n,l] - log_sum_exp(x[n])).
+//   1 x read [N,L]   2 y write [N,L]
+// One invocation per row. Reference: src/reference/softmax.rs
+
+import package::common::index::{WORKGROUP, linear};
+import package::common::log_sum_exp::{accumulate, finish};
+
+struct Uniform {
+    n: u32,
+    classes: u32,
+}
+
+@group(0) @binding(0) var<uniform> u: Uniform;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+
+@compute @workgroup_size(WORKGROUP)
+fn forward(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = linear(workgroup, workgroups, local);
+    if i >= u.n {
+        return;
+    }
+    let row = i * u.classes;
+    var pair = vec2f(x[row], 0.0);
+    for (var l = 0u; l < u.classes; l++) {
+        pair = accumulate(pair, x[row + l]);
+    }
+    let log_sum = finish(pair);
+    for (var l = 0u; l < u.classes; l++) {
+        y[row + l] = exp(x[row + l] - log_sum);
+    }
+}

@@ -1,0 +1,75 @@
+// Softmax cross-entropy, its gradient and the training metrics.
+//   dlogits[n,l] = (exp(logits[n,l] - log_sum_exp(logits[n])) - [l == labels[n]]) / rows
+//   metrics += [sum of losses, correct rows, rows, and per class the rows whose logit is not 0]
+//   1 logits read [N,L]   2 labels read [N]   3 dlogits write [N,L]   4 metrics update [3 + L]
+// Rows with label IGNORE count for nothing. One workgroup for the whole batch: invocation i takes rows i, i + WORKGROUP, ...
+// and the partial sums are added in order of i, so that equal inputs give equal bits.
+// Reference: src/reference/softmax_cross_entropy.rs
+
+import package::common::index::WORKGROUP;
+import package::common::log_sum_exp::{accumulate, finish};
+
+struct Uniform {
+    n: u32,
+    classes: u32,
+}
+
+const IGNORE: u32 = 0xffffffffu;
+
+@group(0) @binding(0) var<uniform> u: Uniform;
+@group(0) @binding(1) var<storage, read> logits: array<f32>;
+@group(0) @binding(2) var<storage, read> labels: array<u32>;
+@group(0) @binding(3) var<storage, read_write> dlogits: array<f32>;
+@group(0) @binding(4) var<storage, read_write> metrics: array<f32>;
+
+// Loss, correct rows and rows of each invocation.
+var<workgroup> partial: array<vec3f, WORKGROUP>;
+
+@compute @workgroup_size(WORKGROUP)
+fn forward(@builtin(local_invocation_index) local: u32) {
+    var counted = 0u;
+    for (var n = 0u; n < u.n; n++) {
+        counted += select(0u, 1u, labels[n] != IGNORE);
+    }
+    let rows = f32(max(counted, 1u));
+
+    var sums = vec3f(0.0);
+    for (var n = local; n < u.n; n += WORKGROUP) {
+        let row = n * u.classes;
+        let label = labels[n];
+        var pair = vec2f(logits[row], 0.0);
+        var predicted = 0u;
+        for (var l = 0u; l < u.classes; l++) {
+            pair = accumulate(pair, logits[row + l]);
+            // Strictly greater: ties go to the first.
+            predicted = select(predicted, l, logits[row + l] > logits[row + predicted]);
+        }
+        let log_sum = finish(pair);
+        for (var l = 0u; l < u.classes; l++) {
+            let gradient = exp(logits[row + l] - log_sum) - select(0.0, 1.0, l == label);
+            dlogits[row + l] = select(gradient / rows, 0.0, label == IGNORE);
+        }
+        if label != IGNORE {
+            sums += vec3f(log_sum - logits[row + label], select(0.0, 1.0, predicted == label), 1.0);
+        }
+    }
+    partial[local] = sums;
+    workgroupBarrier();
+
+    if local == 0u {
+        var total = vec3f(0.0);
+        for (var i = 0u; i < WORKGROUP; i++) {
+            total += partial[i];
+        }
+        metrics[0] += total.x;
+        metrics[1] += total.y;
+        metrics[2] += total.z;
+    }
+    for (var l = local; l < u.classes; l += WORKGROUP) {
+        var active = 0u;
+        for (var n = 0u; n < u.n; n++) {
+            active += select(0u, 1u, labels[n] != IGNORE && logits[n * u.classes + l] != 0.0);
+        }
+        metrics[3u + l] += f32(active);
+    }
+}

@@ -1,0 +1,225 @@
+//! Checkpoints: safetensors files under PyTorch's names, written beside the old one and renamed over it.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+
+use crate::graph::Graph;
+use crate::program::Parameters;
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+
+/// Errors of reading and writing checkpoints.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointError {
+    /// The file cannot be read.
+    #[error("cannot read checkpoint {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file cannot be written.
+    #[error("cannot write {path}; the file that was there is unchanged")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is no whole safetensors file.
+    #[error("{path} is not a whole safetensors file: {message}")]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// The file holds parameters but does not say of what model.
+    #[error("{path} does not say which model it holds; pass a checkpoint that `train` wrote")]
+    NoMetadata {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A parameter is missing or has another shape.
+    #[error(
+        "{path}: parameter `{name}` is {got}, but the model needs {want}; is it a checkpoint of another model?"
+    )]
+    Mismatch {
+        /// The file.
+        path: PathBuf,
+        /// The parameter.
+        name: String,
+        /// What the file has.
+        got: String,
+        /// What the model needs.
+        want: String,
+    },
+}
+
+/// What a checkpoint says of itself besides its parameters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// Name of the preset.
+    pub model: String,
+    /// Name of the data set it was trained on.
+    pub dataset: String,
+    /// Names of the classes, by label.
+    pub classes: Vec<String>,
+    /// Channels, height and width of the data set's images.
+    pub image: [usize; 3],
+    /// Mean and standard deviation of each channel that the input is normalised by.
+    pub normalize: Vec<(f32, f32)>,
+    /// Epochs finished.
+    pub epoch: u64,
+    /// Steps done.
+    pub step: u64,
+    /// Seed of the run.
+    pub seed: u64,
+}
+
+/// Key of the metadata in the safetensors header.
+const KEY: &str = "nin-wgpu";
+
+/// Writes tensors, and metadata if given, to a temporary file beside `path` and renames it.
+///
+/// # Errors
+/// [`CheckpointError::Write`]; a file that was at `path` is then unchanged.
+pub fn save(
+    path: &Path,
+    tensors: &Parameters,
+    metadata: Option<&Metadata>,
+) -> Result<(), CheckpointError> {
+    let error = |source: io::Error| CheckpointError::Write {
+        path: path.to_owned(),
+        source,
+    };
+    let views = tensors.iter().map(|(name, tensor)| {
+        let bytes = bytemuck::cast_slice(&tensor.data);
+        let view = TensorView::new(Dtype::F32, tensor.shape.dims().to_vec(), bytes);
+        view.map(|view| (name.as_str(), view))
+            .map_err(io::Error::other)
+    });
+    let views = views.collect::<io::Result<Vec<_>>>().map_err(error)?;
+    let header = metadata
+        .map(|metadata| {
+            serde_json::to_string(metadata).map(|json| HashMap::from([(KEY.to_owned(), json)]))
+        })
+        .transpose()
+        .map_err(|e| error(e.into()))?;
+    let bytes = safetensors::serialize(views, header).map_err(|e| error(io::Error::other(e)))?;
+    write_whole(path, &bytes).map_err(error)
+}
+
+/// Writes a file so that `path` holds either its old contents or all of `bytes`.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".partial");
+    let temporary = path.with_file_name(name);
+    let written =
+        std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
+    if written.is_err() {
+        // The first error is the one to report; the leftover may not even exist.
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written
+}
+
+/// A file's tensors and, if `train` wrote it, its metadata.
+///
+/// # Errors
+/// [`CheckpointError::Read`], [`CheckpointError::Format`].
+pub fn load(path: &Path) -> Result<(Parameters, Option<Metadata>), CheckpointError> {
+    let format = |message: String| CheckpointError::Format {
+        path: path.to_owned(),
+        message,
+    };
+    let bytes = std::fs::read(path).map_err(|source| CheckpointError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| format(e.to_string()))?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|e| format(e.to_string()))?;
+    let mut tensors = Parameters::new();
+    for (name, view) in file.iter() {
+        if view.dtype() != Dtype::F32 {
+            return Err(format(format!(
+                "tensor `{name}` is {:?}, expected F32",
+                view.dtype()
+            )));
+        }
+        let shape =
+            Shape::new(view.shape()).map_err(|e| format(format!("tensor `{name}`: {e}")))?;
+        tensors.push((
+            name.to_owned(),
+            Tensor {
+                shape,
+                data: bytemuck::pod_collect_to_vec(view.data()),
+            },
+        ));
+    }
+    tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let metadata = header
+        .metadata()
+        .as_ref()
+        .and_then(|all| all.get(KEY))
+        .map(|json| serde_json::from_str(json).map_err(|e| format(format!("metadata: {e}"))))
+        .transpose()?;
+    Ok((tensors, metadata))
+}
+
+/// A checkpoint that `train` wrote: parameters and metadata.
+///
+/// # Errors
+/// As [`load`], and [`CheckpointError::NoMetadata`].
+pub fn load_trained(path: &Path) -> Result<(Parameters, Metadata), CheckpointError> {
+    match load(path)? {
+        (parameters, Some(metadata)) => Ok((parameters, metadata)),
+        (_, None) => Err(CheckpointError::NoMetadata {
+            path: path.to_owned(),
+        }),
+    }
+}
+
+/// Checks that `parameters`, read from `path`, are those of `graph`: all of them, each of its shape.
+///
+/// # Errors
+/// [`CheckpointError::Mismatch`], which names the first that differs.
+pub fn check(path: &Path, parameters: &Parameters, graph: &Graph) -> Result<(), CheckpointError> {
+    let found: HashMap<&str, &Tensor> = parameters
+        .iter()
+        .map(|(name, tensor)| (name.as_str(), tensor))
+        .collect();
+    let mismatch = |name: &str, got: String, want: String| CheckpointError::Mismatch {
+        path: path.to_owned(),
+        name: name.to_owned(),
+        got,
+        want,
+    };
+    let mut wanted = Vec::new();
+    for id in graph.parameters() {
+        let value = graph.value(id);
+        wanted.push(value.name.as_str());
+        let got = found.get(value.name.as_str()).map(|tensor| tensor.shape);
+        if got != Some(value.shape) {
+            let got = got.map_or_else(|| "missing".to_owned(), |shape| shape.to_string());
+            return Err(mismatch(&value.name, got, value.shape.to_string()));
+        }
+    }
+    match parameters
+        .iter()
+        .find(|(name, _)| !wanted.contains(&name.as_str()))
+    {
+        Some((name, tensor)) => Err(mismatch(
+            name,
+            tensor.shape.to_string(),
+            "no such parameter".into(),
+        )),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,155 @@
+//! Choosing where to run: a GPU, a software adapter, or the CPU reference.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::Result;
+use crate::gpu::{AdapterKind, Executor, Gpu};
+use crate::graph::Graph;
+use crate::plan::Plan;
+use crate::reference::Reference;
+use crate::runtime::Runtime;
+
+/// Errors of naming a device.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeviceError {
+    /// No such device.
+    #[error("unknown device `{0}`; use auto, gpu, gpu:N (see --list-devices), software or cpu")]
+    Unknown(String),
+}
+
+/// What to run on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// The best hardware GPU, else the CPU.
+    #[default]
+    Auto,
+    /// The best hardware GPU.
+    Gpu,
+    /// The n-th adapter of [`Gpu::list`].
+    Adapter(usize),
+    /// The first software adapter.
+    Software,
+    /// The CPU reference.
+    Cpu,
+}
+
+impl FromStr for DeviceChoice {
+    type Err = DeviceError;
+
+    fn from_str(s: &str) -> Result<Self, DeviceError> {
+        let unknown = || DeviceError::Unknown(s.to_owned());
+        Ok(match s {
+            "auto" => Self::Auto,
+            "gpu" => Self::Gpu,
+            "software" => Self::Software,
+            "cpu" => Self::Cpu,
+            _ => {
+                let index = s.strip_prefix("gpu:").ok_or_else(unknown)?;
+                Self::Adapter(index.parse().map_err(|_| unknown())?)
+            }
+        })
+    }
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Gpu => f.write_str("gpu"),
+            Self::Adapter(n) => write!(f, "gpu:{n}"),
+            Self::Software => f.write_str("software"),
+            Self::Cpu => f.write_str("cpu"),
+        }
+    }
+}
+
+/// An open device.
+#[derive(Clone, Debug)]
+pub enum Device {
+    /// All CPU cores.
+    Cpu,
+    /// An adapter.
+    Gpu(Gpu),
+}
+
+impl Device {
+    /// Opens a device.
+    ///
+    /// # Errors
+    /// [`crate::gpu::GpuError`] if an adapter was asked for and there is none, or it does not open.
+    pub fn open(choice: DeviceChoice) -> Result<Self> {
+        let hardware = |_, d: &crate::gpu::AdapterDescription| d.kind == AdapterKind::Hardware;
+        Ok(match choice {
+            DeviceChoice::Cpu => Self::Cpu,
+            DeviceChoice::Auto => Gpu::open("hardware GPU", hardware).map_or(Self::Cpu, Self::Gpu),
+            DeviceChoice::Gpu => Self::Gpu(Gpu::open("hardware GPU", hardware)?),
+            DeviceChoice::Adapter(n) => {
+                Self::Gpu(Gpu::open(&format!("adapter gpu:{n}"), |i, _| i == n)?)
+            }
+            DeviceChoice::Software => Self::Gpu(Gpu::open("software adapter", |_, d| {
+                d.kind == AdapterKind::Software
+            })?),
+        })
+    }
+
+    /// Gives a graph memory on this device, ready to run.
+    ///
+    /// # Errors
+    /// [`crate::plan::PlanError`] if it exceeds the device's limits, [`crate::gpu::GpuError`] if the device fails.
+    pub fn load(&self, graph: Graph) -> Result<Box<dyn Runtime>> {
+        Ok(match self {
+            Self::Cpu => Box::new(Reference::<f32>::new(graph)),
+            Self::Gpu(gpu) => {
+                let plan = Plan::new(graph, &gpu.plan_options())?;
+                Box::new(Executor::new(gpu, plan)?)
+            }
+        })
+    }
+
+    /// Whether work runs on CPU cores, by a software adapter or by the reference.
+    pub fn is_software(&self) -> bool {
+        match self {
+            Self::Cpu => true,
+            Self::Gpu(gpu) => gpu.description().kind == AdapterKind::Software,
+        }
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => {
+                let cores = rayon::current_num_threads();
+                write!(
+                    f,
+                    "CPU, {cores} thread{}",
+                    if cores == 1 { "" } else { "s" }
+                )
+            }
+            Self::Gpu(gpu) => write!(f, "{}", gpu.description()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn device_names_round_trip() {
+        for name in ["auto", "gpu", "gpu:3", "software", "cpu"] {
+            assert_eq!(
+                name.parse::<DeviceChoice>().map(|d| d.to_string()),
+                Ok(name.to_owned())
+            );
+        }
+        for name in ["", "gpu:", "gpu:x", "cuda"] {
+            assert_eq!(
+                name.parse::<DeviceChoice>(),
+                Err(DeviceError::Unknown(name.into()))
+            );
+        }
+    }
+}

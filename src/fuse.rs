@@ -1,0 +1,56 @@
+//! Fusion: elementwise work rides in the op beside it instead of a pass of its own.
+//!
+//! - A ReLU behind a convolution becomes part of the convolution's epilogue.
+//! - The mask of a ReLU's gradient becomes part of the epilogue of whatever produced that gradient.
+
+use crate::graph::{Graph, Node, Role, ValueId};
+use crate::ops::Op;
+
+/// Fuses what can be fused; the graph computes the same values.
+pub fn fuse(graph: &mut Graph) {
+    let nodes = std::mem::take(graph.nodes_mut());
+    let mut uses = vec![0usize; graph.values().len()];
+    for id in nodes.iter().flat_map(|node| &node.inputs) {
+        uses[id.index()] += 1;
+    }
+    let mut fused: Vec<Node> = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        let only_use = node
+            .inputs
+            .first()
+            .is_some_and(|&x| uses[x.index()] == 1 && graph.value(x).role == Role::Activation);
+        let mut before = fused.iter_mut();
+        let producer = before.find(|before| before.outputs.first() == node.inputs.first());
+        let absorbed = only_use && producer.is_some_and(|producer| absorb(producer, &node));
+        if !absorbed {
+            fused.push(node);
+        }
+    }
+    *graph.nodes_mut() = fused;
+}
+
+/// Lets `producer`, whose first output only `node` reads, compute `node` too. Says whether it could.
+fn absorb(producer: &mut Node, node: &Node) -> bool {
+    let mask: Option<ValueId> = match (&producer.op, &node.op) {
+        (Op::Conv2d(conv), Op::Relu(_)) if !conv.relu() => {
+            producer.op = conv.with_relu().into();
+            None
+        }
+        (Op::Conv2dDgrad(dgrad), Op::ReluBackward(_)) if producer.inputs.len() == 2 => {
+            producer.op = dgrad.with_mask().into();
+            Some(node.inputs[1])
+        }
+        (Op::MaxPool2dBackward(pool), Op::ReluBackward(_)) if producer.inputs.len() == 2 => {
+            producer.op = pool.with_mask().into();
+            Some(node.inputs[1])
+        }
+        (Op::GlobalAvgPoolBackward(pool), Op::ReluBackward(_)) if producer.inputs.len() == 1 => {
+            producer.op = pool.with_mask().into();
+            Some(node.inputs[1])
+        }
+        _ => return false,
+    };
+    producer.inputs.extend(mask);
+    producer.outputs[0] = node.outputs[0];
+    true
+}

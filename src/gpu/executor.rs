@@ -1,0 +1,275 @@
+//! Runs a plan on a device: one compute pass and one submit a run, nothing created after it is built.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::pipeline::Pipeline;
+use super::readback::{self, Readback};
+use super::{Gpu, GpuError};
+use crate::graph::{Graph, Role, ValueId};
+use crate::plan::{Dispatch, Plan, Region};
+use crate::runtime::{Runtime, RuntimeError, check_write};
+use crate::shape::DType;
+use crate::tensor::HostSlice;
+
+/// One dispatch, ready to be encoded.
+#[derive(Debug)]
+struct Launch {
+    pipeline: Arc<Pipeline>,
+    bind_group: wgpu::BindGroup,
+    workgroups: [u32; 3],
+}
+
+/// A plan with memory and pipelines on a device.
+#[derive(Debug)]
+pub struct Executor {
+    gpu: Gpu,
+    plan: Plan,
+    buffers: Vec<wgpu::Buffer>,
+    launches: Vec<Launch>,
+    readback: Option<Readback>,
+    completed: Arc<AtomicU64>,
+}
+
+/// Offsets into the uniform buffer are multiples of this (WebGPU's default limit).
+const UNIFORM_ALIGNMENT: usize = 256;
+
+impl Executor {
+    /// Allocates the plan's slots, zeroed, and compiles its kernels.
+    ///
+    /// # Errors
+    /// [`GpuError::Limit`] if a slot exceeds the device's limits, [`GpuError::OutOfMemory`], or
+    /// [`GpuError::Refused`] if a driver refuses a kernel.
+    pub fn new(gpu: &Gpu, plan: Plan) -> Result<Self, GpuError> {
+        let limit = gpu.limits().max_binding;
+        if let Some(slot) = plan.slots().iter().find(|slot| slot.bytes > limit) {
+            return Err(GpuError::Limit {
+                tensor: slot.label.clone(),
+                need: slot.bytes,
+                limit,
+                adapter: gpu.description().to_string(),
+            });
+        }
+        let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let buffers: Vec<_> = plan
+            .slots()
+            .iter()
+            .map(|slot| {
+                gpu.device.create_buffer(&wgpu::BufferDescriptor {
+                    label: Some(&slot.label),
+                    size: slot.bytes,
+                    usage: wgpu::BufferUsages::STORAGE
+                        | wgpu::BufferUsages::COPY_SRC
+                        | wgpu::BufferUsages::COPY_DST,
+                    mapped_at_creation: false,
+                })
+            })
+            .collect();
+        let readback = plan
+            .graph()
+            .ids()
+            .filter(|&id| plan.graph().value(id).role == Role::Accumulator)
+            .find_map(|id| plan.region(id))
+            .map(|region| Readback::new(gpu, region.bytes));
+        let uniforms = upload_uniforms(gpu, plan.dispatches());
+        if pollster::block_on(scope.pop()).is_some() {
+            let megabytes = plan.bytes() / 1_000_000;
+            return Err(GpuError::OutOfMemory(format!("allocating {megabytes} MB")));
+        }
+        let launches = plan
+            .dispatches()
+            .iter()
+            .enumerate()
+            .map(|(i, dispatch)| launch(gpu, &plan, dispatch, &buffers, &uniforms, i))
+            .collect::<Result<_, _>>()?;
+        let completed = Arc::default();
+        Ok(Self {
+            gpu: gpu.clone(),
+            plan,
+            buffers,
+            launches,
+            readback,
+            completed,
+        })
+    }
+
+    /// The plan that is run.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    fn slot(&self, region: Region) -> &wgpu::Buffer {
+        &self.buffers[self.plan.slot_of(region.buffer).index()]
+    }
+
+    /// Submits one run; with `snapshot`, an accumulator's copy and reset behind the pass.
+    fn submit(&mut self, snapshot: Option<Region>) -> Result<(), GpuError> {
+        self.gpu.check()?;
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        {
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            for launch in &self.launches {
+                pass.set_pipeline(&launch.pipeline.pipeline);
+                pass.set_bind_group(0, &launch.bind_group, &[]);
+                let [x, y, z] = launch.workgroups;
+                pass.dispatch_workgroups(x, y, z);
+            }
+        }
+        if let Some(region) = snapshot {
+            let slot = self.buffers[self.plan.slot_of(region.buffer).index()].clone();
+            let readback = self
+                .readback
+                .as_mut()
+                .expect("invariant: the plan has an accumulator");
+            readback.copy(&slot, region.offset, &mut encoder);
+            encoder.clear_buffer(&slot, region.offset, Some(region.bytes));
+        }
+        self.gpu.queue.submit([encoder.finish()]);
+        let completed = self.completed.clone();
+        self.gpu.queue.on_submitted_work_done(move || {
+            completed.fetch_add(1, Ordering::Relaxed);
+        });
+        if let (Some(_), Some(readback)) = (snapshot, &self.readback) {
+            readback.map_last();
+        }
+        self.gpu.poll(false)
+    }
+}
+
+impl Runtime for Executor {
+    fn graph(&self) -> &Graph {
+        self.plan.graph()
+    }
+
+    fn write(&mut self, id: ValueId, data: HostSlice<'_>) -> Result<(), RuntimeError> {
+        check_write(self.plan.graph(), id, data)?;
+        let Some(region) = self.plan.region(id) else {
+            return Ok(());
+        };
+        let bytes = match data {
+            HostSlice::F32(data) => bytemuck::cast_slice(data),
+            HostSlice::U32(data) => bytemuck::cast_slice(data),
+            HostSlice::U8(data) => data,
+        };
+        // Writes come in whole words; up to three last bytes go in a word of their own.
+        let (words, rest) = bytes.split_at(bytes.len() / 4 * 4);
+        let slot = self.slot(region);
+        self.gpu.queue.write_buffer(slot, region.offset, words);
+        if !rest.is_empty() {
+            let mut word = [0; 4];
+            word[..rest.len()].copy_from_slice(rest);
+            self.gpu
+                .queue
+                .write_buffer(slot, region.offset + words.len() as u64, &word);
+        }
+        Ok(self.gpu.check()?)
+    }
+
+    fn run(&mut self) -> Result<(), RuntimeError> {
+        Ok(self.submit(None)?)
+    }
+
+    fn read(&mut self, id: ValueId) -> Result<Vec<f32>, RuntimeError> {
+        let value = self.plan.graph().value(id);
+        let region = match self.plan.region(id) {
+            Some(region) if value.role != Role::Activation => region,
+            _ => return Err(GpuError::NotKept(value.name.clone()).into()),
+        };
+        let words = readback::read(&self.gpu, self.slot(region), region.offset, region.bytes)?;
+        Ok(match value.dtype {
+            DType::F32 => words,
+            DType::U32 => words.iter().map(|word| word.to_bits() as f32).collect(),
+            DType::U8 => {
+                let bytes: &[u8] = bytemuck::cast_slice(&words);
+                bytes[..value.shape.len()]
+                    .iter()
+                    .map(|&byte| byte.into())
+                    .collect()
+            }
+        })
+    }
+
+    fn run_and_snapshot(&mut self, id: ValueId) -> Result<(), RuntimeError> {
+        let name = || GpuError::NotKept(self.plan.graph().value(id).name.clone());
+        let region = self.plan.region(id).ok_or_else(name)?;
+        if self.readback.as_ref().is_some_and(Readback::is_full) {
+            return Err(GpuError::Refused("take_snapshots was not called in time".into()).into());
+        }
+        Ok(self.submit(Some(region))?)
+    }
+
+    fn take_snapshots(&mut self, wait: bool) -> Result<Vec<Vec<f32>>, RuntimeError> {
+        self.gpu.poll(wait)?;
+        match &mut self.readback {
+            Some(readback) => Ok(readback.take()?),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn completed(&self) -> u64 {
+        self.completed.load(Ordering::Relaxed)
+    }
+}
+
+/// One buffer with the uniform structs of all dispatches.
+fn upload_uniforms(gpu: &Gpu, dispatches: &[Dispatch]) -> wgpu::Buffer {
+    let mut bytes = vec![0; UNIFORM_ALIGNMENT * dispatches.len().max(1)];
+    for (chunk, dispatch) in bytes.chunks_mut(UNIFORM_ALIGNMENT).zip(dispatches) {
+        let words: &[u8] = bytemuck::cast_slice(&dispatch.uniform);
+        chunk[..words.len()].copy_from_slice(words);
+    }
+    let buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some("uniforms"),
+        size: bytes.len() as u64,
+        usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    });
+    gpu.queue.write_buffer(&buffer, 0, &bytes);
+    buffer
+}
+
+/// Pipeline and bind group of the `index`-th dispatch.
+fn launch(
+    gpu: &Gpu,
+    plan: &Plan,
+    dispatch: &Dispatch,
+    buffers: &[wgpu::Buffer],
+    uniforms: &wgpu::Buffer,
+    index: usize,
+) -> Result<Launch, GpuError> {
+    let pipeline = gpu.pipeline(dispatch.kernel, dispatch.variant)?;
+    let part = |buffer, offset, bytes| {
+        wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+            buffer,
+            offset,
+            size: wgpu::BufferSize::new(bytes),
+        })
+    };
+    let uniform = part(
+        uniforms,
+        (index * UNIFORM_ALIGNMENT) as u64,
+        4 * dispatch.uniform.len() as u64,
+    );
+    let storage = dispatch.bindings.iter().map(|region| {
+        part(
+            &buffers[plan.slot_of(region.buffer).index()],
+            region.offset,
+            region.bytes,
+        )
+    });
+    let entries: Vec<_> = std::iter::once(uniform)
+        .chain(storage)
+        .zip(0..)
+        .map(|(resource, binding)| wgpu::BindGroupEntry { binding, resource })
+        .collect();
+    let bind_group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+        label: Some(&dispatch.layer),
+        layout: &pipeline.layout,
+        entries: &entries,
+    });
+    Ok(Launch {
+        pipeline,
+        bind_group,
+        workgroups: dispatch.workgroups,
+    })
+}

@@ -1,0 +1,103 @@
+//! Compute pipelines, made once for each kernel and variant of a device.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{Gpu, GpuError};
+use crate::plan::{Access, Kernel, Variant};
+use crate::shaders;
+
+/// A kernel compiled for a device.
+#[derive(Debug)]
+pub(super) struct Pipeline {
+    pub(super) pipeline: wgpu::ComputePipeline,
+    pub(super) layout: wgpu::BindGroupLayout,
+}
+
+/// Pipelines made so far.
+pub(super) type Pipelines = HashMap<(&'static Kernel, Variant), Arc<Pipeline>>;
+
+impl Gpu {
+    /// The pipeline of a kernel, compiled on first use.
+    pub(super) fn pipeline(
+        &self,
+        kernel: &'static Kernel,
+        variant: Variant,
+    ) -> Result<Arc<Pipeline>, GpuError> {
+        let mut pipelines = self
+            .pipelines
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(pipeline) = pipelines.get(&(kernel, variant)) {
+            return Ok(pipeline.clone());
+        }
+        let pipeline = Arc::new(self.compile(kernel, variant)?);
+        pipelines.insert((kernel, variant), pipeline.clone());
+        Ok(pipeline)
+    }
+
+    fn compile(&self, kernel: &'static Kernel, variant: Variant) -> Result<Pipeline, GpuError> {
+        let label = format!("{}.{}{variant}", kernel.shader, kernel.entry);
+        tracing::debug!(%label, "compiling");
+        let source = shaders::wgsl(kernel, variant)?;
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let module = self
+            .device
+            .create_shader_module(wgpu::ShaderModuleDescriptor {
+                label: Some(&label),
+                source: wgpu::ShaderSource::Wgsl(source.into()),
+            });
+        let uniform = wgpu::BufferBindingType::Uniform;
+        let storage = kernel
+            .bindings
+            .iter()
+            .map(|binding| wgpu::BufferBindingType::Storage {
+                read_only: binding.access == Access::Read,
+            });
+        let entries: Vec<_> = std::iter::once(uniform)
+            .chain(storage)
+            .zip(0..)
+            .map(|(ty, binding)| wgpu::BindGroupLayoutEntry {
+                binding,
+                visibility: wgpu::ShaderStages::COMPUTE,
+                ty: wgpu::BindingType::Buffer {
+                    ty,
+                    has_dynamic_offset: false,
+                    min_binding_size: None,
+                },
+                count: None,
+            })
+            .collect();
+        let layout = self
+            .device
+            .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+                label: Some(&label),
+                entries: &entries,
+            });
+        let pipeline_layout = self
+            .device
+            .create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+                label: Some(&label),
+                bind_group_layouts: &[Some(&layout)],
+                immediate_size: 0,
+            });
+        let pipeline = self
+            .device
+            .create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label: Some(&label),
+                layout: Some(&pipeline_layout),
+                module: &module,
+                entry_point: Some(kernel.entry),
+                compilation_options: wgpu::PipelineCompilationOptions {
+                    // Every kernel writes its workgroup memory before it reads it.
+                    zero_initialize_workgroup_memory: false,
+                    ..Default::default()
+                },
+                cache: None,
+            });
+        match pollster::block_on(scope.pop()) {
+            Some(error) => Err(GpuError::Refused(format!("{label}: {error}"))),
+            None => Ok(Pipeline { pipeline, layout }),
+        }
+    }
+}

@@ -1,0 +1,459 @@
+//! The graph: values in SSA order and the ops between them, as plain data.
+//!
+//! [`GraphBuilder`] is what a model is written with; every shape is inferred when an op is inserted, so a finished
+//! [`Graph`] holds no cycle and no value of unknown shape. Backward nodes are appended by [`crate::autodiff`].
+
+use crate::ops::{Conv2d, Definition, Dropout, Gather, GlobalAvgPool, MaxPool2d, Op, Relu};
+use crate::shape::{DType, Shape, ShapeError};
+
+/// Errors of building or differentiating a graph.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum GraphError {
+    /// An op does not fit its operands.
+    #[error("layer `{layer}`: {source}")]
+    Shape {
+        /// Name of the layer being added.
+        layer: String,
+        /// What does not fit.
+        source: ShapeError,
+    },
+    /// Two parameters with one name.
+    #[error("two layers are named `{0}`; give each layer a name of its own")]
+    DuplicateName(String),
+    /// A value is used by two differentiable ops; sums of gradients are not supported.
+    #[error("`{0}` feeds two layers; only chains can be differentiated")]
+    Fanout(String),
+    /// An op has no gradient.
+    #[error("op `{0}` cannot be differentiated")]
+    NotDifferentiable(&'static str),
+}
+
+/// Index of a value in its graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ValueId(pub(crate) u32);
+
+impl ValueId {
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// What a value is for; it decides how long the value lives and where it lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Written by the host before a run.
+    Input,
+    /// Learned, written once by the host and then by the optimizer.
+    Parameter,
+    /// Gradient of a parameter.
+    Gradient(ValueId),
+    /// First (0) or second (1) moment of a parameter's gradient.
+    Moment(ValueId, u8),
+    /// Accumulates over runs until the host takes it.
+    Accumulator,
+    /// Computed by a run and readable after it.
+    Output,
+    /// Lives only within a run.
+    Activation,
+}
+
+/// One value of a graph.
+#[derive(Clone, Debug)]
+pub struct Value {
+    /// Name for people, checkpoints and profilers.
+    pub name: String,
+    /// Dimensions.
+    pub shape: Shape,
+    /// Element type.
+    pub dtype: DType,
+    /// Purpose.
+    pub role: Role,
+}
+
+/// Shape and element type of an operand, as shape inference sees it.
+pub(crate) type Signature = (Shape, DType);
+
+/// One op of a graph, with its operands.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// What is computed.
+    pub op: Op,
+    /// Values read.
+    pub inputs: Vec<ValueId>,
+    /// Values written whole.
+    pub outputs: Vec<ValueId>,
+    /// Values read and written in place: optimizer state, accumulators.
+    pub updates: Vec<ValueId>,
+    /// Layer the node belongs to.
+    pub layer: String,
+}
+
+impl Node {
+    /// Every value that the node touches: inputs, outputs, updates.
+    pub fn operands(&self) -> impl Iterator<Item = ValueId> + '_ {
+        self.inputs
+            .iter()
+            .chain(&self.outputs)
+            .chain(&self.updates)
+            .copied()
+    }
+}
+
+/// Whether a graph trains or only evaluates. The two are different graphs, so there is no dropout switch to forget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Forward, backward and update.
+    Train,
+    /// Forward only; dropout is the identity.
+    Eval,
+}
+
+/// Values and nodes in execution order.
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    values: Vec<Value>,
+    nodes: Vec<Node>,
+}
+
+impl Graph {
+    /// All values, in order of definition.
+    pub fn values(&self) -> &[Value] {
+        &self.values
+    }
+
+    /// All nodes, in execution order.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    pub(crate) fn nodes_mut(&mut self) -> &mut Vec<Node> {
+        &mut self.nodes
+    }
+
+    /// One value.
+    pub fn value(&self, id: ValueId) -> &Value {
+        &self.values[id.index()]
+    }
+
+    pub(crate) fn shape(&self, id: ValueId) -> Shape {
+        self.value(id).shape
+    }
+
+    /// All value ids, in order of definition.
+    pub fn ids(&self) -> impl Iterator<Item = ValueId> + use<> {
+        (0..self.values.len() as u32).map(ValueId)
+    }
+
+    /// The parameters, in order of definition.
+    pub fn parameters(&self) -> impl Iterator<Item = ValueId> + '_ {
+        self.ids()
+            .filter(|&id| self.value(id).role == Role::Parameter)
+    }
+
+    /// The gradient of each parameter that has one, with its parameter.
+    pub fn gradients(&self) -> impl Iterator<Item = (ValueId, ValueId)> + '_ {
+        self.ids().filter_map(|id| match self.value(id).role {
+            Role::Gradient(parameter) => Some((parameter, id)),
+            _ => None,
+        })
+    }
+
+    /// For each value, whether a node reads or writes it.
+    pub(crate) fn used(&self) -> Vec<bool> {
+        let mut used = vec![false; self.values.len()];
+        for node in &self.nodes {
+            for id in node.operands() {
+                used[id.index()] = true;
+            }
+        }
+        used
+    }
+
+    /// The value with this name.
+    pub fn find(&self, name: &str) -> Option<ValueId> {
+        self.ids().find(|&id| self.value(id).name == name)
+    }
+
+    /// Adds a value that no node produces.
+    pub fn add_value(
+        &mut self,
+        name: impl Into<String>,
+        shape: Shape,
+        dtype: DType,
+        role: Role,
+    ) -> ValueId {
+        let id = ValueId(self.values.len() as u32);
+        self.values.push(Value {
+            name: name.into(),
+            shape,
+            dtype,
+            role,
+        });
+        id
+    }
+
+    /// Keeps `id` readable after a run.
+    pub fn keep(&mut self, id: ValueId) {
+        let role = &mut self.values[id.index()].role;
+        if *role == Role::Activation {
+            *role = Role::Output;
+        }
+    }
+
+    /// Makes `id` the gradient of `parameter`.
+    pub(crate) fn set_gradient(&mut self, id: ValueId, parameter: ValueId) {
+        self.values[id.index()].role = Role::Gradient(parameter);
+        self.values[id.index()].name = format!("{}.grad", self.value(parameter).name);
+    }
+
+    /// Appends an op; its outputs are new activations named after `layer`.
+    ///
+    /// # Errors
+    /// [`GraphError::Shape`] if the op does not fit its inputs.
+    pub fn push(
+        &mut self,
+        layer: &str,
+        op: impl Into<Op>,
+        inputs: &[ValueId],
+        updates: &[ValueId],
+    ) -> Result<Vec<ValueId>, GraphError> {
+        let op = op.into();
+        let signatures: Vec<Signature> = inputs
+            .iter()
+            .chain(updates)
+            .map(|&id| (self.shape(id), self.value(id).dtype))
+            .collect();
+        let inferred = op.infer(&signatures).map_err(|source| GraphError::Shape {
+            layer: layer.to_owned(),
+            source,
+        })?;
+        let outputs: Vec<ValueId> = inferred
+            .into_iter()
+            .enumerate()
+            .map(|(i, (shape, dtype))| {
+                let suffix = if i == 0 {
+                    String::new()
+                } else {
+                    format!(".{i}")
+                };
+                self.add_value(
+                    format!("{layer}:{}{suffix}", op.name()),
+                    shape,
+                    dtype,
+                    Role::Activation,
+                )
+            })
+            .collect();
+        self.nodes.push(Node {
+            op,
+            inputs: inputs.to_vec(),
+            outputs: outputs.clone(),
+            updates: updates.to_vec(),
+            layer: layer.to_owned(),
+        });
+        Ok(outputs)
+    }
+
+    /// [`Graph::push`] for the ops with one output.
+    pub(crate) fn push1(
+        &mut self,
+        layer: &str,
+        op: impl Into<Op>,
+        inputs: &[ValueId],
+    ) -> Result<ValueId, GraphError> {
+        Ok(self.push(layer, op, inputs, &[])?[0])
+    }
+}
+
+/// Builds the forward part of a graph, layer by layer.
+///
+/// ```
+/// use nin_wgpu::graph::{GraphBuilder, Phase};
+/// use nin_wgpu::ops::{Conv2d, Pool2d};
+///
+/// let mut net = GraphBuilder::new(Phase::Eval);
+/// let x = net.input("images", &[16, 1, 28, 28])?;
+/// let x = net.conv2d("conv1", x, 32, Conv2d::new(5, 1, 2)?)?;
+/// let x = net.relu(x)?;
+/// let x = net.max_pool2d(x, Pool2d::new(3, 2)?)?;
+/// let x = net.conv2d("conv2", x, 10, Conv2d::new(1, 1, 0)?)?;
+/// let logits = net.global_avg_pool(x)?;
+/// assert_eq!(net.graph().value(logits).shape.dims(), [16, 10]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct GraphBuilder {
+    graph: Graph,
+    phase: Phase,
+    layer: String,
+    random: Option<ValueId>,
+}
+
+impl GraphBuilder {
+    /// An empty graph.
+    pub fn new(phase: Phase) -> Self {
+        Self {
+            graph: Graph::default(),
+            phase,
+            layer: "input".into(),
+            random: None,
+        }
+    }
+
+    /// The graph so far.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    pub(crate) fn graph_mut(&mut self) -> &mut Graph {
+        &mut self.graph
+    }
+
+    /// The random state (seed, step) that dropout reads, if any layer does.
+    pub(crate) fn random(&self) -> Option<ValueId> {
+        self.random
+    }
+
+    /// What the graph is for.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// The finished graph.
+    pub fn finish(self) -> Graph {
+        self.graph
+    }
+
+    fn shape_of(&self, dims: &[usize]) -> Result<Shape, GraphError> {
+        Shape::new(dims).map_err(|source| GraphError::Shape {
+            layer: self.layer.clone(),
+            source,
+        })
+    }
+
+    /// A float input that the host writes, with dimensions `dims`.
+    ///
+    /// # Errors
+    /// [`GraphError::Shape`] for an impossible shape.
+    pub fn input(&mut self, name: &str, dims: &[usize]) -> Result<ValueId, GraphError> {
+        let shape = self.shape_of(dims)?;
+        Ok(self.graph.add_value(name, shape, DType::F32, Role::Input))
+    }
+
+    /// Batches of `batch` images out of a data set of `len` images that lies on the device.
+    ///
+    /// Adds the inputs `data.images` `[len,C,h,w]` (bytes), `data.labels` `[len]` and `indices` `[batch]`, and
+    /// returns the batch's images `[batch,C,H,W]` and labels `[batch]`.
+    ///
+    /// # Errors
+    /// [`GraphError::Shape`] for an impossible shape.
+    pub fn gather(
+        &mut self,
+        len: usize,
+        image: [usize; 3],
+        batch: usize,
+        gather: Gather,
+    ) -> Result<(ValueId, ValueId), GraphError> {
+        let [c, h, w] = image;
+        let (images, labels) = (self.shape_of(&[len, c, h, w])?, self.shape_of(&[len])?);
+        let indices = self.shape_of(&[batch])?;
+        let images = self
+            .graph
+            .add_value("data.images", images, DType::U8, Role::Input);
+        let labels = self
+            .graph
+            .add_value("data.labels", labels, DType::U32, Role::Input);
+        let indices = self
+            .graph
+            .add_value("indices", indices, DType::U32, Role::Input);
+        let out = self
+            .graph
+            .push("input", gather, &[images, labels, indices], &[])?;
+        Ok((out[0], out[1]))
+    }
+
+    /// A convolution with `k` output channels and a bias: `x [N,C,H,W]` -> `[N,K,P,Q]`.
+    ///
+    /// Adds the parameters `{name}.weight` `[K,C,R,S]` and `{name}.bias` `[K]`.
+    ///
+    /// # Errors
+    /// [`GraphError::Shape`] if the filter does not fit, [`GraphError::DuplicateName`] if the name is taken.
+    pub fn conv2d(
+        &mut self,
+        name: &str,
+        x: ValueId,
+        k: usize,
+        conv: Conv2d,
+    ) -> Result<ValueId, GraphError> {
+        self.layer = name.to_owned();
+        let weight = format!("{name}.weight");
+        if self.graph.find(&weight).is_some() {
+            return Err(GraphError::DuplicateName(name.to_owned()));
+        }
+        let c = self.graph.shape(x).dims().get(1).copied().unwrap_or(1);
+        let w_shape = self.shape_of(&[k, c, conv.filter(), conv.filter()])?;
+        let b_shape = self.shape_of(&[k])?;
+        let w = self
+            .graph
+            .add_value(weight, w_shape, DType::F32, Role::Parameter);
+        let b = self
+            .graph
+            .add_value(format!("{name}.bias"), b_shape, DType::F32, Role::Parameter);
+        self.graph.push1(name, conv, &[x, w, b])
+    }
+
+    /// `max(x, 0)`, any shape.
+    ///
+    /// # Errors
+    /// [`GraphError::Shape`] if `x` is not of floats.
+    pub fn relu(&mut self, x: ValueId) -> Result<ValueId, GraphError> {
+        let layer = self.layer.clone();
+        self.graph.push1(&layer, Relu, &[x])
+    }
+
+    /// Max pooling: `x [N,C,H,W]` -> `[N,C,P,Q]`, rounding down as PyTorch does.
+    ///
+    /// # Errors
+    /// [`GraphError::Shape`] if the window does not fit.
+    pub fn max_pool2d(
+        &mut self,
+        x: ValueId,
+        pool: crate::ops::Pool2d,
+    ) -> Result<ValueId, GraphError> {
+        let layer = self.layer.clone();
+        Ok(self.graph.push(&layer, MaxPool2d::new(pool), &[x], &[])?[0])
+    }
+
+    /// Dropout with probability `p`: the identity in [`Phase::Eval`], else zeroes elements and scales the rest by
+    /// `1 / (1 - p)`. The mask depends on the run's seed and step, and on the place of this layer.
+    ///
+    /// # Errors
+    /// [`GraphError::Shape`] if `p` is not in `[0, 1)`.
+    pub fn dropout(&mut self, x: ValueId, p: f32) -> Result<ValueId, GraphError> {
+        let layer = self.layer.clone();
+        let stream = self.graph.nodes().len() as u32;
+        let op = Dropout::new(p, stream).map_err(|source| GraphError::Shape {
+            layer: layer.clone(),
+            source,
+        })?;
+        if self.phase == Phase::Eval {
+            return Ok(x);
+        }
+        let shape = self.shape_of(&[2])?;
+        let random = *self.random.get_or_insert_with(|| {
+            self.graph
+                .add_value("random", shape, DType::U32, Role::Input)
+        });
+        self.graph.push1(&layer, op, &[x, random])
+    }
+
+    /// Mean over each map: `x [N,C,H,W]` -> `[N,C]`.
+    ///
+    /// # Errors
+    /// [`GraphError::Shape`] if `x` is not `[N,C,H,W]`.
+    pub fn global_avg_pool(&mut self, x: ValueId) -> Result<ValueId, GraphError> {
+        let layer = self.layer.clone();
+        self.graph.push1(&layer, GlobalAvgPool::default(), &[x])
+    }
+}

@@ -1,0 +1,76 @@
+//! The presets, by name. A model is a file here and a line in [`MODELS`].
+
+mod nin;
+mod table;
+
+pub use table::{Layer, layers};
+
+use crate::error::Result;
+use crate::graph::{GraphBuilder, ValueId};
+
+/// Errors of naming a model.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// No such model.
+    #[error("unknown model `{got}`; use one of {known}")]
+    Unknown {
+        /// The name given.
+        got: String,
+        /// The names that exist.
+        known: String,
+    },
+}
+
+/// A network that can be built for any number of classes.
+#[derive(Debug)]
+pub struct Model {
+    /// Name for the command line and checkpoints.
+    pub name: &'static str,
+    /// What it is, in a line.
+    pub summary: &'static str,
+    /// Height and width that images are resized to; `None` keeps the data set's.
+    pub size: Option<[usize; 2]>,
+    network: nin::Nin,
+}
+
+/// Every preset.
+pub const MODELS: &[Model] = &[nin::NIN, nin::NIN_PAPER, nin::NIN_SMALL];
+
+impl Model {
+    /// The preset of this name.
+    ///
+    /// # Errors
+    /// [`ModelError::Unknown`], which lists the names.
+    pub fn find(name: &str) -> Result<&'static Self, ModelError> {
+        MODELS
+            .iter()
+            .find(|model| model.name == name)
+            .ok_or_else(|| ModelError::Unknown {
+                got: name.to_owned(),
+                known: MODELS
+                    .iter()
+                    .map(|model| model.name)
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            })
+    }
+
+    /// Height and width of the network's input for images of `height x width`.
+    pub fn input_size(&self, height: usize, width: usize) -> [usize; 2] {
+        self.size.unwrap_or([height, width])
+    }
+
+    /// Appends the network to `net`: images `[N,C,H,W]` -> logits `[N,classes]`.
+    ///
+    /// # Errors
+    /// [`crate::graph::GraphError`] if the images are too small for it.
+    pub fn build(
+        &self,
+        net: &mut GraphBuilder,
+        images: ValueId,
+        classes: usize,
+    ) -> Result<ValueId> {
+        self.network.build(net, images, classes)
+    }
+}

@@ -1,0 +1,127 @@
+//! Network in Network: mlpconv blocks, max pools, and global average pooling instead of a dense head.
+//!
+//! Source: Lin, Chen, Yan, arXiv:1312.4400. Layers are named as in PyTorch's
+//! `self.conv = Sequential(block, pool, [dropout,] block, …)`: `conv.0.0`, `conv.0.2`, `conv.0.4`, `conv.2.0`, …
+
+use super::Model;
+use crate::error::Result;
+use crate::graph::{GraphBuilder, ValueId};
+use crate::ops::{Conv2d, Pool2d};
+
+/// Output channels of a convolution.
+#[derive(Clone, Copy, Debug)]
+enum Width {
+    Channels(usize),
+    Classes,
+}
+use Width::{Channels, Classes};
+
+/// An mlpconv block: a convolution and two 1x1 convolutions, each with ReLU.
+#[derive(Debug)]
+struct Block {
+    filter: usize,
+    stride: usize,
+    pad: usize,
+    widths: [Width; 3],
+}
+
+impl Block {
+    const fn new(filter: usize, stride: usize, pad: usize, widths: [Width; 3]) -> Self {
+        Self {
+            filter,
+            stride,
+            pad,
+            widths,
+        }
+    }
+}
+
+/// Blocks with a pool between neighbours.
+#[derive(Debug)]
+pub(super) struct Nin {
+    blocks: &'static [Block],
+    /// Dropout behind each pool.
+    dropout: Option<f32>,
+}
+
+impl Nin {
+    pub(super) fn build(
+        &self,
+        net: &mut GraphBuilder,
+        images: ValueId,
+        classes: usize,
+    ) -> Result<ValueId> {
+        let mut x = images;
+        let mut position = 0;
+        for (i, block) in self.blocks.iter().enumerate() {
+            if i > 0 {
+                x = net.max_pool2d(x, Pool2d::new(3, 2)?)?;
+                position += 1;
+                if let Some(p) = self.dropout {
+                    x = net.dropout(x, p)?;
+                    position += 1;
+                }
+            }
+            for (j, width) in block.widths.iter().enumerate() {
+                let k = match *width {
+                    Channels(k) => k,
+                    Classes => classes,
+                };
+                let conv = match j {
+                    0 => Conv2d::new(block.filter, block.stride, block.pad)?,
+                    _ => Conv2d::new(1, 1, 0)?,
+                };
+                x = net.conv2d(&format!("conv.{position}.{}", 2 * j), x, k, conv)?;
+                x = net.relu(x)?;
+            }
+            position += 1;
+        }
+        Ok(net.global_avg_pool(x)?)
+    }
+}
+
+/// The tutorial network at 224x224: 1,992,166 parameters for one channel and ten classes.
+pub(super) const NIN: Model = Model {
+    name: "nin",
+    summary: "11x11/4 96, 5x5 256, 3x3 384, 3x3 classes at 224x224",
+    size: Some([224, 224]),
+    network: Nin {
+        blocks: &[
+            Block::new(11, 4, 2, [Channels(96); 3]),
+            Block::new(5, 1, 2, [Channels(256); 3]),
+            Block::new(3, 1, 1, [Channels(384); 3]),
+            Block::new(3, 1, 1, [Classes; 3]),
+        ],
+        dropout: None,
+    },
+};
+
+/// The paper's CIFAR network, section 4.2.
+pub(super) const NIN_PAPER: Model = Model {
+    name: "nin-paper",
+    summary: "the paper's: 5x5 192-160-96, 5x5 192-192-192, 3x3 192-192-classes, dropout, at the data's size",
+    size: None,
+    network: Nin {
+        blocks: &[
+            Block::new(5, 1, 2, [Channels(192), Channels(160), Channels(96)]),
+            Block::new(5, 1, 2, [Channels(192); 3]),
+            Block::new(3, 1, 1, [Channels(192), Channels(192), Classes]),
+        ],
+        dropout: Some(0.5),
+    },
+};
+
+/// Small enough for a machine without a GPU.
+pub(super) const NIN_SMALL: Model = Model {
+    name: "nin-small",
+    summary: "5x5 32, 3x3 64, 3x3 64-64-classes at the data's size: minutes on two CPU cores",
+    size: None,
+    network: Nin {
+        blocks: &[
+            Block::new(5, 1, 2, [Channels(32); 3]),
+            Block::new(3, 1, 1, [Channels(64); 3]),
+            Block::new(3, 1, 1, [Channels(64), Channels(64), Classes]),
+        ],
+        dropout: None,
+    },
+};

@@ -1,0 +1,596 @@
+//! 2-D convolution: forward, gradient with respect to the input (dgrad) and to filters and bias (wgrad).
+//!
+//! Square filters, one stride and one padding for both axes. ReLU may ride in the epilogue of the forward pass, and
+//! the ReLU mask of the layer before in that of dgrad.
+
+use super::{Definition, Tolerance, float, same};
+use crate::autodiff::Tape;
+use crate::graph::{GraphError, Node, Signature, ValueId};
+use crate::plan::{
+    Binding, Conv2dAlgorithm, Kernel, Lowering, PlanError, Region, Tile, Variant, read, uniforms,
+    write,
+};
+use crate::reference::{Io, Real};
+use crate::shape::{DType, Shape, ShapeError};
+
+/// `y[n,k,p,q] = b[k] + sum_{c,r,s} x[n, c, p*u - pad + r, q*u - pad + s] * w[k,c,r,s]`, then ReLU if fused.
+///
+/// `x [N,C,H,W]`, `w [K,C,R,S]`, `b [K]` -> `y [N,K,P,Q]`. Source: arXiv:1410.0759.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv2d {
+    filter: usize,
+    stride: usize,
+    pad: usize,
+    relu: bool,
+}
+
+/// Input gradient of a [`Conv2d`]: inputs `dy [N,K,P,Q]`, `w [K,C,R,S]` and, if masked, `x [N,C,H,W]` -> `dx`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv2dDgrad {
+    conv: Conv2d,
+    height: usize,
+    width: usize,
+    masked: bool,
+}
+
+/// Filter and bias gradients of a [`Conv2d`]: inputs `x [N,C,H,W]`, `dy [N,K,P,Q]` -> `dw [K,C,R,S]`, `db [K]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv2dWgrad {
+    conv: Conv2d,
+}
+
+/// Every dimension of one convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    /// Batch.
+    pub n: usize,
+    /// Input channels.
+    pub c: usize,
+    /// Input height.
+    pub h: usize,
+    /// Input width.
+    pub w: usize,
+    /// Output channels.
+    pub k: usize,
+    /// Filter height and width.
+    pub r: usize,
+    /// Stride.
+    pub stride: usize,
+    /// Padding on each side.
+    pub pad: usize,
+    /// Output height.
+    pub p: usize,
+    /// Output width.
+    pub q: usize,
+}
+
+impl Geometry {
+    /// Terms of one output: `C*R*S`.
+    pub fn terms(&self) -> usize {
+        self.c * self.r * self.r
+    }
+
+    /// Pixels of one output map: `P*Q`.
+    pub fn pixels(&self) -> usize {
+        self.p * self.q
+    }
+
+    fn flops(&self) -> u64 {
+        2 * (self.n * self.pixels() * self.k * self.terms()) as u64
+    }
+}
+
+impl Conv2d {
+    /// A convolution with `filter x filter` windows.
+    ///
+    /// # Errors
+    /// [`ShapeError::Parameter`] if filter or stride is zero, or the padding as large as the filter.
+    pub fn new(filter: usize, stride: usize, pad: usize) -> Result<Self, ShapeError> {
+        let what = if filter == 0 || stride == 0 {
+            "filter and stride must be at least 1".to_owned()
+        } else if pad >= filter {
+            format!("padding {pad} must be smaller than the {filter}x{filter} filter")
+        } else {
+            return Ok(Self {
+                filter,
+                stride,
+                pad,
+                relu: false,
+            });
+        };
+        Err(ShapeError::Parameter { op: "conv2d", what })
+    }
+
+    /// Side of the filter.
+    pub fn filter(&self) -> usize {
+        self.filter
+    }
+
+    /// Whether ReLU rides in the epilogue.
+    pub fn relu(&self) -> bool {
+        self.relu
+    }
+
+    /// The same convolution with ReLU in its epilogue.
+    pub fn with_relu(self) -> Self {
+        Self { relu: true, ..self }
+    }
+
+    /// All dimensions, given those of `x [N,C,H,W]` and `K`.
+    ///
+    /// # Errors
+    /// [`ShapeError::Operand`] if `x` has not four dimensions, [`ShapeError::Window`] if the filter does not fit.
+    pub fn geometry(&self, x: Shape, k: usize) -> Result<Geometry, ShapeError> {
+        let [n, c, h, w] = x.nchw("conv2d", "x")?;
+        let out = |size: usize| {
+            (size + 2 * self.pad)
+                .checked_sub(self.filter)
+                .map(|rest| rest / self.stride + 1)
+        };
+        let (Some(p), Some(q)) = (out(h), out(w)) else {
+            return Err(ShapeError::Window {
+                op: "conv2d",
+                window: self.filter,
+                pad: self.pad,
+                got: x,
+            });
+        };
+        Ok(Geometry {
+            n,
+            c,
+            h,
+            w,
+            k,
+            r: self.filter,
+            stride: self.stride,
+            pad: self.pad,
+            p,
+            q,
+        })
+    }
+
+    /// The geometry of a node whose shapes were inferred.
+    fn checked(&self, x: Shape, k: usize) -> Geometry {
+        self.geometry(x, k)
+            .expect("invariant: shapes were inferred when the node was added")
+    }
+}
+
+impl Conv2dDgrad {
+    /// The input gradient of `conv` for inputs of `height x width`.
+    pub fn new(conv: Conv2d, height: usize, width: usize) -> Self {
+        Self {
+            conv,
+            height,
+            width,
+            masked: false,
+        }
+    }
+
+    /// The same with the mask `x > 0` in its epilogue.
+    pub fn with_mask(self) -> Self {
+        Self {
+            masked: true,
+            ..self
+        }
+    }
+
+    fn geometry(&self, dy: Shape, w: Shape) -> Result<Geometry, ShapeError> {
+        let [n, ..] = dy.nchw("conv2d.dgrad", "dy")?;
+        let [k, c, ..] = w.nchw("conv2d.dgrad", "w")?;
+        self.conv
+            .geometry(Shape::new(&[n, c, self.height, self.width])?, k)
+    }
+
+    fn checked(&self, dy: Shape, w: Shape) -> Geometry {
+        self.geometry(dy, w)
+            .expect("invariant: shapes were inferred when the node was added")
+    }
+}
+
+impl Conv2dWgrad {
+    /// The filter and bias gradients of `conv`.
+    pub fn new(conv: Conv2d) -> Self {
+        Self { conv }
+    }
+}
+
+uniforms! {
+    struct ConvUniform {
+        n: u32, c: u32, h: u32, w: u32, k: u32, r: u32, stride: u32, pad: u32, p: u32, q: u32,
+        relu: u32,
+        masked: u32,
+        pixels_per_split: u32,
+    }
+}
+
+impl ConvUniform {
+    fn new(g: &Geometry) -> Self {
+        let [n, c, h, w, k, r, stride, pad, p, q] =
+            [g.n, g.c, g.h, g.w, g.k, g.r, g.stride, g.pad, g.p, g.q].map(|x| x as u32);
+        Self {
+            n,
+            c,
+            h,
+            w,
+            k,
+            r,
+            stride,
+            pad,
+            p,
+            q,
+            relu: 0,
+            masked: 0,
+            pixels_per_split: 0,
+        }
+    }
+}
+
+uniforms! {
+    struct ReduceUniform { splits: u32, k: u32, terms: u32 }
+}
+
+/// The three kernels of one algorithm, all of one interface.
+struct Family {
+    forward: Kernel,
+    dgrad: Kernel,
+    wgrad: Kernel,
+}
+
+const fn family(shader: &'static str) -> Family {
+    const fn kernel(
+        shader: &'static str,
+        entry: &'static str,
+        bindings: &'static [Binding],
+    ) -> Kernel {
+        Kernel {
+            shader,
+            entry,
+            bindings,
+            uniform: ConvUniform::FIELDS,
+        }
+    }
+    const FORWARD: &[Binding] = &[read("x"), read("w"), read("b"), write("y")];
+    const DGRAD: &[Binding] = &[read("dy"), read("w"), read("mask"), write("dx")];
+    const WGRAD: &[Binding] = &[read("x"), read("dy_in"), write("partial_dw")];
+    Family {
+        forward: kernel(shader, "forward", FORWARD),
+        dgrad: kernel(shader, "dgrad", DGRAD),
+        wgrad: kernel(shader, "wgrad", WGRAD),
+    }
+}
+
+static NAIVE: Family = family("conv2d_naive");
+static DIRECT: Family = family("conv2d_direct");
+static IMPLICIT_GEMM: Family = family("conv2d_implicit_gemm");
+
+static REDUCE: Kernel = Kernel {
+    shader: "conv2d_reduce",
+    entry: "wgrad",
+    bindings: &[read("partial_dw"), write("dw"), write("db")],
+    uniform: ReduceUniform::FIELDS,
+};
+
+/// Rows that an invocation of the direct kernels owns.
+const DIRECT_ROWS: u32 = 16;
+/// Invocations of a workgroup of the direct kernels, one column each.
+const DIRECT_COLUMNS: u64 = 64;
+
+/// Splits of wgrad's reduction are made until this many workgroups share the work …
+const WGRAD_WORKGROUPS: u64 = 256;
+/// … but each keeps at least this many pixels …
+const WGRAD_PIXELS: u64 = 512;
+/// … and all partial sums together stay below this many elements.
+const WGRAD_PARTIALS: u64 = 4 << 20;
+
+/// A kernel family, its constants, and the workgroups for `rows x columns` outputs.
+fn select(
+    to: &Lowering<'_>,
+    rows: usize,
+    columns: usize,
+) -> Result<(&'static Family, Variant, [u64; 3]), PlanError> {
+    let (m, n) = (rows as u64, columns as u64);
+    let limits = to.options().limits;
+    Ok(match to.options().conv2d {
+        Conv2dAlgorithm::Naive => (&NAIVE, Variant::Plain, [n.div_ceil(64), m, 1]),
+        Conv2dAlgorithm::Direct => {
+            let workgroups = [
+                n.div_ceil(DIRECT_COLUMNS),
+                m.div_ceil(u64::from(DIRECT_ROWS)),
+                1,
+            ];
+            (&DIRECT, Variant::Rows(DIRECT_ROWS), workgroups)
+        }
+        Conv2dAlgorithm::ImplicitGemm(tile) => {
+            check_tile(tile, limits)?;
+            let workgroups = [n.div_ceil(tile.n.into()), m.div_ceil(tile.m.into()), 1];
+            (&IMPLICIT_GEMM, Variant::Tile(tile), workgroups)
+        }
+    })
+}
+
+/// Whether a tile's invocations and memory fit the device and its sides the kernel's 8 x 4 micro-tile.
+fn check_tile(tile: Tile, limits: crate::plan::PlanLimits) -> Result<(), PlanError> {
+    let Tile { m, n, k } = tile;
+    let (invocations, bytes) = (m / 8 * (n / 4), 4 * k * (m + n));
+    let what = if m % 8 != 0
+        || n % 4 != 0
+        || k == 0
+        || (m * k) % invocations != 0
+        || (n * k) % invocations != 0
+    {
+        "rows in eights, columns in fours and whole loads per invocation".to_owned()
+    } else if invocations > limits.max_invocations {
+        format!(
+            "{invocations} invocations a workgroup, the device allows {}",
+            limits.max_invocations
+        )
+    } else if bytes > limits.workgroup_memory {
+        format!(
+            "{bytes} bytes of workgroup memory, the device has {}",
+            limits.workgroup_memory
+        )
+    } else {
+        return Ok(());
+    };
+    Err(PlanError::Variant {
+        kernel: format!("conv2d_implicit_gemm[{m}x{n}x{k}]"),
+        what,
+    })
+}
+
+impl Definition for Conv2d {
+    fn name(&self) -> &'static str {
+        "conv2d"
+    }
+
+    fn infer(&self, operands: &[Signature]) -> Result<Vec<Signature>, ShapeError> {
+        let x = float(operands, 0, "conv2d", "x")?;
+        let w = float(operands, 1, "conv2d", "w")?;
+        let b = float(operands, 2, "conv2d", "b")?;
+        let [_, c, ..] = x.nchw("conv2d", "x")?;
+        let [k, wc, r, s] = w.nchw("conv2d", "w")?;
+        if [wc, r, s] != [c, self.filter, self.filter] {
+            let want = format!("{k}x{c}x{0}x{0}", self.filter);
+            return Err(w.mismatch("conv2d", "w", want));
+        }
+        same("conv2d", "b", b, Shape::new(&[k])?)?;
+        let g = self.geometry(x, k)?;
+        Ok(vec![(Shape::new(&[g.n, g.k, g.p, g.q])?, DType::F32)])
+    }
+
+    fn backward(&self, node: &Node, tape: &mut Tape<'_>) -> Result<(), GraphError> {
+        let Some(dy) = tape.gradient(node.outputs[0]) else {
+            return Ok(());
+        };
+        let conv = Self {
+            relu: false,
+            ..*self
+        };
+        let dz = if self.relu {
+            tape.push1(&node.layer, super::ReluBackward, &[dy, node.outputs[0]])?
+        } else {
+            dy
+        };
+        let (x, w, b) = (node.inputs[0], node.inputs[1], node.inputs[2]);
+        let grads = tape.push(&node.layer, Conv2dWgrad::new(conv), &[x, dz])?;
+        tape.set_gradient(w, grads[0])?;
+        tape.set_gradient(b, grads[1])?;
+        if tape.wants(x) {
+            let [_, _, height, width] = tape.dims4(x);
+            let dx = tape.push1(&node.layer, Conv2dDgrad::new(conv, height, width), &[dz, w])?;
+            tape.set_gradient(x, dx)?;
+        }
+        Ok(())
+    }
+
+    fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<(), PlanError> {
+        let g = self.checked(to.shape(node.inputs[0]), to.shape(node.inputs[2]).len());
+        let (family, variant, workgroups) = select(to, g.k, g.n * g.pixels())?;
+        let uniform = ConvUniform {
+            relu: u32::from(self.relu),
+            ..ConvUniform::new(&g)
+        };
+        let [x, w, b] = [0, 1, 2].map(|i| to.value(node.inputs[i]));
+        let y = to.value(node.outputs[0]);
+        to.dispatch(
+            &family.forward,
+            variant,
+            uniform.words(),
+            &[x, w, b, y],
+            workgroups,
+        )
+    }
+
+    fn flops(&self, node: &Node, shape: &dyn Fn(ValueId) -> Shape) -> u64 {
+        self.checked(shape(node.inputs[0]), shape(node.inputs[2]).len())
+            .flops()
+    }
+
+    fn reference<T: Real>(&self, io: &mut Io<'_, T>) {
+        let g = self.checked(io.shape(0), io.shape(2).len());
+        T::conv2d_forward(
+            &g,
+            self.relu,
+            io.input(0),
+            io.input(1),
+            io.input(2),
+            io.output(0),
+        );
+    }
+
+    fn tolerance(&self) -> Tolerance {
+        Tolerance::relative(1e-4)
+    }
+
+    fn kernels() -> Vec<&'static Kernel> {
+        vec![&NAIVE.forward, &DIRECT.forward, &IMPLICIT_GEMM.forward]
+    }
+}
+
+impl Definition for Conv2dDgrad {
+    fn name(&self) -> &'static str {
+        "conv2d.dgrad"
+    }
+
+    fn infer(&self, operands: &[Signature]) -> Result<Vec<Signature>, ShapeError> {
+        let dy = float(operands, 0, "conv2d.dgrad", "dy")?;
+        let w = float(operands, 1, "conv2d.dgrad", "w")?;
+        let g = self.geometry(dy, w)?;
+        same("conv2d.dgrad", "dy", dy, Shape::new(&[g.n, g.k, g.p, g.q])?)?;
+        let dx = Shape::new(&[g.n, g.c, g.h, g.w])?;
+        if self.masked {
+            same(
+                "conv2d.dgrad",
+                "mask",
+                float(operands, 2, "conv2d.dgrad", "mask")?,
+                dx,
+            )?;
+        }
+        Ok(vec![(dx, DType::F32)])
+    }
+
+    fn backward(&self, _: &Node, _: &mut Tape<'_>) -> Result<(), GraphError> {
+        Err(GraphError::NotDifferentiable(self.name()))
+    }
+
+    fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<(), PlanError> {
+        let g = self.checked(to.shape(node.inputs[0]), to.shape(node.inputs[1]));
+        let (family, variant, workgroups) = select(to, g.c, g.n * g.h * g.w)?;
+        let uniform = ConvUniform {
+            masked: u32::from(self.masked),
+            ..ConvUniform::new(&g)
+        };
+        let [dy, w] = [0, 1].map(|i| to.value(node.inputs[i]));
+        // Every binding must name some buffer; without a mask the kernel never reads this one.
+        let mask = if self.masked {
+            to.value(node.inputs[2])
+        } else {
+            dy
+        };
+        let dx = to.value(node.outputs[0]);
+        to.dispatch(
+            &family.dgrad,
+            variant,
+            uniform.words(),
+            &[dy, w, mask, dx],
+            workgroups,
+        )
+    }
+
+    fn flops(&self, node: &Node, shape: &dyn Fn(ValueId) -> Shape) -> u64 {
+        self.checked(shape(node.inputs[0]), shape(node.inputs[1]))
+            .flops()
+    }
+
+    fn reference<T: Real>(&self, io: &mut Io<'_, T>) {
+        let g = self.checked(io.shape(0), io.shape(1));
+        let mask = self.masked.then(|| io.input(2));
+        T::conv2d_dgrad(&g, io.input(0), io.input(1), mask, io.output(0));
+    }
+
+    fn tolerance(&self) -> Tolerance {
+        Tolerance::relative(1e-4)
+    }
+
+    fn kernels() -> Vec<&'static Kernel> {
+        vec![&NAIVE.dgrad, &DIRECT.dgrad, &IMPLICIT_GEMM.dgrad]
+    }
+}
+
+impl Definition for Conv2dWgrad {
+    fn name(&self) -> &'static str {
+        "conv2d.wgrad"
+    }
+
+    fn infer(&self, operands: &[Signature]) -> Result<Vec<Signature>, ShapeError> {
+        let x = float(operands, 0, "conv2d.wgrad", "x")?;
+        let dy = float(operands, 1, "conv2d.wgrad", "dy")?;
+        let [_, k, ..] = dy.nchw("conv2d.wgrad", "dy")?;
+        let g = self.conv.geometry(x, k)?;
+        same("conv2d.wgrad", "dy", dy, Shape::new(&[g.n, g.k, g.p, g.q])?)?;
+        Ok(vec![
+            (Shape::new(&[g.k, g.c, g.r, g.r])?, DType::F32),
+            (Shape::new(&[g.k])?, DType::F32),
+        ])
+    }
+
+    fn backward(&self, _: &Node, _: &mut Tape<'_>) -> Result<(), GraphError> {
+        Err(GraphError::NotDifferentiable(self.name()))
+    }
+
+    fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<(), PlanError> {
+        let k = to.shape(node.outputs[1]).len();
+        let g = self.conv.checked(to.shape(node.inputs[0]), k);
+        // The bias gradient is one more column: the one whose "input" is 1.
+        let columns = g.terms() + 1;
+        let (family, variant, [x, y, _]) = select(to, g.k, columns)?;
+        let splits = wgrad_splits(&g, x * y);
+        let pixels_per_split = (g.n * g.pixels()).div_ceil(splits) as u32;
+        let partial: Region = to.scratch("partial_dw", splits * g.k * columns);
+        let uniform = ConvUniform {
+            pixels_per_split,
+            ..ConvUniform::new(&g)
+        };
+        let bindings = [to.value(node.inputs[0]), to.value(node.inputs[1]), partial];
+        to.dispatch(
+            &family.wgrad,
+            variant,
+            uniform.words(),
+            &bindings,
+            [x, y, splits as u64],
+        )?;
+        let (splits, terms) = (splits as u32, g.terms() as u32);
+        let reduce = ReduceUniform {
+            splits,
+            k: g.k as u32,
+            terms,
+        };
+        let bindings = [
+            partial,
+            to.value(node.outputs[0]),
+            to.value(node.outputs[1]),
+        ];
+        to.elementwise(
+            &REDUCE,
+            Variant::Plain,
+            reduce.words(),
+            &bindings,
+            g.k * columns,
+        )
+    }
+
+    fn flops(&self, node: &Node, shape: &dyn Fn(ValueId) -> Shape) -> u64 {
+        self.conv
+            .checked(shape(node.inputs[0]), shape(node.outputs[1]).len())
+            .flops()
+    }
+
+    fn reference<T: Real>(&self, io: &mut Io<'_, T>) {
+        let [_, k, ..] = io
+            .shape(1)
+            .nchw(self.name(), "dy")
+            .expect("invariant: shape was inferred");
+        let g = self.conv.checked(io.shape(0), k);
+        let (x, dy) = (io.input(0), io.input(1));
+        let (dw, db) = io.outputs2(0, 1);
+        T::conv2d_wgrad(&g, x, dy, dw, db);
+    }
+
+    fn tolerance(&self) -> Tolerance {
+        Tolerance::relative(1e-3)
+    }
+
+    fn kernels() -> Vec<&'static Kernel> {
+        vec![&NAIVE.wgrad, &DIRECT.wgrad, &IMPLICIT_GEMM.wgrad, &REDUCE]
+    }
+}
+
+/// Into how many parts the reduction over `N*P*Q` is cut; their sums are added in order, so results repeat.
+fn wgrad_splits(g: &Geometry, workgroups: u64) -> usize {
+    let most = ((g.n * g.pixels()) as u64 / WGRAD_PIXELS).max(1);
+    let memory = (WGRAD_PARTIALS / (g.k * (g.terms() + 1)) as u64).max(1);
+    WGRAD_WORKGROUPS
+        .div_ceil(workgroups)
+        .clamp(1, most.min(memory).min(64)) as usize
+}

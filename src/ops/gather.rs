@@ -1,0 +1,158 @@
+//! The batch: images picked by index out of the data set on the device, resized and normalised.
+
+use super::{Definition, Tolerance, operand};
+use crate::autodiff::Tape;
+use crate::graph::{GraphError, Node, Signature, ValueId};
+use crate::plan::{Kernel, Lowering, PlanError, Variant, read, uniforms, write};
+use crate::reference::{Io, Real, gather};
+use crate::shape::{DType, Shape, ShapeError};
+
+/// Inputs `images [M,C,h,w]` (bytes), `labels [M]`, `indices [N]` -> `images [N,C,H,W]`, `labels [N]`.
+///
+/// Bilinear with half-pixel centres and no anti-aliasing (PyTorch's `align_corners=False`); a byte `v` becomes
+/// `(v / 255 - mean) / std`. An index of `M` or more yields a blank image with the label
+/// [`IGNORE`](super::IGNORE): it fills up a last, smaller batch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Gather {
+    height: usize,
+    width: usize,
+    normalize: Normalize,
+}
+
+/// Mean and standard deviation of each channel (of values in 0..1) that the input is normalised by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Normalize {
+    /// Subtracted.
+    pub mean: [f32; 4],
+    /// Divided by.
+    pub std: [f32; 4],
+}
+
+impl Default for Normalize {
+    /// No normalisation: mean 0, standard deviation 1.
+    fn default() -> Self {
+        Self {
+            mean: [0.0; 4],
+            std: [1.0; 4],
+        }
+    }
+}
+
+impl Gather {
+    /// Resizes to `height x width`, then normalises.
+    pub fn new(height: usize, width: usize, normalize: Normalize) -> Self {
+        Self {
+            height,
+            width,
+            normalize,
+        }
+    }
+}
+
+uniforms! {
+    struct GatherUniform {
+        len: u32, c: u32, src_h: u32, src_w: u32, n: u32, h: u32, w: u32,
+        scale_h: f32, scale_w: f32,
+        mean0: f32, mean1: f32, mean2: f32, mean3: f32,
+        std0: f32, std1: f32, std2: f32, std3: f32,
+    }
+}
+
+static FORWARD: Kernel = Kernel {
+    shader: "gather",
+    entry: "forward",
+    bindings: &[
+        read("data_images"),
+        read("data_labels"),
+        read("indices"),
+        write("images"),
+        write("labels"),
+    ],
+    uniform: GatherUniform::FIELDS,
+};
+
+impl Definition for Gather {
+    fn name(&self) -> &'static str {
+        "gather"
+    }
+
+    fn infer(&self, operands: &[Signature]) -> Result<Vec<Signature>, ShapeError> {
+        let images = operand(operands, 0, "gather", "images", DType::U8)?;
+        let labels = operand(operands, 1, "gather", "labels", DType::U32)?;
+        let indices = operand(operands, 2, "gather", "indices", DType::U32)?;
+        let [m, c, ..] = images.nchw("gather", "images")?;
+        super::same("gather", "labels", labels, Shape::new(&[m])?)?;
+        if c > 4 {
+            return Err(images.mismatch("gather", "images", "at most 4 channels"));
+        }
+        let batch = Shape::new(&[indices.len(), c, self.height, self.width])?;
+        Ok(vec![(batch, DType::F32), (indices, DType::U32)])
+    }
+
+    fn backward(&self, _: &Node, _: &mut Tape<'_>) -> Result<(), GraphError> {
+        Err(GraphError::NotDifferentiable(self.name()))
+    }
+
+    fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<(), PlanError> {
+        let [images, labels, indices] = [node.inputs[0], node.inputs[1], node.inputs[2]];
+        let source = to.shape(images);
+        let [len, c, src_h, src_w] = [0, 1, 2, 3].map(|i| source.dims()[i]);
+        let n = to.shape(indices).len();
+        let [mean0, mean1, mean2, mean3] = self.normalize.mean;
+        let [std0, std1, std2, std3] = self.normalize.std;
+        let uniform = GatherUniform {
+            len: len as u32,
+            c: c as u32,
+            src_h: src_h as u32,
+            src_w: src_w as u32,
+            n: n as u32,
+            h: self.height as u32,
+            w: self.width as u32,
+            scale_h: src_h as f32 / self.height as f32,
+            scale_w: src_w as f32 / self.width as f32,
+            mean0,
+            mean1,
+            mean2,
+            mean3,
+            std0,
+            std1,
+            std2,
+            std3,
+        };
+        let bindings =
+            [images, labels, indices, node.outputs[0], node.outputs[1]].map(|id| to.value(id));
+        let len = n * c * self.height * self.width;
+        to.elementwise(&FORWARD, Variant::Plain, uniform.words(), &bindings, len)
+    }
+
+    fn flops(&self, node: &Node, shape: &dyn Fn(ValueId) -> Shape) -> u64 {
+        8 * shape(node.outputs[0]).len() as u64
+    }
+
+    fn reference<T: Real>(&self, io: &mut Io<'_, T>) {
+        let source = io.shape(0);
+        let shape = gather::Geometry {
+            source: [0, 1, 2, 3].map(|i| source.dims()[i]),
+            size: [self.height, self.width],
+        };
+        let (images, labels, indices) = (io.input_u8(0), io.input_u32(1), io.input_u32(2));
+        let (out, out_labels) = io.outputs_with_u32(0, 1);
+        gather::forward(
+            &shape,
+            &self.normalize,
+            images,
+            labels,
+            indices,
+            out,
+            out_labels,
+        );
+    }
+
+    fn tolerance(&self) -> Tolerance {
+        Tolerance::relative(1e-5)
+    }
+
+    fn kernels() -> Vec<&'static Kernel> {
+        vec![&FORWARD]
+    }
+}

@@ -1,0 +1,201 @@
+//! The ops: a closed set, each defined whole in the file of its name.
+//!
+//! A definition answers seven questions, none of them defaulted: its name, the shapes it yields, its gradient, its
+//! dispatches, its floating-point operations, its meaning on the CPU and the tolerance of its shaders.
+//!
+//! Adding an op: a file here, one of the same stem in `src/reference`, `shaders` and `tests/cases`, and a line in
+//! the list below.
+
+mod adam;
+mod conv2d;
+mod dropout;
+mod gather;
+mod global_avg_pool;
+mod max_pool2d;
+mod relu;
+mod softmax;
+mod softmax_cross_entropy;
+
+pub use adam::Adam;
+pub(crate) use adam::widen;
+pub use conv2d::{Conv2d, Conv2dDgrad, Conv2dWgrad, Geometry};
+pub use dropout::{Dropout, DropoutBackward};
+pub use gather::{Gather, Normalize};
+pub use global_avg_pool::{GlobalAvgPool, GlobalAvgPoolBackward};
+pub use max_pool2d::{MaxPool2d, MaxPool2dBackward, Pool2d, PoolGeometry};
+pub use relu::{Relu, ReluBackward};
+pub use softmax::Softmax;
+pub use softmax_cross_entropy::{IGNORE, SoftmaxCrossEntropy};
+
+use crate::autodiff::Tape;
+use crate::graph::{GraphError, Node, Signature};
+use crate::plan::{Kernel, Lowering, PlanError};
+use crate::reference::{Io, Real};
+use crate::shape::{DType, Shape, ShapeError};
+
+/// How far a shader's result may lie from the `f64` reference: `relative * max|reference| + absolute`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tolerance {
+    /// Part of the largest magnitude of the reference's output.
+    pub relative: f64,
+    /// Floor for outputs near zero.
+    pub absolute: f64,
+}
+
+impl Tolerance {
+    pub(crate) const fn relative(relative: f64) -> Self {
+        Self {
+            relative,
+            absolute: 1e-7,
+        }
+    }
+
+    /// For ops that copy or select and round nothing.
+    pub(crate) const EXACT: Self = Self {
+        relative: 0.0,
+        absolute: 0.0,
+    };
+}
+
+/// What every op must say of itself.
+pub(crate) trait Definition {
+    /// Name as it stands in plans and profiles.
+    fn name(&self) -> &'static str;
+    /// Shapes and types of the outputs, from those of inputs then updates.
+    fn infer(&self, operands: &[Signature]) -> Result<Vec<Signature>, ShapeError>;
+    /// Appends the nodes that turn the gradients of the outputs into those of the inputs.
+    fn backward(&self, node: &Node, tape: &mut Tape<'_>) -> Result<(), GraphError>;
+    /// Appends the dispatches that compute the node on a GPU.
+    fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<(), PlanError>;
+    /// Multiplications and additions of one run.
+    fn flops(&self, node: &Node, shape: &dyn Fn(crate::graph::ValueId) -> Shape) -> u64;
+    /// Computes the node on the CPU: the meaning of the op.
+    fn reference<T: Real>(&self, io: &mut Io<'_, T>);
+    /// Agreement demanded of the shaders.
+    fn tolerance(&self) -> Tolerance;
+    /// The kernels that may be dispatched, for the tests that check shaders against declarations.
+    fn kernels() -> Vec<&'static Kernel>
+    where
+        Self: Sized;
+}
+
+/// Declares [`Op`] and forwards [`Definition`] to its variants.
+macro_rules! registry {
+    ($($op:ident),+ $(,)?) => {
+        /// One operation, with its hyper-parameters.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Op {
+            $(#[doc = concat!("See [`", stringify!($op), "`].")] $op($op),)+
+        }
+
+        $(impl From<$op> for Op {
+            fn from(op: $op) -> Self {
+                Self::$op(op)
+            }
+        })+
+
+        impl Definition for Op {
+            fn name(&self) -> &'static str {
+                match self { $(Self::$op(op) => op.name(),)+ }
+            }
+            fn infer(&self, operands: &[Signature]) -> Result<Vec<Signature>, ShapeError> {
+                match self { $(Self::$op(op) => op.infer(operands),)+ }
+            }
+            fn backward(&self, node: &Node, tape: &mut Tape<'_>) -> Result<(), GraphError> {
+                match self { $(Self::$op(op) => op.backward(node, tape),)+ }
+            }
+            fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<(), PlanError> {
+                match self { $(Self::$op(op) => op.lower(node, to),)+ }
+            }
+            fn flops(&self, node: &Node, shape: &dyn Fn(crate::graph::ValueId) -> Shape) -> u64 {
+                match self { $(Self::$op(op) => op.flops(node, shape),)+ }
+            }
+            fn reference<T: Real>(&self, io: &mut Io<'_, T>) {
+                match self { $(Self::$op(op) => op.reference(io),)+ }
+            }
+            fn tolerance(&self) -> Tolerance {
+                match self { $(Self::$op(op) => op.tolerance(),)+ }
+            }
+            fn kernels() -> Vec<&'static Kernel> {
+                let mut all = Vec::new();
+                $(all.extend($op::kernels());)+
+                all
+            }
+        }
+    };
+}
+
+registry!(
+    Gather,
+    Conv2d,
+    Conv2dDgrad,
+    Conv2dWgrad,
+    Relu,
+    ReluBackward,
+    MaxPool2d,
+    MaxPool2dBackward,
+    Dropout,
+    DropoutBackward,
+    GlobalAvgPool,
+    GlobalAvgPoolBackward,
+    Softmax,
+    SoftmaxCrossEntropy,
+    Adam,
+);
+
+impl Op {
+    /// Name as it stands in plans and profiles, `conv2d` say.
+    pub fn name(&self) -> &'static str {
+        Definition::name(self)
+    }
+
+    /// Agreement demanded of the op's shaders and of the `f32` reference, against the `f64` reference.
+    pub fn tolerance(&self) -> Tolerance {
+        Definition::tolerance(self)
+    }
+
+    /// Every kernel that a plan may dispatch.
+    pub fn kernels() -> Vec<&'static Kernel> {
+        <Self as Definition>::kernels()
+    }
+}
+
+/// The operand of type `want` at `index`.
+fn operand(
+    operands: &[Signature],
+    index: usize,
+    op: &'static str,
+    what: &'static str,
+    want: DType,
+) -> Result<Shape, ShapeError> {
+    let (shape, got) = operands[index];
+    if got == want {
+        Ok(shape)
+    } else {
+        Err(ShapeError::Type {
+            op,
+            what,
+            got,
+            want,
+        })
+    }
+}
+
+/// The float operand at `index`.
+fn float(
+    operands: &[Signature],
+    index: usize,
+    op: &'static str,
+    what: &'static str,
+) -> Result<Shape, ShapeError> {
+    operand(operands, index, op, what, DType::F32)
+}
+
+/// Checks that two operands have one shape.
+fn same(op: &'static str, what: &'static str, got: Shape, want: Shape) -> Result<(), ShapeError> {
+    if got == want {
+        Ok(())
+    } else {
+        Err(got.mismatch(op, what, want))
+    }
+}

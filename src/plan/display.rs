@@ -1,0 +1,58 @@
+//! The plan as a table: what `train --plan` prints.
+
+use std::fmt;
+
+use super::{Plan, Region};
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:>3}  {:<14} {:<42} {:<44} {:>14} {:>9} {:>9}  slots",
+            "#", "layer", "kernel", "shapes", "workgroups", "MB", "MFLOP"
+        )?;
+        for (i, dispatch) in self.dispatches().iter().enumerate() {
+            let kernel = &dispatch.kernel;
+            let name = format!("{}.{}{}", kernel.shader, kernel.entry, dispatch.variant);
+            let [x, y, z] = dispatch.workgroups;
+            let bytes: u64 = dispatch.bindings.iter().map(|region| region.bytes).sum();
+            let slots: Vec<String> = dispatch
+                .bindings
+                .iter()
+                .zip(kernel.bindings)
+                .map(|(region, binding)| format!("{}={}", binding.name, self.place(region)))
+                .collect();
+            writeln!(
+                f,
+                "{:>3}  {:<14} {:<42} {:<44} {:>14} {:>9.2} {:>9.1}  {}",
+                i + 1,
+                dispatch.layer,
+                name,
+                dispatch.shapes,
+                format!("{x}x{y}x{z}"),
+                bytes as f64 / 1e6,
+                dispatch.flops as f64 / 1e6,
+                slots.join(" ")
+            )?;
+        }
+        writeln!(
+            f,
+            "{} dispatches, {} slots, {:.1} MB, {:.2} GFLOP",
+            self.dispatches().len(),
+            self.slots().len(),
+            self.bytes() as f64 / 1e6,
+            self.flops() as f64 / 1e9
+        )
+    }
+}
+
+impl Plan {
+    /// `s3`, or `s3+1024` for a region that starts inside its slot.
+    fn place(&self, region: &Region) -> String {
+        let slot = self.slot_of(region.buffer).0;
+        match region.offset {
+            0 => format!("s{slot}"),
+            offset => format!("s{slot}+{offset}"),
+        }
+    }
+}

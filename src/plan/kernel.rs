@@ -1,0 +1,143 @@
+//! Kernels as data: which shader, which bindings, which constants. Nothing here needs a GPU.
+
+use std::fmt;
+
+/// How a kernel uses a storage buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// `var<storage, read>`.
+    Read,
+    /// `var<storage, read_write>`, never read before it is written.
+    Write,
+    /// `var<storage, read_write>`, updated in place.
+    ReadWrite,
+}
+
+/// One storage buffer of a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Binding {
+    /// Name of the WGSL variable.
+    pub name: &'static str,
+    /// How it is used.
+    pub access: Access,
+}
+
+pub(crate) const fn read(name: &'static str) -> Binding {
+    Binding {
+        name,
+        access: Access::Read,
+    }
+}
+
+pub(crate) const fn write(name: &'static str) -> Binding {
+    Binding {
+        name,
+        access: Access::Write,
+    }
+}
+
+pub(crate) const fn update(name: &'static str) -> Binding {
+    Binding {
+        name,
+        access: Access::ReadWrite,
+    }
+}
+
+/// One member of a kernel's uniform struct: its name and WGSL type (`u32` or `f32`).
+pub type Field = (&'static str, &'static str);
+
+/// A compute shader's entry point and its interface.
+///
+/// Storage buffers are bound at `@group(0) @binding(0..)` in order, the uniform struct `u` after them.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct Kernel {
+    /// Stem of the file in `shaders/`.
+    pub shader: &'static str,
+    /// Entry point in it.
+    pub entry: &'static str,
+    /// Storage buffers, in binding order.
+    pub bindings: &'static [Binding],
+    /// Members of the uniform struct, each four bytes wide.
+    pub uniform: &'static [Field],
+}
+
+/// Register and workgroup-memory tile of an implicit GEMM: a workgroup computes `m x n` outputs, `k` terms of the
+/// reduction at a time; each of its `m/8 * n/4` invocations owns 8 rows x 4 columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Tile {
+    /// Rows.
+    pub m: u32,
+    /// Columns.
+    pub n: u32,
+    /// Depth of a slab.
+    pub k: u32,
+}
+
+/// Compile-time constants of a kernel: together they make one pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Variant {
+    /// No constants.
+    Plain,
+    /// A tiled GEMM.
+    Tile(Tile),
+    /// Each invocation owns one column and `rows` rows (a multiple of 4).
+    Rows(u32),
+}
+
+impl Variant {
+    /// The constants that the shader imports from `package::variant`, as WGSL.
+    pub fn constants(self) -> String {
+        match self {
+            Self::Plain => String::new(),
+            Self::Tile(Tile { m, n, k }) => {
+                format!("const TILE_M = {m}u;\nconst TILE_N = {n}u;\nconst TILE_K = {k}u;\n")
+            }
+            Self::Rows(rows) => format!("const ROWS = {rows}u;\n"),
+        }
+    }
+}
+
+impl fmt::Display for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain => Ok(()),
+            Self::Tile(Tile { m, n, k }) => write!(f, "[{m}x{n}x{k}]"),
+            Self::Rows(rows) => write!(f, "[{rows} rows]"),
+        }
+    }
+}
+
+/// Declares a uniform struct once: its Rust fields, its WGSL members (checked by a test) and its words.
+macro_rules! uniforms {
+    ($(#[$meta:meta])* struct $name:ident { $($field:ident: $ty:ident),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug)]
+        struct $name { $($field: $ty),+ }
+
+        impl $name {
+            const FIELDS: &'static [$crate::plan::Field] = &[$((stringify!($field), stringify!($ty))),+];
+
+            fn words(self) -> Vec<u32> {
+                vec![$($crate::plan::Word::word(self.$field)),+]
+            }
+        }
+    };
+}
+pub(crate) use uniforms;
+
+/// A four-byte uniform member.
+pub(crate) trait Word {
+    fn word(self) -> u32;
+}
+
+impl Word for u32 {
+    fn word(self) -> u32 {
+        self
+    }
+}
+
+impl Word for f32 {
+    fn word(self) -> u32 {
+        self.to_bits()
+    }
+}

@@ -1,0 +1,222 @@
+//! Lowering: what an op uses to append its dispatches to a plan.
+
+use super::{Buffer, BufferId, Dispatch, Kernel, PlanError, PlanOptions, Region, SlotId, Variant};
+use crate::graph::{Graph, Node, Role, ValueId};
+use crate::ops::Definition;
+use crate::shape::Shape;
+
+/// Invocations of an elementwise workgroup; the shaders import it from `package::common::index`.
+pub(crate) const WORKGROUP: u64 = 64;
+
+/// Slabs: parameters, their gradients and both moments lie in one buffer each, all of the same layout, so that the
+/// optimizer is one dispatch.
+const SLABS: [&str; 4] = ["parameters", "gradients", "first moments", "second moments"];
+
+/// The slab of a role and the parameter that the value belongs to.
+fn slab_of(role: Role, id: ValueId) -> Option<(usize, ValueId)> {
+    match role {
+        Role::Parameter => Some((0, id)),
+        Role::Gradient(parameter) => Some((1, parameter)),
+        Role::Moment(parameter, n) => Some((2 + usize::from(n), parameter)),
+        _ => None,
+    }
+}
+
+pub(crate) struct Lowering<'a> {
+    graph: &'a Graph,
+    options: &'a PlanOptions,
+    buffers: Vec<Buffer>,
+    regions: Vec<Option<Region>>,
+    slabs: [Option<BufferId>; 4],
+    dispatches: Vec<Dispatch>,
+    node: Option<&'a Node>,
+}
+
+impl<'a> Lowering<'a> {
+    pub(crate) fn new(graph: &'a Graph, options: &'a PlanOptions) -> Result<Self, PlanError> {
+        let mut this = Self {
+            graph,
+            options,
+            buffers: Vec::new(),
+            regions: Vec::new(),
+            slabs: [None; 4],
+            dispatches: Vec::new(),
+            node: None,
+        };
+        let used = graph.used();
+        let (layout, slab_bytes) = this.slab_layout();
+        for id in graph.ids() {
+            let value = graph.value(id);
+            let bytes = value.dtype.bytes(value.shape.len());
+            let region = if !used[id.index()] && value.role != Role::Parameter {
+                None
+            } else if let Some((slab, parameter)) = slab_of(value.role, id) {
+                let buffer = *this.slabs[slab].get_or_insert_with(|| {
+                    add_buffer(&mut this.buffers, SLABS[slab].to_owned(), slab_bytes, true)
+                });
+                Some(Region {
+                    buffer,
+                    offset: layout[parameter.index()],
+                    bytes,
+                })
+            } else {
+                let persistent = value.role != Role::Activation;
+                let buffer = add_buffer(&mut this.buffers, value.name.clone(), bytes, persistent);
+                Some(Region {
+                    buffer,
+                    offset: 0,
+                    bytes,
+                })
+            };
+            this.regions.push(region);
+        }
+        Ok(this)
+    }
+
+    /// Byte offset of each parameter in every slab, and the slab's size.
+    fn slab_layout(&self) -> (Vec<u64>, u64) {
+        let mut offsets = vec![0; self.graph.values().len()];
+        let mut end = 0;
+        for id in self.graph.parameters() {
+            offsets[id.index()] = end;
+            let value = self.graph.value(id);
+            end += value
+                .dtype
+                .bytes(value.shape.len())
+                .next_multiple_of(self.options.limits.offset_alignment);
+        }
+        (offsets, end)
+    }
+
+    /// Starts the lowering of `node`.
+    pub(crate) fn enter(&mut self, node: &'a Node) {
+        self.node = Some(node);
+    }
+
+    pub(crate) fn finish(self) -> (Vec<Dispatch>, Vec<Buffer>, Vec<Option<Region>>) {
+        (self.dispatches, self.buffers, self.regions)
+    }
+
+    pub(crate) fn options(&self) -> &PlanOptions {
+        self.options
+    }
+
+    pub(crate) fn shape(&self, id: ValueId) -> Shape {
+        self.graph.shape(id)
+    }
+
+    /// The region of a value that the node being lowered names.
+    pub(crate) fn value(&self, id: ValueId) -> Region {
+        self.regions[id.index()].expect("invariant: values of nodes have buffers")
+    }
+
+    /// The whole slab that a parameter, gradient or moment lies in.
+    pub(crate) fn slab(&self, id: ValueId) -> Region {
+        let Region { buffer, .. } = self.value(id);
+        Region {
+            buffer,
+            offset: 0,
+            bytes: self.buffers[buffer.index()].bytes,
+        }
+    }
+
+    /// Memory that only the dispatches of this node use.
+    pub(crate) fn scratch(&mut self, label: &str, elements: usize) -> Region {
+        let label = format!("{}:{label}", self.node.map_or("", |node| &node.layer));
+        let bytes = 4 * elements as u64;
+        let buffer = add_buffer(&mut self.buffers, label, bytes, false);
+        Region {
+            buffer,
+            offset: 0,
+            bytes,
+        }
+    }
+
+    /// Appends a dispatch with one invocation per element, folded over y where x would pass the limit.
+    pub(crate) fn elementwise(
+        &mut self,
+        kernel: &'static Kernel,
+        variant: Variant,
+        uniform: Vec<u32>,
+        bindings: &[Region],
+        len: usize,
+    ) -> Result<(), PlanError> {
+        let groups = (len as u64).div_ceil(WORKGROUP);
+        let y = groups.div_ceil(u64::from(self.options.limits.max_workgroups));
+        self.dispatch(
+            kernel,
+            variant,
+            uniform,
+            bindings,
+            [groups.div_ceil(y), y, 1],
+        )
+    }
+
+    /// Appends a dispatch.
+    pub(crate) fn dispatch(
+        &mut self,
+        kernel: &'static Kernel,
+        variant: Variant,
+        uniform: Vec<u32>,
+        bindings: &[Region],
+        workgroups: [u64; 3],
+    ) -> Result<(), PlanError> {
+        let node = self.node.expect("invariant: ops are lowered after enter");
+        debug_assert_eq!(bindings.len(), kernel.bindings.len(), "{}", kernel.shader);
+        debug_assert_eq!(uniform.len(), kernel.uniform.len(), "{}", kernel.shader);
+        let limits = &self.options.limits;
+        if workgroups
+            .iter()
+            .any(|&n| n > u64::from(limits.max_workgroups))
+        {
+            return Err(PlanError::Workgroups {
+                kernel: format!("{}.{}", kernel.shader, kernel.entry),
+                need: workgroups,
+                limit: limits.max_workgroups,
+            });
+        }
+        let shapes = |ids: &[ValueId]| {
+            ids.iter()
+                .map(|&id| self.graph.shape(id).to_string())
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        // A node of several dispatches counts its operations once, on the first.
+        let first = self
+            .dispatches
+            .last()
+            .is_none_or(|last| !(last.layer == node.layer && last.op == node.op.name()));
+        let shapes = match node.updates.len() {
+            0 => format!("{} -> {}", shapes(&node.inputs), shapes(&node.outputs)),
+            n => format!("{n} tensors"),
+        };
+        let flops = if first {
+            node.op.flops(node, &|id| self.graph.shape(id))
+        } else {
+            0
+        };
+        self.dispatches.push(Dispatch {
+            layer: node.layer.clone(),
+            op: node.op.name(),
+            kernel,
+            variant,
+            uniform,
+            bindings: bindings.to_vec(),
+            workgroups: workgroups.map(|n| n as u32),
+            flops,
+            shapes,
+        });
+        Ok(())
+    }
+}
+
+fn add_buffer(buffers: &mut Vec<Buffer>, label: String, bytes: u64, persistent: bool) -> BufferId {
+    let id = BufferId(buffers.len() as u32);
+    buffers.push(Buffer {
+        label,
+        bytes,
+        persistent,
+        slot: SlotId(0),
+    });
+    id
+}

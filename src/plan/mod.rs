@@ -1,0 +1,213 @@
+//! The plan: a graph turned into dispatches over slots of memory. Plain data, printable and testable without a GPU.
+//!
+//! [`Plan::new`] lowers each node to dispatches over virtual buffers, then [`slots`] lets buffers of disjoint
+//! lifetimes share memory. wgpu tracks usage per buffer, so every slot is a buffer of its own
+//! (<https://github.com/gfx-rs/wgpu/issues/8470>).
+
+mod display;
+mod kernel;
+mod lowering;
+mod options;
+mod slots;
+
+pub use kernel::{Access, Binding, Field, Kernel, Tile, Variant};
+pub(crate) use kernel::{Word, read, uniforms, update, write};
+pub(crate) use lowering::Lowering;
+pub use options::{Conv2dAlgorithm, PlanLimits, PlanOptions};
+pub use slots::Slot;
+
+use crate::graph::{Graph, ValueId};
+use crate::ops::Definition;
+
+/// Errors of planning: the graph asks for more than the device's limits allow.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// A buffer above the largest storage binding.
+    #[error(
+        "`{tensor}` needs {need} bytes, but this device binds at most {limit}; use a smaller batch, image or data set"
+    )]
+    Binding {
+        /// The tensor.
+        tensor: String,
+        /// Bytes it needs.
+        need: u64,
+        /// Bytes the device binds.
+        limit: u64,
+    },
+    /// More workgroups than a dispatch may have.
+    #[error(
+        "`{kernel}` needs {need:?} workgroups, but this device dispatches at most {limit} a side; use a smaller batch or image"
+    )]
+    Workgroups {
+        /// The kernel.
+        kernel: String,
+        /// Workgroups along x, y, z.
+        need: [u64; 3],
+        /// The device's limit.
+        limit: u32,
+    },
+    /// A kernel variant that the device's limits exclude.
+    #[error("`{kernel}` needs {what}; choose a smaller tile")]
+    Variant {
+        /// The kernel.
+        kernel: String,
+        /// What it needs and what the device has.
+        what: String,
+    },
+}
+
+/// Index of a virtual buffer of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BufferId(u32);
+
+/// Index of a slot of memory of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SlotId(pub(crate) u32);
+
+impl BufferId {
+    fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl SlotId {
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A buffer that kernels see: a value, a slab of values, or scratch of one node.
+#[derive(Clone, Debug)]
+pub struct Buffer {
+    /// Name of the tensor or slab.
+    pub label: String,
+    /// Size, a multiple of 4.
+    pub bytes: u64,
+    /// Whether it outlives a run; then its slot is its own.
+    pub persistent: bool,
+    /// Where it lies.
+    pub slot: SlotId,
+}
+
+/// Part of a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// The buffer.
+    pub buffer: BufferId,
+    /// First byte.
+    pub offset: u64,
+    /// Length in bytes.
+    pub bytes: u64,
+}
+
+/// One launch of one kernel.
+#[derive(Clone, Debug)]
+pub struct Dispatch {
+    /// Layer of the node that it computes.
+    pub layer: String,
+    /// Op of that node.
+    pub op: &'static str,
+    /// What runs.
+    pub kernel: &'static Kernel,
+    /// Its constants.
+    pub variant: Variant,
+    /// Words of its uniform struct.
+    pub uniform: Vec<u32>,
+    /// Its storage buffers, in binding order.
+    pub bindings: Vec<Region>,
+    /// Workgroups along x, y, z.
+    pub workgroups: [u32; 3],
+    /// Floating-point operations.
+    pub flops: u64,
+    /// Shapes of inputs and outputs, for people.
+    pub shapes: String,
+}
+
+/// A graph ready to run on a GPU of given limits.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    graph: Graph,
+    dispatches: Vec<Dispatch>,
+    buffers: Vec<Buffer>,
+    slots: Vec<Slot>,
+    regions: Vec<Option<Region>>,
+}
+
+impl Plan {
+    /// Plans `graph`: a pure function of graph and options.
+    ///
+    /// # Errors
+    /// [`PlanError`] if the graph exceeds `options.limits`, naming the tensor or kernel.
+    pub fn new(graph: Graph, options: &PlanOptions) -> Result<Self, PlanError> {
+        let mut lowering = Lowering::new(&graph, options)?;
+        for node in graph.nodes() {
+            lowering.enter(node);
+            node.op.lower(node, &mut lowering)?;
+        }
+        let (dispatches, mut buffers, regions) = lowering.finish();
+        let slots = slots::assign(&dispatches, &mut buffers);
+        if let Some(slot) = slots
+            .iter()
+            .find(|slot| slot.bytes > options.limits.max_binding)
+        {
+            return Err(PlanError::Binding {
+                tensor: slot.label.clone(),
+                need: slot.bytes,
+                limit: options.limits.max_binding,
+            });
+        }
+        Ok(Self {
+            graph,
+            dispatches,
+            buffers,
+            slots,
+            regions,
+        })
+    }
+
+    /// The graph that was planned.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// Launches, in order; together they are one compute pass.
+    pub fn dispatches(&self) -> &[Dispatch] {
+        &self.dispatches
+    }
+
+    /// Virtual buffers.
+    pub fn buffers(&self) -> &[Buffer] {
+        &self.buffers
+    }
+
+    /// Memory to allocate.
+    pub fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// The slot that a buffer lies in.
+    pub fn slot_of(&self, buffer: BufferId) -> SlotId {
+        self.buffers[buffer.index()].slot
+    }
+
+    /// A buffer.
+    pub fn buffer(&self, id: BufferId) -> &Buffer {
+        &self.buffers[id.index()]
+    }
+
+    /// Where a value lies; `None` if nothing uses it.
+    pub fn region(&self, id: ValueId) -> Option<Region> {
+        self.regions[id.index()]
+    }
+
+    /// Bytes of all slots.
+    pub fn bytes(&self) -> u64 {
+        self.slots.iter().map(|slot| slot.bytes).sum()
+    }
+
+    /// Floating-point operations of one run.
+    pub fn flops(&self) -> u64 {
+        self.dispatches.iter().map(|dispatch| dispatch.flops).sum()
+    }
+}

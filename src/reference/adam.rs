@@ -1,0 +1,23 @@
+//! Meaning of [`crate::ops::Adam`].
+
+use super::Real;
+use crate::ops::Adam;
+use crate::ops::widen;
+
+pub(crate) fn update<T: Real>(
+    adam: &Adam,
+    [rate, scale]: [T; 2],
+    g: &[T],
+    p: &mut [T],
+    m: &mut [T],
+    v: &mut [T],
+) {
+    let [beta1, beta2, eps] = [adam.beta1, adam.beta2, adam.eps].map(|x| T::from_f64(widen(x)));
+    let [rest1, rest2] = [adam.beta1, adam.beta2].map(|x| T::from_f64(1.0 - widen(x)));
+    let state = p.iter_mut().zip(m.iter_mut()).zip(v.iter_mut());
+    for (((p, m), v), &g) in state.zip(g) {
+        *m = beta1 * *m + rest1 * g;
+        *v = beta2 * *v + rest2 * g * g;
+        *p = *p - rate * *m / (v.sqrt() * scale + eps);
+    }
+}

@@ -1,0 +1,354 @@
+//! The CPU reference: the meaning of every op, the oracle of the tests, and the backend without a GPU.
+//!
+//! Generic over the float: in `f64` plain loops define each op; in `f32` convolutions run as blocked GEMMs on all
+//! cores. Both run the same [`Graph`], node by node.
+
+pub(crate) mod adam;
+pub(crate) mod conv2d;
+pub(crate) mod conv2d_gemm;
+pub(crate) mod dropout;
+pub(crate) mod gather;
+pub(crate) mod global_avg_pool;
+pub(crate) mod max_pool2d;
+pub(crate) mod relu;
+pub(crate) mod softmax;
+pub(crate) mod softmax_cross_entropy;
+
+use std::fmt::Debug;
+use std::iter::Sum;
+use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
+
+use crate::graph::{Graph, Node, Role, ValueId};
+use crate::ops::{Definition, Geometry};
+use crate::runtime::{Runtime, RuntimeError, check_write};
+use crate::shape::{DType, Shape};
+use crate::tensor::HostSlice;
+
+/// The float that the reference computes in: `f32` or `f64`.
+pub trait Real:
+    Copy
+    + Debug
+    + Default
+    + PartialOrd
+    + Send
+    + Sync
+    + Add<Output = Self>
+    + AddAssign
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+    + Sum
+    + sealed::Sealed
+    + 'static
+{
+    /// Conversion from `f64`, rounding.
+    fn from_f64(x: f64) -> Self;
+    /// Conversion to `f64`.
+    fn to_f64(self) -> f64;
+    /// Square root.
+    fn sqrt(self) -> Self;
+    /// Exponential.
+    fn exp(self) -> Self;
+    /// Natural logarithm.
+    fn ln(self) -> Self;
+    /// Convolution in this float's best algorithm; see [`conv2d`](crate::reference).
+    #[doc(hidden)]
+    fn conv2d_forward(g: &Geometry, relu: bool, x: &[Self], w: &[Self], b: &[Self], y: &mut [Self]);
+    /// Its gradient with respect to `x`, masked by `x > 0` if `mask` is given.
+    #[doc(hidden)]
+    fn conv2d_dgrad(g: &Geometry, dy: &[Self], w: &[Self], mask: Option<&[Self]>, dx: &mut [Self]);
+    /// Its gradients with respect to `w` and `b`.
+    #[doc(hidden)]
+    fn conv2d_wgrad(g: &Geometry, x: &[Self], dy: &[Self], dw: &mut [Self], db: &mut [Self]);
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for f64 {}
+}
+
+macro_rules! real {
+    ($float:ty, $conv2d:path) => {
+        impl Real for $float {
+            fn from_f64(x: f64) -> Self {
+                x as Self
+            }
+            fn to_f64(self) -> f64 {
+                f64::from(self)
+            }
+            fn sqrt(self) -> Self {
+                <$float>::sqrt(self)
+            }
+            fn exp(self) -> Self {
+                <$float>::exp(self)
+            }
+            fn ln(self) -> Self {
+                <$float>::ln(self)
+            }
+            fn conv2d_forward(
+                g: &Geometry,
+                relu: bool,
+                x: &[Self],
+                w: &[Self],
+                b: &[Self],
+                y: &mut [Self],
+            ) {
+                use $conv2d as algorithm;
+                algorithm::forward(g, relu, x, w, b, y);
+            }
+            fn conv2d_dgrad(
+                g: &Geometry,
+                dy: &[Self],
+                w: &[Self],
+                mask: Option<&[Self]>,
+                dx: &mut [Self],
+            ) {
+                use $conv2d as algorithm;
+                algorithm::dgrad(g, dy, w, mask, dx);
+            }
+            fn conv2d_wgrad(
+                g: &Geometry,
+                x: &[Self],
+                dy: &[Self],
+                dw: &mut [Self],
+                db: &mut [Self],
+            ) {
+                use $conv2d as algorithm;
+                algorithm::wgrad(g, x, dy, dw, db);
+            }
+        }
+    };
+}
+
+real!(f32, conv2d_gemm);
+real!(f64, conv2d);
+
+/// Elements of one value.
+#[derive(Clone, Debug)]
+enum Data<T> {
+    Real(Vec<T>),
+    U32(Vec<u32>),
+    U8(Vec<u8>),
+}
+
+impl<T: Real> Data<T> {
+    fn zeros(shape: Shape, dtype: DType) -> Self {
+        match dtype {
+            DType::F32 => Self::Real(vec![T::default(); shape.len()]),
+            DType::U32 => Self::U32(vec![0; shape.len()]),
+            DType::U8 => Self::U8(vec![0; shape.len()]),
+        }
+    }
+}
+
+const TYPED: &str = "invariant: shape inference checked the element types";
+
+/// Operands of one node during its run.
+pub(crate) struct Io<'a, T> {
+    shapes: Vec<Shape>,
+    inputs: Vec<&'a Data<T>>,
+    written: Vec<Data<T>>,
+}
+
+impl<'a, T: Real> Io<'a, T> {
+    /// Shape of an input.
+    pub(crate) fn shape(&self, input: usize) -> Shape {
+        self.shapes[input]
+    }
+
+    /// Number of inputs.
+    pub(crate) fn inputs(&self) -> usize {
+        self.inputs.len()
+    }
+
+    /// A float input.
+    pub(crate) fn input(&self, index: usize) -> &'a [T] {
+        let Data::Real(data) = self.inputs[index] else {
+            panic!("{TYPED}")
+        };
+        data
+    }
+
+    /// Labels or indices.
+    pub(crate) fn input_u32(&self, index: usize) -> &'a [u32] {
+        let Data::U32(data) = self.inputs[index] else {
+            panic!("{TYPED}")
+        };
+        data
+    }
+
+    /// Pixels.
+    pub(crate) fn input_u8(&self, index: usize) -> &'a [u8] {
+        let Data::U8(data) = self.inputs[index] else {
+            panic!("{TYPED}")
+        };
+        data
+    }
+
+    /// A float output, or an update after the outputs.
+    pub(crate) fn output(&mut self, index: usize) -> &mut [T] {
+        let Data::Real(data) = &mut self.written[index] else {
+            panic!("{TYPED}")
+        };
+        data
+    }
+
+    /// Two float outputs at once.
+    pub(crate) fn outputs2(&mut self, a: usize, b: usize) -> (&mut [T], &mut [T]) {
+        match self.written.get_disjoint_mut([a, b]) {
+            Ok([Data::Real(a), Data::Real(b)]) => (a, b),
+            _ => panic!("{TYPED}"),
+        }
+    }
+
+    /// Three float outputs at once.
+    pub(crate) fn outputs3(&mut self, indices: [usize; 3]) -> [&mut [T]; 3] {
+        match self.written.get_disjoint_mut(indices) {
+            Ok([Data::Real(a), Data::Real(b), Data::Real(c)]) => [a, b, c],
+            _ => panic!("{TYPED}"),
+        }
+    }
+
+    /// A float output and an integer output at once.
+    pub(crate) fn outputs_with_u32(&mut self, real: usize, int: usize) -> (&mut [T], &mut [u32]) {
+        match self.written.get_disjoint_mut([real, int]) {
+            Ok([Data::Real(a), Data::U32(b)]) => (a, b),
+            _ => panic!("{TYPED}"),
+        }
+    }
+}
+
+/// Runs a graph on the CPU.
+#[derive(Debug)]
+pub struct Reference<T = f32> {
+    graph: Graph,
+    data: Vec<Data<T>>,
+    snapshots: Vec<Vec<f32>>,
+    steps: u64,
+}
+
+impl<T: Real> Reference<T> {
+    /// Memory for every value of `graph`, zeroed.
+    pub fn new(graph: Graph) -> Self {
+        let used = graph.used();
+        let data = graph
+            .ids()
+            .map(|id| match graph.value(id) {
+                value if used[id.index()] => Data::zeros(value.shape, value.dtype),
+                _ => Data::Real(Vec::new()),
+            })
+            .collect();
+        Self {
+            graph,
+            data,
+            snapshots: Vec::new(),
+            steps: 0,
+        }
+    }
+
+    /// A float value in the reference's own precision; empty if `id` holds integers.
+    pub fn real(&self, id: ValueId) -> &[T] {
+        match &self.data[id.index()] {
+            Data::Real(data) => data,
+            _ => &[],
+        }
+    }
+
+    /// Overwrites a float value in the reference's own precision.
+    ///
+    /// # Panics
+    /// If `id` holds integers or `data` has another length.
+    pub fn set_real(&mut self, id: ValueId, data: &[T]) {
+        match &mut self.data[id.index()] {
+            Data::Real(to) => to.copy_from_slice(data),
+            _ => panic!("{TYPED}"),
+        }
+    }
+
+    fn run_node(&mut self, node: &Node) {
+        let empty = || Data::Real(Vec::new());
+        let written: Vec<ValueId> = node.outputs.iter().chain(&node.updates).copied().collect();
+        let taken = written
+            .iter()
+            .map(|id| std::mem::replace(&mut self.data[id.index()], empty()))
+            .collect();
+        let mut io = Io {
+            shapes: node
+                .inputs
+                .iter()
+                .map(|&id| self.graph.value(id).shape)
+                .collect(),
+            inputs: node
+                .inputs
+                .iter()
+                .map(|id| &self.data[id.index()])
+                .collect(),
+            written: taken,
+        };
+        node.op.reference(&mut io);
+        let results = io.written;
+        for (id, data) in written.into_iter().zip(results) {
+            self.data[id.index()] = data;
+        }
+    }
+}
+
+impl<T: Real> Runtime for Reference<T> {
+    fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    fn write(&mut self, id: ValueId, data: HostSlice<'_>) -> Result<(), RuntimeError> {
+        check_write(&self.graph, id, data)?;
+        match (&mut self.data[id.index()], data) {
+            (Data::Real(to), HostSlice::F32(from)) => {
+                for (to, &from) in to.iter_mut().zip(from) {
+                    *to = T::from_f64(f64::from(from));
+                }
+            }
+            (Data::U32(to), HostSlice::U32(from)) => to.copy_from_slice(from),
+            (Data::U8(to), HostSlice::U8(from)) => to.copy_from_slice(from),
+            _ => {} // a value that no node uses has no memory
+        }
+        Ok(())
+    }
+
+    fn run(&mut self) -> Result<(), RuntimeError> {
+        let nodes = std::mem::take(self.graph.nodes_mut());
+        for node in &nodes {
+            self.run_node(node);
+        }
+        *self.graph.nodes_mut() = nodes;
+        self.steps += 1;
+        Ok(())
+    }
+
+    fn read(&mut self, id: ValueId) -> Result<Vec<f32>, RuntimeError> {
+        Ok(match &self.data[id.index()] {
+            Data::Real(data) => data.iter().map(|x| x.to_f64() as f32).collect(),
+            Data::U32(data) => data.iter().map(|&x| x as f32).collect(),
+            Data::U8(data) => data.iter().map(|&x| f32::from(x)).collect(),
+        })
+    }
+
+    fn run_and_snapshot(&mut self, id: ValueId) -> Result<(), RuntimeError> {
+        self.run()?;
+        debug_assert_eq!(self.graph.value(id).role, Role::Accumulator);
+        let snapshot = self.read(id)?;
+        self.snapshots.push(snapshot);
+        if let Data::Real(data) = &mut self.data[id.index()] {
+            data.fill(T::default());
+        }
+        Ok(())
+    }
+
+    fn take_snapshots(&mut self, _wait: bool) -> Result<Vec<Vec<f32>>, RuntimeError> {
+        Ok(std::mem::take(&mut self.snapshots))
+    }
+
+    fn completed(&self) -> u64 {
+        self.steps
+    }
+}

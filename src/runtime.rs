@@ -1,0 +1,90 @@
+//! What a backend must do: hold a graph's values, run it, and hand results back.
+
+use crate::gpu::GpuError;
+use crate::graph::{Graph, ValueId};
+use crate::shape::DType;
+use crate::tensor::HostSlice;
+
+/// Errors of running a graph.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RuntimeError {
+    /// Host data of the wrong length or type.
+    #[error("`{name}` takes {want_len} elements of {want:?}, got {got_len} of {got:?}")]
+    Write {
+        /// The value written to.
+        name: String,
+        /// Elements it holds.
+        want_len: usize,
+        /// Their type.
+        want: DType,
+        /// Elements given.
+        got_len: usize,
+        /// Their type.
+        got: DType,
+    },
+    /// The GPU failed.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+}
+
+/// A graph with memory, on some device: the GPU [`Executor`](crate::gpu::Executor) or the CPU
+/// [`Reference`](crate::reference::Reference).
+pub trait Runtime {
+    /// The graph that is run.
+    fn graph(&self) -> &Graph;
+
+    /// Writes a value; it keeps its contents until it is written again or a run changes it.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Write`] if length or type differ from the value's.
+    fn write(&mut self, id: ValueId, data: HostSlice<'_>) -> Result<(), RuntimeError>;
+
+    /// Runs the graph once. On a GPU this returns when the work is submitted, not when it is done.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Gpu`] if the device was lost or ran out of memory.
+    fn run(&mut self) -> Result<(), RuntimeError>;
+
+    /// Reads a value back, waiting for the device. Integers come as floats.
+    ///
+    /// Only inputs, parameters, gradients, moments, accumulators and outputs keep their contents after a run.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Gpu`] if the device failed or `id` is an activation.
+    fn read(&mut self, id: ValueId) -> Result<Vec<f32>, RuntimeError>;
+
+    /// Runs the graph once, then queues a copy of an accumulator and resets it to zero, without waiting.
+    ///
+    /// # Errors
+    /// As [`Runtime::run`].
+    fn run_and_snapshot(&mut self, id: ValueId) -> Result<(), RuntimeError>;
+
+    /// Copies that have arrived, oldest first; with `wait`, all that were queued.
+    ///
+    /// # Errors
+    /// As [`Runtime::run`].
+    fn take_snapshots(&mut self, wait: bool) -> Result<Vec<Vec<f32>>, RuntimeError>;
+
+    /// Runs that the device has finished.
+    fn completed(&self) -> u64;
+}
+
+/// Checks that `data` fits the value.
+pub(crate) fn check_write(
+    graph: &Graph,
+    id: ValueId,
+    data: HostSlice<'_>,
+) -> Result<(), RuntimeError> {
+    let value = graph.value(id);
+    if value.shape.len() == data.len() && value.dtype == data.dtype() {
+        return Ok(());
+    }
+    Err(RuntimeError::Write {
+        name: value.name.clone(),
+        want_len: value.shape.len(),
+        want: value.dtype,
+        got_len: data.len(),
+        got: data.dtype(),
+    })
+}

@@ -1,0 +1,74 @@
+//! What a [`Trainer`](super::Trainer) tells of its work.
+
+use serde::Serialize;
+
+use crate::program::Parameters;
+
+/// How far a training is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Progress {
+    /// Epoch, from 1.
+    pub epoch: u64,
+    /// Images done in this epoch.
+    pub images: u64,
+    /// Images of the epoch.
+    pub of: u64,
+    /// Whether these are test images.
+    pub testing: bool,
+}
+
+/// Means over a log interval.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Interval {
+    /// Epoch, from 1.
+    pub epoch: u64,
+    /// Last step of the interval, from 1.
+    pub step: u64,
+    /// Mean loss.
+    pub loss: f64,
+    /// Mean top-1 accuracy.
+    pub accuracy: f64,
+    /// Time since the interval before.
+    pub seconds: f64,
+}
+
+/// Means over an epoch.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Epoch {
+    /// Epoch, from 1.
+    pub epoch: u64,
+    /// Mean training loss, each step's before its update.
+    pub train_loss: f64,
+    /// Mean training accuracy, likewise.
+    pub train_accuracy: f64,
+    /// Accuracy on the test set after the epoch.
+    pub test_accuracy: f64,
+    /// Time for training and testing.
+    pub seconds: f64,
+}
+
+/// Something happened.
+#[derive(Clone, Debug)]
+pub enum Event<'a> {
+    /// The first step's logits and gradients, before its update, if they were asked for.
+    FirstStep(&'a Parameters),
+    /// Some images are done.
+    Progress(Progress),
+    /// A log interval is over.
+    Interval(Interval),
+    /// Classes whose logits were zero for every image of an interval: they no longer learn.
+    DeadClasses(Vec<usize>),
+    /// An epoch is over.
+    Epoch(Epoch),
+    /// The parameters as they are now, to be saved.
+    Checkpoint {
+        /// Epochs finished.
+        epoch: u64,
+        /// Steps done.
+        step: u64,
+        /// Whether no epoch had a better test accuracy.
+        best: bool,
+        /// The parameters.
+        parameters: &'a Parameters,
+    },
+}

@@ -1,0 +1,61 @@
+//! Training: epochs, steps, learning rates, metrics. Emits events and prints nothing.
+
+mod events;
+mod folder;
+mod order;
+mod trainer;
+
+pub use events::{Epoch, Event, Interval, Progress};
+pub use folder::RunFolder;
+pub use trainer::{Summary, TrainOptions, Trainer, training_program};
+
+/// Errors of training.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// The loss is no number any more.
+    #[error(
+        "the loss became {loss} in the {interval} steps before step {step} (epoch {epoch}); use a lower learning rate or a longer warm-up"
+    )]
+    NonFinite {
+        /// The loss.
+        loss: f64,
+        /// Steps that the loss was averaged over.
+        interval: u64,
+        /// The last of them.
+        step: u64,
+        /// Its epoch.
+        epoch: u64,
+    },
+    /// A batch larger than the data.
+    #[error(
+        "a batch of {batch} is larger than the {len} training images; use a smaller batch or more data"
+    )]
+    Batch {
+        /// Images of a batch.
+        batch: usize,
+        /// Images of the training set.
+        len: usize,
+    },
+    /// An option outside its range.
+    #[error("{option} is {got}, expected {want}")]
+    Option {
+        /// The option.
+        option: &'static str,
+        /// Its value.
+        got: String,
+        /// Its range.
+        want: &'static str,
+    },
+    /// A run was asked for what its program does not do.
+    #[error("this program is not for {0}; build it with the matching constructor of `Program`")]
+    WrongProgram(&'static str),
+    /// The run folder cannot be written.
+    #[error("cannot write {path}")]
+    Folder {
+        /// The file or folder.
+        path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
