@@ -75,10 +75,10 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
             let m = flat % TILE_M;
             let k = group.y * TILE_M + m;
             let at = base + flat / TILE_M;
-            let from = term(at, u.c);
+            let tap_of = term(at, u.c);
             var value = 0.0;
             if k < u.k && at < terms {
-                value = w[((k * u.c + from.channel) * u.r + from.r) * u.r + from.s];
+                value = w[((k * u.c + tap_of.channel) * u.r + tap_of.r) * u.r + tap_of.s];
             }
             a_slab[flat / TILE_M][m] = value;
         }
@@ -87,12 +87,12 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
             let n = flat % TILE_N;
             let column = group.x * TILE_N + n;
             let at = base + flat / TILE_N;
-            let from = term(at, u.c);
+            let tap_of = term(at, u.c);
             let pixel = column % pixels;
-            let tap = input_tap(u, pixel / u.q, pixel % u.q, from.r, from.s);
+            let tap = input_tap(u, pixel / u.q, pixel % u.q, tap_of.r, tap_of.s);
             var value = 0.0;
             if column < columns && at < terms && tap.inside {
-                value = x[(column / pixels * u.c + from.channel) * u.h * u.w + tap.at];
+                value = x[(column / pixels * u.c + tap_of.channel) * u.h * u.w + tap.at];
             }
             b_slab[flat / TILE_N][n] = value;
         }
@@ -125,10 +125,10 @@ fn dgrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
             let m = flat % TILE_M;
             let c = group.y * TILE_M + m;
             let at = base + flat / TILE_M;
-            let from = term(at, u.k);
+            let tap_of = term(at, u.k);
             var value = 0.0;
             if c < u.c && at < terms {
-                value = w[((from.channel * u.c + c) * u.r + from.r) * u.r + from.s];
+                value = w[((tap_of.channel * u.c + c) * u.r + tap_of.r) * u.r + tap_of.s];
             }
             a_slab[flat / TILE_M][m] = value;
         }
@@ -137,12 +137,12 @@ fn dgrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
             let n = flat % TILE_N;
             let column = group.x * TILE_N + n;
             let at = base + flat / TILE_N;
-            let from = term(at, u.k);
+            let tap_of = term(at, u.k);
             let pixel = column % pixels;
-            let tap = output_tap(u, pixel / u.w, pixel % u.w, from.r, from.s);
+            let tap = output_tap(u, pixel / u.w, pixel % u.w, tap_of.r, tap_of.s);
             var value = 0.0;
             if column < columns && at < terms && tap.inside {
-                value = dy[(column / pixels * u.k + from.channel) * u.p * u.q + tap.at];
+                value = dy[(column / pixels * u.k + tap_of.channel) * u.p * u.q + tap.at];
             }
             b_slab[flat / TILE_N][n] = value;
         }

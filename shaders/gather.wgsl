@@ -76,6 +76,6 @@ fn forward(
     let top = mix(pixel(source + y0 * u.src_w + x0), pixel(source + y0 * u.src_w + x1), fx);
     let bottom = mix(pixel(source + y1 * u.src_w + x0), pixel(source + y1 * u.src_w + x1), fx);
     let mean = vec4f(u.mean0, u.mean1, u.mean2, u.mean3)[c];
-    let std = vec4f(u.std0, u.std1, u.std2, u.std3)[c];
-    images[i] = (mix(top, bottom, sy - f32(y0)) - mean) / std;
+    let deviation = vec4f(u.std0, u.std1, u.std2, u.std3)[c];
+    images[i] = (mix(top, bottom, sy - f32(y0)) - mean) / deviation;
 }

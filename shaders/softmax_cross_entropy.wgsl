@@ -66,10 +66,10 @@ fn forward(@builtin(local_invocation_index) local: u32) {
         metrics[2] += total.z;
     }
     for (var l = local; l < u.classes; l += WORKGROUP) {
-        var active = 0u;
+        var alive = 0u;
         for (var n = 0u; n < u.n; n++) {
-            active += select(0u, 1u, labels[n] != IGNORE && logits[n * u.classes + l] != 0.0);
+            alive += select(0u, 1u, labels[n] != IGNORE && logits[n * u.classes + l] != 0.0);
         }
-        metrics[3u + l] += f32(active);
+        metrics[3u + l] += f32(alive);
     }
 }

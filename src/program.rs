@@ -211,11 +211,11 @@ fn loss(graph: &mut Graph, logits: ValueId, labels: ValueId) -> Result<(ValueId,
 
 /// Appends the optimizer over every parameter that has a gradient.
 fn update(graph: &mut Graph, adam: Adam, hyper: ValueId) -> Result<(), GraphError> {
-    let pairs: Vec<_> = graph.parameters().collect::<Vec<_>>();
+    let all: Vec<ValueId> = graph.parameters().collect();
     let gradients: Vec<(ValueId, ValueId)> = graph.gradients().collect();
     let mut inputs = vec![hyper];
     let mut updates = Vec::new();
-    for &parameter in &pairs {
+    for &parameter in &all {
         if let Some(&(_, gradient)) = gradients.iter().find(|(of, _)| *of == parameter) {
             inputs.push(gradient);
             updates.push(parameter);

@@ -21,6 +21,13 @@ pub const CLASSES: [&str; 10] = [
     "Ankle boot",
 ];
 
+/// The size of the official training set.
+pub(super) const OUTLINE: super::Outline = super::Outline {
+    len: 60_000,
+    image: [1, 28, 28],
+    classes: CLASSES.len(),
+};
+
 /// Where Debian's package `dataset-fashion-mnist` puts the files.
 pub const SYSTEM_FOLDER: &str = "/usr/share/datasets/fashion-mnist";
 

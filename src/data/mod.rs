@@ -44,6 +44,29 @@ pub fn load(name: &str, data_dir: Option<&Path>) -> Result<Split, DataError> {
     }
 }
 
+/// The size of a data set: all that a plan needs to know of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outline {
+    /// Number of pictures.
+    pub len: usize,
+    /// Channels, height and width of a picture.
+    pub image: [usize; 3],
+    /// Number of classes.
+    pub classes: usize,
+}
+
+/// The size of a data set's training part, known without its files.
+///
+/// # Errors
+///
+/// [`DataError::UnknownDataset`] if the name is not among [`DATASETS`].
+pub fn outline(name: &str) -> Result<Outline, DataError> {
+    match name {
+        fashion_mnist::NAME => Ok(fashion_mnist::OUTLINE),
+        _ => Ok(load(name, None)?.train.outline()),
+    }
+}
+
 /// A data set in its usual two parts.
 #[derive(Clone, Debug)]
 pub struct Split {
@@ -100,6 +123,15 @@ impl Dataset {
             shape,
             classes,
         })
+    }
+
+    /// Its size.
+    pub fn outline(&self) -> Outline {
+        Outline {
+            len: self.len(),
+            image: self.shape,
+            classes: self.classes.len(),
+        }
     }
 
     /// The name it is loaded by.

@@ -95,6 +95,26 @@ fn adapters() -> Vec<wgpu::Adapter> {
 /// A lost device or a failed command, kept until the next call can report it.
 type Fault = Arc<Mutex<Option<GpuError>>>;
 
+/// Work given to a device since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Compute passes encoded.
+    pub passes: u64,
+    /// Command buffers submitted.
+    pub submits: u64,
+}
+
+/// Objects that a device holds now. All zero unless wgpu is built with its feature `counters`, as the tests do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Objects {
+    /// Buffers.
+    pub buffers: isize,
+    /// Bind groups.
+    pub bind_groups: isize,
+    /// Compute pipelines.
+    pub pipelines: isize,
+}
+
 /// An open device.
 #[derive(Clone, Debug)]
 pub struct Gpu {
@@ -104,6 +124,7 @@ pub struct Gpu {
     description: AdapterDescription,
     limits: PlanLimits,
     fault: Fault,
+    work: Arc<Mutex<Work>>,
 }
 
 impl Gpu {
@@ -209,6 +230,7 @@ impl Gpu {
             description,
             limits: plan_limits,
             fault,
+            work: Arc::default(),
         })
     }
 
@@ -227,6 +249,42 @@ impl Gpu {
             limits: self.limits,
             conv2d,
         }
+    }
+
+    /// Work given to the device so far, by all its executors.
+    pub fn work(&self) -> Work {
+        *self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Objects that the device holds now.
+    pub fn objects(&self) -> Objects {
+        let hal = self.device.get_internal_counters().hal;
+        Objects {
+            buffers: hal.buffers.read(),
+            bind_groups: hal.bind_groups.read(),
+            pipelines: hal.compute_pipelines.read(),
+        }
+    }
+
+    /// Opens a compute pass, and counts it.
+    pub(super) fn begin_pass<'e>(
+        &self,
+        encoder: &'e mut wgpu::CommandEncoder,
+    ) -> wgpu::ComputePass<'e> {
+        self.work
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .passes += 1;
+        encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default())
+    }
+
+    /// Submits commands, and counts them.
+    pub(super) fn submit(&self, encoder: wgpu::CommandEncoder) {
+        self.work
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .submits += 1;
+        self.queue.submit([encoder.finish()]);
     }
 
     pub(super) fn limits(&self) -> &PlanLimits {

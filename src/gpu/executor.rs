@@ -107,7 +107,7 @@ impl Executor {
         self.gpu.check()?;
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         {
-            let mut pass = encoder.begin_compute_pass(&Default::default());
+            let mut pass = self.gpu.begin_pass(&mut encoder);
             for launch in &self.launches {
                 pass.set_pipeline(&launch.pipeline.pipeline);
                 pass.set_bind_group(0, &launch.bind_group, &[]);
@@ -124,7 +124,7 @@ impl Executor {
             readback.copy(&slot, region.offset, &mut encoder);
             encoder.clear_buffer(&slot, region.offset, Some(region.bytes));
         }
-        self.gpu.queue.submit([encoder.finish()]);
+        self.gpu.submit(encoder);
         let completed = self.completed.clone();
         self.gpu.queue.on_submitted_work_done(move || {
             completed.fetch_add(1, Ordering::Relaxed);

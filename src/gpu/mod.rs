@@ -5,7 +5,7 @@ mod executor;
 mod pipeline;
 mod readback;
 
-pub use adapter::{AdapterDescription, AdapterKind, Gpu};
+pub use adapter::{AdapterDescription, AdapterKind, Gpu, Objects, Work};
 pub use executor::Executor;
 
 /// Errors of the GPU backend.

@@ -122,7 +122,7 @@ pub(super) fn read(
     };
     let mut encoder = gpu.device.create_command_encoder(&Default::default());
     ring.copy(source, offset, &mut encoder);
-    gpu.queue.submit([encoder.finish()]);
+    gpu.submit(encoder);
     ring.map_last();
     gpu.poll(true)?;
     ring.take()?

@@ -31,7 +31,32 @@ pub struct Model {
     pub summary: &'static str,
     /// Height and width that images are resized to; `None` keeps the data set's.
     pub size: Option<[usize; 2]>,
+    /// How it is trained unless told otherwise.
+    pub recipe: Recipe,
     network: nin::Nin,
+}
+
+/// How a preset is trained unless told otherwise, from [`crate::init::Init::Kaiming`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Recipe {
+    /// Images of a step.
+    pub batch_size: usize,
+    /// Passes over the training set.
+    pub epochs: u64,
+    /// Adam's learning rate.
+    pub learning_rate: f64,
+    /// Steps over which it rises to its full value.
+    pub warmup_steps: u64,
+}
+
+impl Recipe {
+    /// The tutorial's script for `nin`: to be used with [`crate::init::Init::PyTorch`].
+    pub const SEED: Self = Self {
+        batch_size: 16,
+        epochs: 3,
+        learning_rate: 1e-3,
+        warmup_steps: 0,
+    };
 }
 
 /// Every preset.

@@ -3,7 +3,7 @@
 //! Source: Lin, Chen, Yan, arXiv:1312.4400. Layers are named as in PyTorch's
 //! `self.conv = Sequential(block, pool, [dropout,] block, …)`: `conv.0.0`, `conv.0.2`, `conv.0.4`, `conv.2.0`, …
 
-use super::Model;
+use super::{Model, Recipe};
 use crate::error::Result;
 use crate::graph::{GraphBuilder, ValueId};
 use crate::ops::{Conv2d, Pool2d};
@@ -85,6 +85,12 @@ pub(super) const NIN: Model = Model {
     name: "nin",
     summary: "11x11/4 96, 5x5 256, 3x3 384, 3x3 classes at 224x224",
     size: Some([224, 224]),
+    recipe: Recipe {
+        batch_size: 16,
+        epochs: 3,
+        learning_rate: 3e-4,
+        warmup_steps: 30,
+    },
     network: Nin {
         blocks: &[
             Block::new(11, 4, 2, [Channels(96); 3]),
@@ -101,6 +107,12 @@ pub(super) const NIN_PAPER: Model = Model {
     name: "nin-paper",
     summary: "the paper's: 5x5 192-160-96, 5x5 192-192-192, 3x3 192-192-classes, dropout, at the data's size",
     size: None,
+    recipe: Recipe {
+        batch_size: 128,
+        epochs: 30,
+        learning_rate: 1e-3,
+        warmup_steps: 100,
+    },
     network: Nin {
         blocks: &[
             Block::new(5, 1, 2, [Channels(192), Channels(160), Channels(96)]),
@@ -116,6 +128,12 @@ pub(super) const NIN_SMALL: Model = Model {
     name: "nin-small",
     summary: "5x5 32, 3x3 64, 3x3 64-64-classes at the data's size: minutes on two CPU cores",
     size: None,
+    recipe: Recipe {
+        batch_size: 32,
+        epochs: 3,
+        learning_rate: 1e-3,
+        warmup_steps: 100,
+    },
     network: Nin {
         blocks: &[
             Block::new(5, 1, 2, [Channels(32); 3]),

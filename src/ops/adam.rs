@@ -143,7 +143,7 @@ impl Definition for Adam {
         Tolerance::relative(1e-5)
     }
 
-    fn kernels() -> Vec<&'static Kernel> {
-        vec![&UPDATE]
+    fn kernels() -> Vec<(&'static Kernel, Variant)> {
+        vec![(&UPDATE, Variant::Plain)]
     }
 }

@@ -273,7 +273,7 @@ static REDUCE: Kernel = Kernel {
 
 /// Rows that an invocation of the direct kernels owns.
 const DIRECT_ROWS: u32 = 16;
-/// Invocations of a workgroup of the direct kernels, one column each.
+/// Invocations of a workgroup of the naive and direct kernels, one column each.
 const DIRECT_COLUMNS: u64 = 64;
 
 /// Splits of wgrad's reduction are made until this many workgroups share the work …
@@ -283,30 +283,44 @@ const WGRAD_PIXELS: u64 = 512;
 /// … and all partial sums together stay below this many elements.
 const WGRAD_PARTIALS: u64 = 4 << 20;
 
-/// A kernel family, its constants, and the workgroups for `rows x columns` outputs.
+/// The kernels and constants of an algorithm.
+fn kernels_of(algorithm: Conv2dAlgorithm) -> (&'static Family, Variant) {
+    match algorithm {
+        Conv2dAlgorithm::Naive => (&NAIVE, Variant::Plain),
+        Conv2dAlgorithm::Direct => (&DIRECT, Variant::Rows(DIRECT_ROWS)),
+        Conv2dAlgorithm::ImplicitGemm(tile) => (&IMPLICIT_GEMM, Variant::Tile(tile)),
+    }
+}
+
+/// One kernel of every family, in every variant.
+fn variants(pick: fn(&'static Family) -> &'static Kernel) -> Vec<(&'static Kernel, Variant)> {
+    let kernels = Conv2dAlgorithm::ALL.map(kernels_of);
+    kernels
+        .map(|(family, variant)| (pick(family), variant))
+        .to_vec()
+}
+
+/// Kernels, constants and workgroups for `rows x columns` outputs.
 fn select(
     to: &Lowering<'_>,
     rows: usize,
     columns: usize,
 ) -> Result<(&'static Family, Variant, [u64; 3]), PlanError> {
     let (m, n) = (rows as u64, columns as u64);
-    let limits = to.options().limits;
-    Ok(match to.options().conv2d {
-        Conv2dAlgorithm::Naive => (&NAIVE, Variant::Plain, [n.div_ceil(64), m, 1]),
-        Conv2dAlgorithm::Direct => {
-            let workgroups = [
-                n.div_ceil(DIRECT_COLUMNS),
-                m.div_ceil(u64::from(DIRECT_ROWS)),
-                1,
-            ];
-            (&DIRECT, Variant::Rows(DIRECT_ROWS), workgroups)
+    let (family, variant) = kernels_of(to.options().conv2d);
+    let [columns_each, rows_each] = match variant {
+        Variant::Plain => [DIRECT_COLUMNS, 1],
+        Variant::Rows(rows) => [DIRECT_COLUMNS, rows.into()],
+        Variant::Tile(tile) => {
+            check_tile(tile, to.options().limits)?;
+            [tile.n.into(), tile.m.into()]
         }
-        Conv2dAlgorithm::ImplicitGemm(tile) => {
-            check_tile(tile, limits)?;
-            let workgroups = [n.div_ceil(tile.n.into()), m.div_ceil(tile.m.into()), 1];
-            (&IMPLICIT_GEMM, Variant::Tile(tile), workgroups)
-        }
-    })
+    };
+    Ok((
+        family,
+        variant,
+        [n.div_ceil(columns_each), m.div_ceil(rows_each), 1],
+    ))
 }
 
 /// Whether a tile's invocations and memory fit the device and its sides the kernel's 8 x 4 micro-tile.
@@ -423,8 +437,8 @@ impl Definition for Conv2d {
         Tolerance::relative(1e-4)
     }
 
-    fn kernels() -> Vec<&'static Kernel> {
-        vec![&NAIVE.forward, &DIRECT.forward, &IMPLICIT_GEMM.forward]
+    fn kernels() -> Vec<(&'static Kernel, Variant)> {
+        variants(|family| &family.forward)
     }
 }
 
@@ -493,8 +507,8 @@ impl Definition for Conv2dDgrad {
         Tolerance::relative(1e-4)
     }
 
-    fn kernels() -> Vec<&'static Kernel> {
-        vec![&NAIVE.dgrad, &DIRECT.dgrad, &IMPLICIT_GEMM.dgrad]
+    fn kernels() -> Vec<(&'static Kernel, Variant)> {
+        variants(|family| &family.dgrad)
     }
 }
 
@@ -581,8 +595,10 @@ impl Definition for Conv2dWgrad {
         Tolerance::relative(1e-3)
     }
 
-    fn kernels() -> Vec<&'static Kernel> {
-        vec![&NAIVE.wgrad, &DIRECT.wgrad, &IMPLICIT_GEMM.wgrad, &REDUCE]
+    fn kernels() -> Vec<(&'static Kernel, Variant)> {
+        let mut all = variants(|family| &family.wgrad);
+        all.push((&REDUCE, Variant::Plain));
+        all
     }
 }
 

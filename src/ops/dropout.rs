@@ -120,8 +120,8 @@ impl Definition for Dropout {
         Tolerance::relative(1e-6)
     }
 
-    fn kernels() -> Vec<&'static Kernel> {
-        vec![&FORWARD]
+    fn kernels() -> Vec<(&'static Kernel, Variant)> {
+        vec![(&FORWARD, Variant::Plain)]
     }
 }
 
@@ -154,7 +154,7 @@ impl Definition for DropoutBackward {
         self.0.tolerance()
     }
 
-    fn kernels() -> Vec<&'static Kernel> {
+    fn kernels() -> Vec<(&'static Kernel, Variant)> {
         Dropout::kernels()
     }
 }

@@ -38,6 +38,17 @@ impl Default for Normalize {
     }
 }
 
+impl Normalize {
+    /// From a mean and a standard deviation for each channel, of which there are at most four.
+    pub fn from_channels(channels: &[(f32, f32)]) -> Self {
+        let mut this = Self::default();
+        for (i, &(mean, std)) in channels.iter().take(4).enumerate() {
+            (this.mean[i], this.std[i]) = (mean, std);
+        }
+        this
+    }
+}
+
 impl Gather {
     /// Resizes to `height x width`, then normalises.
     pub fn new(height: usize, width: usize, normalize: Normalize) -> Self {
@@ -152,7 +163,7 @@ impl Definition for Gather {
         Tolerance::relative(1e-5)
     }
 
-    fn kernels() -> Vec<&'static Kernel> {
-        vec![&FORWARD]
+    fn kernels() -> Vec<(&'static Kernel, Variant)> {
+        vec![(&FORWARD, Variant::Plain)]
     }
 }

@@ -104,8 +104,8 @@ impl Definition for GlobalAvgPool {
         Tolerance::relative(1e-5)
     }
 
-    fn kernels() -> Vec<&'static Kernel> {
-        vec![&FORWARD]
+    fn kernels() -> Vec<(&'static Kernel, Variant)> {
+        vec![(&FORWARD, Variant::Plain)]
     }
 }
 
@@ -162,7 +162,7 @@ impl Definition for GlobalAvgPoolBackward {
         Tolerance::relative(1e-6)
     }
 
-    fn kernels() -> Vec<&'static Kernel> {
-        vec![&BACKWARD]
+    fn kernels() -> Vec<(&'static Kernel, Variant)> {
+        vec![(&BACKWARD, Variant::Plain)]
     }
 }

@@ -258,8 +258,8 @@ impl Definition for MaxPool2d {
         Tolerance::EXACT
     }
 
-    fn kernels() -> Vec<&'static Kernel> {
-        vec![&FORWARD]
+    fn kernels() -> Vec<(&'static Kernel, Variant)> {
+        vec![(&FORWARD, Variant::Plain)]
     }
 }
 
@@ -327,7 +327,7 @@ impl Definition for MaxPool2dBackward {
         Tolerance::relative(1e-6)
     }
 
-    fn kernels() -> Vec<&'static Kernel> {
-        vec![&BACKWARD]
+    fn kernels() -> Vec<(&'static Kernel, Variant)> {
+        vec![(&BACKWARD, Variant::Plain)]
     }
 }

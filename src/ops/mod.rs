@@ -29,7 +29,7 @@ pub use softmax_cross_entropy::{IGNORE, SoftmaxCrossEntropy};
 
 use crate::autodiff::Tape;
 use crate::graph::{GraphError, Node, Signature};
-use crate::plan::{Kernel, Lowering, PlanError};
+use crate::plan::{Kernel, Lowering, PlanError, Variant};
 use crate::reference::{Io, Real};
 use crate::shape::{DType, Shape, ShapeError};
 
@@ -73,8 +73,8 @@ pub(crate) trait Definition {
     fn reference<T: Real>(&self, io: &mut Io<'_, T>);
     /// Agreement demanded of the shaders.
     fn tolerance(&self) -> Tolerance;
-    /// The kernels that may be dispatched, for the tests that check shaders against declarations.
-    fn kernels() -> Vec<&'static Kernel>
+    /// The kernels that may be dispatched and their variants, for the tests that check shaders against declarations.
+    fn kernels() -> Vec<(&'static Kernel, Variant)>
     where
         Self: Sized;
 }
@@ -116,7 +116,7 @@ macro_rules! registry {
             fn tolerance(&self) -> Tolerance {
                 match self { $(Self::$op(op) => op.tolerance(),)+ }
             }
-            fn kernels() -> Vec<&'static Kernel> {
+            fn kernels() -> Vec<(&'static Kernel, Variant)> {
                 let mut all = Vec::new();
                 $(all.extend($op::kernels());)+
                 all
@@ -154,8 +154,8 @@ impl Op {
         Definition::tolerance(self)
     }
 
-    /// Every kernel that a plan may dispatch.
-    pub fn kernels() -> Vec<&'static Kernel> {
+    /// Every kernel that a plan may dispatch, in each of its variants.
+    pub fn kernels() -> Vec<(&'static Kernel, Variant)> {
         <Self as Definition>::kernels()
     }
 }

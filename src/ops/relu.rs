@@ -74,8 +74,8 @@ impl Definition for Relu {
         Tolerance::EXACT
     }
 
-    fn kernels() -> Vec<&'static Kernel> {
-        vec![&FORWARD]
+    fn kernels() -> Vec<(&'static Kernel, Variant)> {
+        vec![(&FORWARD, Variant::Plain)]
     }
 }
 
@@ -127,7 +127,7 @@ impl Definition for ReluBackward {
         Tolerance::EXACT
     }
 
-    fn kernels() -> Vec<&'static Kernel> {
-        vec![&BACKWARD]
+    fn kernels() -> Vec<(&'static Kernel, Variant)> {
+        vec![(&BACKWARD, Variant::Plain)]
     }
 }

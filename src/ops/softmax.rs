@@ -69,7 +69,7 @@ impl Definition for Softmax {
         Tolerance::relative(1e-5)
     }
 
-    fn kernels() -> Vec<&'static Kernel> {
-        vec![&FORWARD]
+    fn kernels() -> Vec<(&'static Kernel, Variant)> {
+        vec![(&FORWARD, Variant::Plain)]
     }
 }

@@ -72,7 +72,8 @@ impl BufferId {
 }
 
 impl SlotId {
-    pub(crate) fn index(self) -> usize {
+    /// Position in [`Plan::slots`].
+    pub fn index(self) -> usize {
         self.0 as usize
     }
 }

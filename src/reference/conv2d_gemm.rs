@@ -11,8 +11,10 @@ use crate::ops::Geometry;
 
 /// Floats of one block of columns.
 const BLOCK: usize = 128 * 1024;
-/// Smallest share of pixels worth an accumulator of its own in [`wgrad`].
-const PART: usize = 256;
+/// Rows of columns that one task of a gradient works on at once.
+const TERMS: usize = 512;
+/// Fewest pixels worth an accumulator of their own in [`wgrad`].
+const PART: usize = 512;
 
 type Scratch = LocalKey<Cell<Vec<f32>>>;
 
@@ -24,19 +26,18 @@ thread_local! {
 
 /// Lends `len` floats of unspecified content that are allocated once per thread.
 ///
-/// The memory leaves its slot meanwhile: if rayon runs another task of ours on this thread within `body`, that one
-/// allocates its own.
-fn with_scratch<R>(slot: &'static Scratch, len: usize, body: impl FnOnce(&mut [f32]) -> R) -> R {
+/// The memory leaves its slot meanwhile: if rayon runs another of our tasks on this thread within
+/// `body`, that one allocates its own.
+fn with_scratch(slot: &'static Scratch, len: usize, body: impl FnOnce(&mut [f32])) {
     let mut memory = slot.take();
     if memory.len() < len {
         memory.resize(len, 0.0);
     }
-    let result = body(&mut memory[..len]);
+    body(&mut memory[..len]);
     slot.set(memory);
-    result
 }
 
-/// A matrix by its strides.
+/// A matrix, by the distances between its rows and between its columns.
 #[derive(Clone, Copy)]
 struct Matrix<'a> {
     data: &'a [f32],
@@ -62,85 +63,73 @@ impl<'a> Matrix<'a> {
     }
 
     fn holds(self, rows: usize, columns: usize) -> bool {
-        let last = |count: usize, stride: usize| count.saturating_sub(1).saturating_mul(stride);
+        let last = |count: usize, stride: usize| (count - 1).saturating_mul(stride);
         last(rows, self.row).saturating_add(last(columns, self.column)) < self.data.len()
     }
 }
 
-/// `to = a * b`, or `to += a * b`, where `to` is `m x n` with rows `stride` apart.
+/// How [`multiply`] runs.
+#[derive(Clone, Copy, Default)]
+struct Mode {
+    /// Adds to the product's old content.
+    accumulate: bool,
+    /// On all threads; else on this one.
+    parallel: bool,
+}
+
+/// `to [m, n] = a [m, k] * b [k, n]`, rows of `to` being `stride` apart.
+#[rustfmt::skip] // else nineteen lines for the call
 fn multiply(
     [m, n, k]: [usize; 3],
     a: Matrix<'_>,
     b: Matrix<'_>,
     (to, stride): (&mut [f32], usize),
-    accumulate: bool,
-    parallel: bool,
+    mode: Mode,
 ) {
-    assert!(
-        m > 0 && n > 0 && k > 0 && stride >= n,
-        "invariant: no dimension is empty"
-    );
-    assert!(
-        a.holds(m, k) && b.holds(k, n),
-        "invariant: factors hold all their elements"
-    );
-    assert!(
-        Matrix::rows(to, stride).holds(m, n),
-        "invariant: the product fits"
-    );
+    assert!(m > 0 && n > 0 && k > 0, "invariant: no dimension is empty");
+    assert!(stride >= n, "invariant: rows of the product are apart");
+    let fit = a.holds(m, k) && b.holds(k, n) && Matrix::rows(to, stride).holds(m, n);
+    assert!(fit, "invariant: the matrices lie within their slices");
+    let threads = match mode.parallel {
+        true => Parallelism::Rayon(0),
+        false => Parallelism::None,
+    };
+    let [a_row, a_column, b_row, b_column, stride] =
+        [a.row, a.column, b.row, b.column, stride].map(|distance| distance as isize);
+    let (a, b, to) = (a.data.as_ptr(), b.data.as_ptr(), to.as_mut_ptr());
     #[expect(unsafe_code, reason = "the kernel takes raw pointers")]
-    // SAFETY: all three matrices lie within their slices, as just checked; rows of `to` do not overlap each other, nor,
-    // being borrowed mutably, the factors.
+    // SAFETY: all three matrices lie within their slices and rows of `to` do not overlap, as just
+    // checked; being borrowed mutably, `to` overlaps neither factor.
     unsafe {
         gemm::gemm(
-            m,
-            n,
-            k,
-            to.as_mut_ptr(),
-            1,
-            stride as isize,
-            accumulate,
-            a.data.as_ptr(),
-            a.column as isize,
-            a.row as isize,
-            b.data.as_ptr(),
-            b.column as isize,
-            b.row as isize,
-            1.0,
-            1.0,
-            false,
-            false,
-            false,
-            if parallel {
-                Parallelism::Rayon(0)
-            } else {
-                Parallelism::None
-            },
+            m, n, k, to, 1, stride, mode.accumulate, a, a_column, a_row, b, b_column, b_row,
+            1.0, 1.0, false, false, false, threads,
         );
     }
 }
 
-/// Whether the image itself is the matrix of columns.
+/// Whether an image itself is the matrix of columns.
 fn is_pointwise(g: &Geometry) -> bool {
     g.r == 1 && g.stride == 1 && g.pad == 0
 }
 
-/// Calls `visit(input, output, len)` for every run of `pixels` that the filter element `(r, s)` takes from within the
-/// map: it begins at `input` in the map and at `output` in `pixels`.
+/// Calls `visit(input, output, len)` for every run of `pixels` that the filter element `(r, s)`
+/// takes from within the map: it begins at `input` in the map and at `output` in `pixels`.
 fn runs(
     g: &Geometry,
-    [r, s]: [usize; 2],
+    (r, s): (usize, usize),
     pixels: &Range<usize>,
     mut visit: impl FnMut(usize, usize, usize),
 ) {
     let low = g.pad.saturating_sub(s).div_ceil(g.stride);
-    let high = (g.w + g.pad).saturating_sub(s).div_ceil(g.stride);
+    let high = (g.w + g.pad).saturating_sub(s).div_ceil(g.stride).min(g.q);
     for p in pixels.start / g.q..pixels.end.div_ceil(g.q) {
-        let Some(h) = (p * g.stride + r).checked_sub(g.pad).filter(|&h| h < g.h) else {
+        let h = (p * g.stride + r).checked_sub(g.pad);
+        let Some(h) = h.filter(|&h| h < g.h) else {
             continue;
         };
         let from = (p * g.q + low).max(pixels.start);
-        let to = (p * g.q + high.min(g.q)).min(pixels.end);
+        let to = (p * g.q + high).min(pixels.end);
         if from < to {
             let w = (from - p * g.q) * g.stride + s - g.pad;
             visit(h * g.w + w, from - pixels.start, to - from);
@@ -148,24 +137,17 @@ fn runs(
     }
 }
 
-/// Filter elements in the order of the rows of columns.
-fn filter(g: &Geometry) -> impl Iterator<Item = [usize; 2]> {
-    let side = g.r;
-    (0..side * side).map(move |i| [i / side, i % side])
-}
-
 /// Columns of one channel: `to [R*R, pixels]`.
 fn im2col(g: &Geometry, map: &[f32], pixels: &Range<usize>, to: &mut [f32]) {
-    for (element, row) in filter(g).zip(to.chunks_mut(pixels.len())) {
+    for (i, row) in to.chunks_mut(pixels.len()).enumerate() {
         row.fill(0.0);
-        runs(g, element, pixels, |from, to, len| {
-            let row = &mut row[to..to + len];
+        runs(g, (i / g.r, i % g.r), pixels, |from, to, len| {
+            let to = &mut row[to..to + len];
             if g.stride == 1 {
-                row.copy_from_slice(&map[from..from + len]);
+                to.copy_from_slice(&map[from..from + len]);
             } else {
-                for (to, &from) in row.iter_mut().zip(map[from..].iter().step_by(g.stride)) {
-                    *to = from;
-                }
+                let from = map[from..].iter().step_by(g.stride);
+                to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
             }
         });
     }
@@ -173,52 +155,62 @@ fn im2col(g: &Geometry, map: &[f32], pixels: &Range<usize>, to: &mut [f32]) {
 
 /// Adds the columns of one channel, `from [R*R, pixels]`, to `map`.
 fn col2im(g: &Geometry, from: &[f32], pixels: &Range<usize>, map: &mut [f32]) {
-    for (element, row) in filter(g).zip(from.chunks(pixels.len())) {
-        runs(g, element, pixels, |to, from, len| {
-            let row = &row[from..from + len];
+    for (i, row) in from.chunks(pixels.len()).enumerate() {
+        runs(g, (i / g.r, i % g.r), pixels, |to, from, len| {
+            let from = &row[from..from + len];
             if g.stride == 1 {
-                for (to, &from) in map[to..to + len].iter_mut().zip(row) {
-                    *to += from;
-                }
+                let to = map[to..to + len].iter_mut();
+                to.zip(from).for_each(|(to, &from)| *to += from);
             } else {
-                for (to, &from) in map[to..].iter_mut().step_by(g.stride).zip(row) {
-                    *to += from;
-                }
+                let to = map[to..].iter_mut().step_by(g.stride);
+                to.zip(from).for_each(|(to, &from)| *to += from);
             }
         });
     }
 }
 
-/// Cuts `range` of the pixels of a batch into the pixels of single images, at most `block` at once.
+/// Cuts `range` of a batch's pixels into those of single images, at most `len` at once.
 fn blocks(
     g: &Geometry,
     range: Range<usize>,
-    block: usize,
+    len: usize,
 ) -> impl Iterator<Item = (usize, Range<usize>)> {
     let pixels = g.pixels();
     let mut at = range.start;
     std::iter::from_fn(move || {
         let (n, from) = (at / pixels, at % pixels);
-        let to = pixels.min(from + block).min(from + range.end - at);
+        let to = pixels.min(from + len).min(from + range.end - at);
         at += to - from;
         (from < to).then_some((n, from..to))
     })
 }
 
-/// Pixels of one block whose columns have `terms` rows.
-fn block_pixels(g: &Geometry, terms: usize) -> usize {
-    (BLOCK / terms / 16 * 16).max(48).min(g.pixels())
+/// Pixels of a block with `floats` elements in `terms` rows: whole tiles of the GEMM kernel.
+fn block_len(floats: usize, terms: usize) -> usize {
+    (floats / terms / 16 * 16).max(48)
+}
+
+/// Channels of one task of a gradient, given how many tasks at least must share the channels.
+fn task_channels(g: &Geometry, tasks: usize) -> usize {
+    let most = if is_pointwise(g) {
+        g.c
+    } else {
+        TERMS / (g.r * g.r)
+    };
+    g.c.div_ceil(tasks).min(most.max(1))
 }
 
 pub(crate) fn forward(g: &Geometry, relu: bool, x: &[f32], w: &[f32], b: &[f32], y: &mut [f32]) {
     let (from, to) = (g.c * g.h * g.w, g.k * g.pixels());
-    // As many images as the threads share evenly run one per thread; all threads work on each of the rest.
-    let shared = g.n - g.n % rayon::current_num_threads();
-    let (y, rest) = y.split_at_mut(shared * to);
-    y.par_chunks_mut(to)
-        .zip(x.par_chunks(from))
+    // As many images as the threads share evenly run one per thread; all threads work on each of
+    // the rest.
+    let shared = (g.n - g.n % rayon::current_num_threads()) * to;
+    let (many, few) = y.split_at_mut(shared);
+    let (many, few) = (many.par_chunks_mut(to), few.chunks_mut(to));
+    let (x_many, x_few) = x.split_at(shared / to * from);
+    many.zip(x_many.par_chunks(from))
         .for_each(|(y, x)| forward_image(g, relu, x, w, b, y, false));
-    for (y, x) in rest.chunks_mut(to).zip(x[shared * from..].chunks(from)) {
+    for (y, x) in few.zip(x_few.chunks(from)) {
         forward_image(g, relu, x, w, b, y, true);
     }
 }
@@ -233,24 +225,22 @@ fn forward_image(
     parallel: bool,
 ) {
     let (terms, pixels) = (g.terms(), g.pixels());
-    let w = Matrix::rows(w, terms);
-    let block = if parallel {
-        pixels
-    } else {
-        block_pixels(g, terms)
+    let mode = Mode {
+        parallel,
+        ..Mode::default()
     };
-    for (_, range) in blocks(g, 0..pixels, block) {
+    let w = Matrix::rows(w, terms);
+    let threads = if parallel {
+        rayon::current_num_threads()
+    } else {
+        1
+    };
+    let len = if parallel { 8 * threads * BLOCK } else { BLOCK };
+    for (_, range) in blocks(g, 0..pixels, block_len(len, terms)) {
         let size = [g.k, range.len(), terms];
         let to = (&mut y[range.start..], pixels);
         if is_pointwise(g) {
-            multiply(
-                size,
-                w,
-                Matrix::rows(&x[range.start..], pixels),
-                to,
-                false,
-                parallel,
-            );
+            multiply(size, w, Matrix::rows(&x[range.start..], pixels), to, mode);
         } else {
             with_scratch(&COLUMNS, terms * range.len(), |columns| {
                 columns
@@ -258,14 +248,7 @@ fn forward_image(
                     .zip(x.par_chunks(g.h * g.w))
                     .with_min_len(if parallel { 1 } else { g.c })
                     .for_each(|(to, map)| im2col(g, map, &range, to));
-                multiply(
-                    size,
-                    w,
-                    Matrix::rows(columns, range.len()),
-                    to,
-                    false,
-                    parallel,
-                );
+                multiply(size, w, Matrix::rows(columns, range.len()), to, mode);
             });
         }
         for (y, &b) in y.chunks_mut(pixels).zip(b) {
@@ -282,94 +265,66 @@ fn finish(relu: bool, b: f32, y: &mut [f32]) {
     }
 }
 
-/// `to [columns, rows]` = transpose of `from [rows, columns]`.
-fn transpose(from: &[f32], columns: usize, to: &mut [f32]) {
-    let rows = from.len() / columns;
-    to.par_chunks_mut(16 * rows)
-        .enumerate()
-        .for_each(|(i, to)| {
-            for (k, from) in from.chunks(columns).enumerate() {
-                for (to, &from) in to[k..].iter_mut().step_by(rows).zip(&from[16 * i..]) {
-                    *to = from;
-                }
-            }
-        });
-}
-
-/// Channels of one task, given that each gives `rows` of columns and other axes give `tasks` tasks.
-fn task_channels(g: &Geometry, tasks: usize) -> usize {
-    g.c.div_ceil((2 * rayon::current_num_threads()).div_ceil(tasks))
-        .max(1)
-}
-
 pub(crate) fn dgrad(g: &Geometry, dy: &[f32], w: &[f32], mask: Option<&[f32]>, dx: &mut [f32]) {
-    let (map, square) = (g.h * g.w, g.r * g.r);
-    let cap = if is_pointwise(g) {
-        g.c
-    } else {
-        (BLOCK / g.pixels() / square).max(1)
-    };
-    let channels = task_channels(g, g.n).min(cap);
+    let (image, map) = (g.c * g.h * g.w, g.h * g.w);
+    let tasks = (2 * rayon::current_num_threads()).div_ceil(g.n);
+    let channels = task_channels(g, tasks);
     with_scratch(&WEIGHTS, w.len(), |wt| {
-        transpose(w, g.terms(), wt);
+        // Transposed once, or else the GEMM of each task would.
+        sum_transposed(w, g.k, g.terms(), wt);
         let wt = &*wt;
         let images = dx
-            .par_chunks_mut(g.c * map)
+            .par_chunks_mut(image)
             .zip(dy.par_chunks(g.k * g.pixels()));
         images.enumerate().for_each(|(n, (dx, dy))| {
-            let tasks = dx
-                .par_chunks_mut(channels * map)
-                .zip(wt.par_chunks(channels * square * g.k));
+            let wt = wt.par_chunks(channels * g.r * g.r * g.k);
+            let tasks = dx.par_chunks_mut(channels * map).zip(wt);
             tasks.enumerate().for_each(|(i, (dx, wt))| {
                 dgrad_channels(g, dy, wt, dx);
                 if let Some(mask) = mask {
-                    super::relu::mask(&mask[(n * g.c + i * channels) * map..], dx);
+                    super::relu::mask(&mask[n * image + i * channels * map..], dx);
                 }
             });
         });
     });
 }
 
-/// Input gradient of some channels of one image.
+/// Input gradient of some channels of one image, given their filters as `wt [channels*R*R, K]`.
 fn dgrad_channels(g: &Geometry, dy: &[f32], wt: &[f32], dx: &mut [f32]) {
     let (terms, pixels) = (wt.len() / g.k, g.pixels());
-    let (dy, wt) = (Matrix::rows(dy, pixels), Matrix::rows(wt, g.k));
-    let size = [terms, pixels, g.k];
+    let wt = Matrix::rows(wt, g.k);
     if is_pointwise(g) {
-        return multiply(size, wt, dy, (dx, pixels), false, false);
+        let dy = Matrix::rows(dy, pixels);
+        return multiply([terms, pixels, g.k], wt, dy, (dx, pixels), Mode::default());
     }
     dx.fill(0.0);
-    with_scratch(&COLUMNS, terms * pixels, |columns| {
-        multiply(size, wt, dy, (columns, pixels), false, false);
-        for (map, from) in dx
-            .chunks_mut(g.h * g.w)
-            .zip(columns.chunks(g.r * g.r * pixels))
-        {
-            col2im(g, from, &(0..pixels), map);
-        }
-    });
+    for (_, range) in blocks(g, 0..pixels, block_len(BLOCK, terms)) {
+        let len = range.len();
+        with_scratch(&COLUMNS, terms * len, |columns| {
+            let dy = Matrix::rows(&dy[range.start..], pixels);
+            let to = (&mut *columns, len);
+            multiply([terms, len, g.k], wt, dy, to, Mode::default());
+            let columns = columns.chunks(g.r * g.r * len);
+            for (map, from) in dx.chunks_mut(g.h * g.w).zip(columns) {
+                col2im(g, from, &range, map);
+            }
+        });
+    }
 }
 
 pub(crate) fn wgrad(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32], db: &mut [f32]) {
-    let (terms, pixels, square) = (g.terms(), g.n * g.pixels(), g.r * g.r);
-    let parts = rayon::current_num_threads().min(pixels.div_ceil(PART));
-    let cap = if is_pointwise(g) {
-        g.c
-    } else {
-        (512 / square).max(1)
-    };
-    let channels = task_channels(g, parts).min(cap);
-    with_scratch(&PARTIALS, parts * terms * g.k, |partials| {
-        partials
-            .par_chunks_mut(terms * g.k)
-            .enumerate()
-            .for_each(|(part, to)| {
-                let range = pixels * part / parts..pixels * (part + 1) / parts;
-                to.par_chunks_mut(channels * square * g.k)
-                    .enumerate()
-                    .for_each(|(i, to)| wgrad_channels(g, x, dy, range.clone(), i * channels, to));
-            });
-        sum_transposed(partials, parts, terms, dw);
+    let (pixels, len) = (g.n * g.pixels(), g.terms() * g.k);
+    let threads = rayon::current_num_threads();
+    let parts = threads.min(pixels.div_ceil(PART));
+    let channels = task_channels(g, threads.div_ceil(parts));
+    with_scratch(&PARTIALS, parts * len, |partials| {
+        let tasks = partials.par_chunks_mut(len).enumerate();
+        tasks.for_each(|(part, to)| {
+            let range = pixels * part / parts..pixels * (part + 1) / parts;
+            let tasks = to.par_chunks_mut(channels * g.r * g.r * g.k).enumerate();
+            tasks.for_each(|(i, to)| wgrad_channels(g, x, dy, range.clone(), i * channels, to));
+        });
+        sum_transposed(partials, g.terms(), g.k, dw);
     });
     db.par_iter_mut().enumerate().for_each(|(k, db)| {
         let maps = dy.chunks(g.pixels()).skip(k).step_by(g.k);
@@ -377,7 +332,8 @@ pub(crate) fn wgrad(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32], db: &mu
     });
 }
 
-/// `to [channels*R*R, K]`: transposed filter gradient from `range` of the batch's pixels, for the channels from `first`.
+/// Transposed filter gradient `to [channels*R*R, K]` from `range` of the batch's pixels, for the
+/// channels from `first`.
 fn wgrad_channels(
     g: &Geometry,
     x: &[f32],
@@ -387,48 +343,41 @@ fn wgrad_channels(
     to: &mut [f32],
 ) {
     let (terms, pixels, map) = (to.len() / g.k, g.pixels(), g.h * g.w);
-    let channels = terms / (g.r * g.r);
-    let block = block_pixels(g, terms);
-    let mut accumulate = false;
-    for (n, range) in blocks(g, range, block) {
-        let x = &x[(n * g.c + first) * map..][..channels * map];
+    let mut mode = Mode::default();
+    for (n, range) in blocks(g, range, block_len(BLOCK, terms)) {
+        let x = &x[(n * g.c + first) * map..];
         let dy = Matrix::rows(&dy[n * g.k * pixels + range.start..], pixels).transposed();
-        let size = [terms, g.k, range.len()];
+        let (size, to) = ([terms, g.k, range.len()], (&mut *to, g.k));
         if is_pointwise(g) {
-            let x = Matrix::rows(&x[range.start..], pixels);
-            multiply(size, x, dy, (&mut *to, g.k), accumulate, false);
+            multiply(size, Matrix::rows(&x[range.start..], pixels), dy, to, mode);
         } else {
             with_scratch(&COLUMNS, terms * range.len(), |columns| {
                 let blocks = columns.chunks_mut(g.r * g.r * range.len());
                 for (to, map) in blocks.zip(x.chunks(map)) {
                     im2col(g, map, &range, to);
                 }
-                let columns = Matrix::rows(columns, range.len());
-                multiply(size, columns, dy, (&mut *to, g.k), accumulate, false);
+                multiply(size, Matrix::rows(columns, range.len()), dy, to, mode);
             });
         }
-        accumulate = true;
+        mode.accumulate = true;
     }
 }
 
-/// `to [K, terms]` = sum of all `from [parts, terms, K]`, in order.
-fn sum_transposed(from: &[f32], parts: usize, terms: usize, to: &mut [f32]) {
-    let k = to.len() / terms;
-    to.par_chunks_mut(16 * terms)
-        .enumerate()
-        .for_each(|(i, to)| {
-            for part in 0..parts {
-                for t in 0..terms {
-                    let from = &from[(part * terms + t) * k + 16 * i..];
-                    for (to, &from) in to[t..].iter_mut().step_by(terms).zip(from) {
-                        *to = if part == 0 { from } else { *to + from };
-                    }
-                }
+/// `to [columns, rows]` = transposed sum, in order, of all matrices in `from [.., rows, columns]`.
+fn sum_transposed(from: &[f32], rows: usize, columns: usize, to: &mut [f32]) {
+    // One cache line of each row of `from` at once.
+    let tasks = to.par_chunks_mut(16 * rows).enumerate();
+    tasks.for_each(|(i, to)| {
+        for (row, from) in from.chunks(columns).enumerate() {
+            let to = to[row % rows..].iter_mut().step_by(rows);
+            for (to, &from) in to.zip(&from[16 * i..]) {
+                *to = if row < rows { from } else { *to + from };
             }
-        });
+        }
+    });
 }
 
-/// Sum in sixteen lanes, which vectorises and rounds less than one.
+/// Sum in sixteen lanes, which vectorises and rounds less than in one.
 fn sum(values: &[f32]) -> f32 {
     let (chunks, rest) = values.as_chunks::<16>();
     let mut lanes = [0.0; 16];

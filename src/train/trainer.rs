@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::TrainError;
 use super::events::{Epoch, Event, Interval, Progress};
 use super::order::epoch_order;
-use crate::data::{Dataset, Split};
+use crate::data::{Dataset, Outline, Split};
 use crate::device::Device;
 use crate::error::Result;
 use crate::models::Model;
@@ -144,10 +144,13 @@ impl<'a> Trainer<'a> {
             Ok(run)
         };
         let train = load(
-            training_program(model, &split.train, &options)?,
+            training_program(model, &split.train.outline(), &options)?,
             &split.train,
         )?;
-        let test = load(test_program(model, &split.test, &options)?, &split.test)?;
+        let test = load(
+            test_program(model, &split.test.outline(), &options)?,
+            &split.test,
+        )?;
         Ok(Self {
             split,
             options,
@@ -354,32 +357,31 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// The training program of a preset.
+/// The training program of a preset, for data of a given size.
 ///
 /// # Errors
 /// [`crate::graph::GraphError`] if the images are too small for the model.
-pub fn training_program(model: &Model, data: &Dataset, options: &TrainOptions) -> Result<Program> {
-    let source = source(data, options);
-    let size = model.input_size(data.height(), data.width());
+pub fn training_program(model: &Model, data: &Outline, options: &TrainOptions) -> Result<Program> {
+    let (source, size) = source(model, data, options);
     Program::training(
         &source,
         size,
         options.batch_size,
         Adam::default(),
-        |net, x| model.build(net, x, data.classes().len()),
+        |net, x| model.build(net, x, data.classes),
     )
 }
 
-fn test_program(model: &Model, data: &Dataset, options: &TrainOptions) -> Result<Program> {
-    let source = source(data, options);
-    let size = model.input_size(data.height(), data.width());
-    let batch = options.batch_size.min(data.len());
+fn test_program(model: &Model, data: &Outline, options: &TrainOptions) -> Result<Program> {
+    let (source, size) = source(model, data, options);
+    let batch = options.batch_size.min(data.len);
     Program::evaluation(&source, size, batch, |net, x| {
-        model.build(net, x, data.classes().len())
+        model.build(net, x, data.classes)
     })
 }
 
-fn source(data: &Dataset, options: &TrainOptions) -> Source {
-    let image = [data.channels(), data.height(), data.width()];
-    Source::new(data.len(), image).with_normalize(options.normalize)
+fn source(model: &Model, data: &Outline, options: &TrainOptions) -> (Source, [usize; 2]) {
+    let [_, height, width] = data.image;
+    let source = Source::new(data.len, data.image).with_normalize(options.normalize);
+    (source, model.input_size(height, width))
 }

@@ -1,0 +1,181 @@
+//! The command line of `train`.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Parser, ValueEnum};
+use nin_wgpu::device::{Device, DeviceChoice};
+use nin_wgpu::models::Model;
+use nin_wgpu::train::TrainOptions;
+use serde_json::{Value, json};
+
+/// Train Network in Network, or a small network like it, on a GPU or on the CPU.
+///
+/// With no flags it trains on Fashion-MNIST: the full network `nin` on a GPU, `nin-small` on a machine without one.
+/// It writes metrics and checkpoints to a run folder that `classify` finds by itself.
+#[derive(Debug, Parser)]
+#[command(name = "train", version, after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Network: nin (224x224), nin-paper (the paper's), nin-small [default: nin on a GPU, else nin-small]
+    #[arg(long, help_heading = "What to train")]
+    pub(crate) model: Option<String>,
+    /// Data set: fashion-mnist, or synthetic (needs no files)
+    #[arg(long, default_value = "fashion-mnist", help_heading = "What to train")]
+    pub(crate) dataset: String,
+    /// Folder with the data set's files [default: where the system keeps them]
+    #[arg(long, value_name = "DIR", help_heading = "What to train")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Use only the first N training images
+    #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = "What to train")]
+    pub(crate) limit_train: Option<usize>,
+    /// Use only the first N test images
+    #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = "What to train")]
+    pub(crate) limit_test: Option<usize>,
+
+    /// Where to run: auto (a GPU, else the CPU), gpu, gpu:N, software (a software Vulkan driver) or cpu
+    #[arg(long, default_value_t, help_heading = "Where to run")]
+    pub(crate) device: DeviceChoice,
+    /// List the adapters and stop
+    #[arg(long, help_heading = "Where to run")]
+    pub(crate) list_devices: bool,
+
+    /// Set of defaults: default (the preset's own) or seed (PyTorch's initialisation, lr 1e-3, no warm-up)
+    #[arg(
+        long,
+        value_enum,
+        default_value = "default",
+        help_heading = "How to train"
+    )]
+    pub(crate) recipe: RecipeName,
+    /// Passes over the training set [default: the recipe's]
+    #[arg(long, value_name = "N", help_heading = "How to train")]
+    pub(crate) epochs: Option<u64>,
+    /// Images of a step [default: the recipe's]
+    #[arg(long, value_name = "N", help_heading = "How to train")]
+    pub(crate) batch_size: Option<usize>,
+    /// Adam's learning rate [default: the recipe's]
+    #[arg(long, help_heading = "How to train")]
+    pub(crate) lr: Option<f64>,
+    /// Steps over which the learning rate rises to its full value [default: the recipe's]
+    #[arg(long, value_name = "STEPS", help_heading = "How to train")]
+    pub(crate) warmup: Option<u64>,
+    /// Normalise the input by the training set's mean and standard deviation, instead of 0..1
+    #[arg(long, help_heading = "How to train")]
+    pub(crate) normalize: bool,
+    /// Initial parameters: kaiming, pytorch, or a safetensors file under PyTorch's names [default: the recipe's]
+    #[arg(
+        long,
+        value_name = "kaiming|pytorch|FILE",
+        help_heading = "How to train"
+    )]
+    pub(crate) init: Option<InitChoice>,
+    /// Seed of initialisation, order and dropout
+    #[arg(long, default_value_t = 1, help_heading = "How to train")]
+    pub(crate) seed: u64,
+    /// Take the images in the order they lie in
+    #[arg(long, help_heading = "How to train")]
+    pub(crate) no_shuffle: bool,
+    /// Stop after N steps, test, and save
+    #[arg(long, value_name = "N", help_heading = "How to train")]
+    pub(crate) max_steps: Option<u64>,
+
+    /// Run folder [default: runs/<model>-<dataset>]
+    #[arg(long, value_name = "DIR", help_heading = "What to write")]
+    pub(crate) out: Option<PathBuf>,
+    /// Steps of a log interval
+    #[arg(
+        long,
+        value_name = "STEPS",
+        default_value_t = 100,
+        help_heading = "What to write"
+    )]
+    pub(crate) log_every: u64,
+    /// Save last.safetensors every N steps too; 0 saves after each epoch only
+    #[arg(
+        long,
+        value_name = "STEPS",
+        default_value_t = 1000,
+        help_heading = "What to write"
+    )]
+    pub(crate) checkpoint_every: u64,
+    /// Write the first step's logits and gradients to a safetensors file
+    #[arg(long, value_name = "FILE", help_heading = "What to write")]
+    pub(crate) dump: Option<PathBuf>,
+    /// Print errors, warnings and the summary only
+    #[arg(long, help_heading = "What to write")]
+    pub(crate) quiet: bool,
+    /// Print the plan of a training step and stop; needs neither GPU nor data
+    #[arg(long, help_heading = "What to write")]
+    pub(crate) plan: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo run --release --example train
+      Fashion-MNIST with defaults that suit this machine.
+  cargo run --release --example train -- --model nin --device software --max-steps 10 --log-every 1
+      Ten steps of the full network through the WGSL kernels, without a GPU.
+  cargo run --release --example train -- --model nin --plan
+      What one training step does: each dispatch, its shapes and its memory.";
+
+/// A named set of defaults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RecipeName {
+    /// The preset's own.
+    Default,
+    /// The tutorial's script, exactly.
+    Seed,
+}
+
+/// Where the initial parameters come from.
+#[derive(Clone, Debug)]
+pub(crate) enum InitChoice {
+    Kaiming,
+    PyTorch,
+    File(PathBuf),
+}
+
+impl FromStr for InitChoice {
+    type Err = std::convert::Infallible;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        Ok(match s {
+            "kaiming" => Self::Kaiming,
+            "pytorch" => Self::PyTorch,
+            path => Self::File(path.into()),
+        })
+    }
+}
+
+fn at_least_one(s: &str) -> Result<usize, String> {
+    match s.parse() {
+        Ok(0) => Err("expected at least 1".to_owned()),
+        Ok(n) => Ok(n),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+impl Args {
+    /// What `config.json` records.
+    pub(crate) fn config(&self, model: &Model, device: &Device, options: &TrainOptions) -> Value {
+        json!({
+            "command": std::env::args().skip(1).collect::<Vec<_>>(),
+            "version": env!("CARGO_PKG_VERSION"),
+            "model": model.name,
+            "dataset": self.dataset,
+            "device": device.to_string(),
+            "recipe": format!("{:?}", self.recipe).to_lowercase(),
+            "init": self.init.as_ref().map(|init| format!("{init:?}")),
+            "batch_size": options.batch_size,
+            "epochs": options.epochs,
+            "learning_rate": options.learning_rate,
+            "warmup_steps": options.warmup_steps,
+            "normalize": self.normalize,
+            "seed": options.seed,
+            "shuffle": options.shuffle,
+            "max_steps": options.max_steps,
+            "limit_train": self.limit_train,
+            "limit_test": self.limit_test,
+        })
+    }
+}

@@ -1,0 +1,47 @@
+//! Max pooling: windows that overlap, leave a rest, are padded, and hold ties.
+
+use super::{Case, CaseBuilder, floats, shape};
+use nin_wgpu::ops::{MaxPool2d, MaxPool2dBackward, Pool2d};
+
+/// `[n, c, h, w, window, stride, pad]`.
+const SHAPES: &[[usize; 7]] = &[
+    [1, 1, 3, 3, 3, 2, 0],
+    [2, 3, 8, 11, 3, 2, 0],
+    [1, 5, 9, 7, 2, 2, 0],
+    [2, 2, 7, 7, 3, 1, 1],
+    [1, 4, 10, 10, 2, 3, 0],
+    [3, 1, 6, 5, 4, 3, 2],
+    [1, 2, 5, 5, 1, 1, 0],
+];
+
+pub fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for &[n, c, h, w, window, stride, pad] in SHAPES {
+        let pool = Pool2d::new(window, stride)
+            .and_then(|pool| pool.with_pad(pad))
+            .expect("valid");
+        let g = pool.geometry(shape(&[n, c, h, w])).expect("fits");
+        for (masked, ties) in [(false, false), (true, false), (false, true)] {
+            let mut case = CaseBuilder::new();
+            let mut data = floats(n * c * h * w, 1);
+            if ties {
+                // Three levels: every window holds its maximum several times.
+                data.iter_mut()
+                    .for_each(|x| *x = x.signum().max(0.0) + (*x > 0.7) as u8 as f32);
+            }
+            let x = case.input(&[n, c, h, w], data);
+            let argmax = case.op(MaxPool2d::new(pool), &[x], &[])[1];
+            let dy = case.random(&[n, c, g.p, g.q]);
+            let backward = MaxPool2dBackward::new(pool, h, w);
+            if masked {
+                case.op(backward.with_mask(), &[dy, argmax, x], &[]);
+            } else {
+                case.op(backward, &[dy, argmax], &[]);
+            }
+            cases.push(case.case(format!(
+                "max_pool2d {n}x{c}x{h}x{w} window {window} stride {stride} pad {pad} masked {masked} ties {ties}"
+            )));
+        }
+    }
+    cases
+}

@@ -1,0 +1,36 @@
+//! Loss, its gradient and the metrics, with ignored rows and large logits.
+
+use super::{Case, CaseBuilder, floats, integers};
+use nin_wgpu::graph::Role;
+use nin_wgpu::ops::{IGNORE, SoftmaxCrossEntropy};
+
+pub fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (n, classes, scale) in [
+        (1, 1, 1.0),
+        (16, 10, 3.0),
+        (5, 17, 1.0),
+        (150, 10, 1.0),
+        (4, 100, 200.0),
+    ] {
+        for ignored in [0, n / 3] {
+            let mut case = CaseBuilder::new();
+            // ReLU'd logits: some are exactly zero, as behind a last ReLU.
+            let logits = floats(n * classes, 3)
+                .iter()
+                .map(|x| (x * scale).max(0.0))
+                .collect();
+            let logits = case.input(&[n, classes], logits);
+            let mut labels = integers(n, classes as u32, 4);
+            labels[n - ignored..].fill(IGNORE);
+            let labels = case.input_u32(&[n], labels);
+            let before = floats(SoftmaxCrossEntropy::metrics_len(classes), 5);
+            let metrics = case.with_role(&[before.len()], Role::Accumulator, before);
+            case.op(SoftmaxCrossEntropy, &[logits, labels], &[metrics]);
+            cases.push(case.case(format!(
+                "softmax_cross_entropy {n}x{classes} scale {scale}, {ignored} ignored"
+            )));
+        }
+    }
+    cases
+}

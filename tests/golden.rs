@@ -1,0 +1,417 @@
+//! Against PyTorch: a small Network in Network over ten Adam steps, and single ops, from `tests/fixtures`.
+//!
+//! `fixtures/make.py` wrote the reference values in `f64`, and beside them how far PyTorch's own `f32` lies from them.
+//! Tolerances here are a few times that.
+
+mod cases;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use cases::{Case, CaseBuilder, on_gpu, on_reference};
+use nin_wgpu::device::Device;
+use nin_wgpu::graph::{GraphBuilder, Role, ValueId};
+use nin_wgpu::ops::{
+    Adam, Conv2d, Conv2dDgrad, Conv2dWgrad, Gather, GlobalAvgPool, GlobalAvgPoolBackward,
+    MaxPool2d, MaxPool2dBackward, Normalize, Pool2d, Relu, ReluBackward, SoftmaxCrossEntropy,
+};
+use nin_wgpu::plan::Conv2dAlgorithm;
+use nin_wgpu::program::{Parameters, Program, Run, Source};
+use nin_wgpu::shape::Shape;
+use nin_wgpu::tensor::Tensor;
+use safetensors::SafeTensors;
+use safetensors::tensor::Dtype;
+
+/// A fixture file, every tensor widened to `f64`.
+struct Fixture {
+    tensors: HashMap<String, (Vec<usize>, Vec<f64>)>,
+    metadata: HashMap<String, String>,
+}
+
+impl Fixture {
+    fn load(name: &str) -> Self {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/fixtures")
+            .join(name);
+        let bytes = std::fs::read(path).expect("the fixture is committed");
+        let (_, header) = SafeTensors::read_metadata(&bytes).expect("safetensors");
+        let file = SafeTensors::deserialize(&bytes).expect("safetensors");
+        let tensors = file.iter().map(|(name, view)| {
+            let data = view.data();
+            let words = |n| data.chunks_exact(n);
+            let values = match view.dtype() {
+                Dtype::F32 => words(4)
+                    .map(|b| f32::from_le_bytes(b.try_into().expect("4")).into())
+                    .collect(),
+                Dtype::F64 => words(8)
+                    .map(|b| f64::from_le_bytes(b.try_into().expect("8")))
+                    .collect(),
+                Dtype::I32 => words(4)
+                    .map(|b| i32::from_le_bytes(b.try_into().expect("4")).into())
+                    .collect(),
+                Dtype::U8 => data.iter().map(|&b| b.into()).collect(),
+                other => panic!("{name} is {other:?}"),
+            };
+            (name.to_owned(), (view.shape().to_vec(), values))
+        });
+        Self {
+            tensors: tensors.collect(),
+            metadata: header.metadata().clone().expect("metadata"),
+        }
+    }
+
+    fn dims(&self, name: &str) -> &[usize] {
+        &self
+            .tensors
+            .get(name)
+            .unwrap_or_else(|| panic!("no tensor {name}"))
+            .0
+    }
+
+    fn get(&self, name: &str) -> &[f64] {
+        &self
+            .tensors
+            .get(name)
+            .unwrap_or_else(|| panic!("no tensor {name}"))
+            .1
+    }
+
+    fn f32(&self, name: &str) -> Vec<f32> {
+        self.get(name).iter().map(|&x| x as f32).collect()
+    }
+
+    fn bytes(&self, name: &str) -> Vec<u8> {
+        self.get(name).iter().map(|&x| x as u8).collect()
+    }
+
+    /// How far PyTorch's `f32` lies from its `f64`.
+    fn own_difference(&self, what: &str) -> f64 {
+        self.metadata[&format!("f32_vs_f64.{what}")]
+            .parse()
+            .expect("a number")
+    }
+}
+
+/// The largest difference, and the largest magnitude of `want`.
+fn difference(got: &[f64], want: &[f64]) -> (f64, f64) {
+    assert_eq!(got.len(), want.len());
+    let off = got
+        .iter()
+        .zip(want)
+        .fold(0f64, |most, (a, b)| most.max((a - b).abs()));
+    (off, want.iter().fold(0f64, |most, x| most.max(x.abs())))
+}
+
+fn widen(data: &[f32]) -> Vec<f64> {
+    data.iter().map(|&x| x.into()).collect()
+}
+
+fn devices() -> Vec<Device> {
+    let gpu = cases::gpu().map(|gpu| Device::Gpu(gpu.clone()));
+    std::iter::once(Device::Cpu).chain(gpu).collect()
+}
+
+/// The network of `NIN_TINY` in `make.py`.
+fn tiny(net: &mut GraphBuilder, mut x: ValueId) -> nin_wgpu::Result<ValueId> {
+    let blocks = [(8, 5, 2, 2), (12, 5, 1, 2), (16, 3, 1, 1), (10, 3, 1, 1)];
+    for (i, (k, filter, stride, pad)) in blocks.into_iter().enumerate() {
+        if i > 0 {
+            x = net.max_pool2d(x, Pool2d::new(3, 2)?)?;
+        }
+        let convs = [
+            Conv2d::new(filter, stride, pad)?,
+            Conv2d::new(1, 1, 0)?,
+            Conv2d::new(1, 1, 0)?,
+        ];
+        for (j, conv) in convs.into_iter().enumerate() {
+            x = net.conv2d(&format!("conv.{}.{}", 2 * i, 2 * j), x, k, conv)?;
+            x = net.relu(x)?;
+        }
+    }
+    Ok(net.global_avg_pool(x)?)
+}
+
+/// The tiny network on a device, with the fixture's parameters and all its images as the data set.
+fn tiny_run(fixture: &Fixture, device: &Device) -> Run {
+    let &[steps, n, c, h, w] = fixture.dims("images_u8") else {
+        panic!("five dimensions")
+    };
+    let source = Source::new(steps * n, [c, h, w]);
+    let program = Program::training(&source, [h, w], n, Adam::default(), tiny).expect("builds");
+    let mut run = program.load(device).expect("loads");
+    run.set_data(&fixture.bytes("images_u8"), &fixture.bytes("labels"))
+        .expect("fits");
+    let graph = program.graph();
+    let parameters: Parameters = graph
+        .parameters()
+        .map(|id| {
+            let name = graph.value(id).name.clone();
+            let init = format!("init.{name}");
+            let shape = Shape::new(fixture.dims(&init)).expect("valid");
+            assert_eq!(shape, graph.value(id).shape, "{name}");
+            (
+                name,
+                Tensor {
+                    shape,
+                    data: fixture.f32(&init),
+                },
+            )
+        })
+        .collect();
+    let count = fixture
+        .tensors
+        .keys()
+        .filter(|name| name.starts_with("init."))
+        .count();
+    assert_eq!(parameters.len(), count);
+    run.set_parameters(&parameters).expect("fits");
+    run
+}
+
+#[test]
+fn a_small_nin_follows_pytorch_over_ten_adam_steps() {
+    let fixture = Fixture::load("nin_tiny.safetensors");
+    let allowed = |what, factor: f64| factor * fixture.own_difference(what);
+    for device in devices() {
+        let mut run = tiny_run(&fixture, &device);
+        let losses = fixture.get("losses");
+        for (step, &want) in (1u64..).zip(losses) {
+            let batch = 4 * (step as u32 - 1);
+            let indices: Vec<u32> = (batch..batch + 4).collect();
+            let loss = run.train_step(&indices, 1e-3, step).expect("runs").loss();
+            let off = (loss - want).abs();
+            assert!(
+                off <= allowed("losses_max_abs_diff", 8.0),
+                "{device}: loss {step} is off by {off:e}"
+            );
+            if step == 1 {
+                let logits = widen(&run.logits().expect("readable").data);
+                let (off, _) = difference(&logits, fixture.get("logits"));
+                assert!(
+                    off <= allowed("logits_max_abs_diff", 6.0),
+                    "{device}: logits are off by {off:e}"
+                );
+                let mut worst = 0f64;
+                for (name, tensor) in run.gradients().expect("readable") {
+                    let (off, most) =
+                        difference(&widen(&tensor.data), fixture.get(&format!("grad.{name}")));
+                    worst = worst.max(off / most);
+                }
+                assert!(
+                    worst <= allowed("grads_max_rel_diff", 6.0),
+                    "{device}: gradients are off by {worst:e}"
+                );
+            }
+        }
+        let mut worst = 0f64;
+        for (name, tensor) in run.parameters().expect("readable") {
+            let (off, _) = difference(&widen(&tensor.data), fixture.get(&format!("final.{name}")));
+            worst = worst.max(off);
+        }
+        assert!(
+            worst <= allowed("final_max_abs_diff", 10.0),
+            "{device}: parameters are off by {worst:e}"
+        );
+    }
+}
+
+/// Runs a case in `f64`, in `f32` and on the GPU, and compares its results with PyTorch's.
+fn check(case: &Case, relative: f64, want: &[&[f64]]) {
+    let mut runs = vec![
+        ("f64".to_owned(), on_reference::<f64>(case), 1e-7),
+        ("f32".to_owned(), on_reference::<f32>(case), relative),
+    ];
+    if let Some(gpu) = cases::gpu() {
+        for algorithm in Conv2dAlgorithm::ALL {
+            runs.push((
+                format!("{algorithm:?}"),
+                on_gpu(gpu, case, algorithm),
+                relative,
+            ));
+        }
+    }
+    for (by, got, relative) in runs {
+        assert_eq!(got.len(), want.len(), "{}", case.name);
+        for (i, (got, want)) in got.iter().zip(want).enumerate() {
+            let (off, most) = difference(got, want);
+            assert!(
+                off <= relative * most.max(1.0),
+                "{} result {i} by {by} is off by {off:e}",
+                case.name
+            );
+        }
+    }
+}
+
+#[test]
+fn convolutions_match_pytorch() {
+    let fixture = Fixture::load("ops.safetensors");
+    for (filter, stride, pad) in [(11, 4, 2), (5, 1, 2), (3, 1, 1), (1, 1, 0)] {
+        let name = format!("op.conv2d_k{filter}s{stride}p{pad}");
+        let at = |what: &str| format!("{name}.{what}");
+        let conv = Conv2d::new(filter, stride, pad).expect("valid");
+        let mut case = CaseBuilder::new();
+        let [x, w, b, dy] =
+            ["x", "w", "b", "dy"].map(|t| case.input(fixture.dims(&at(t)), fixture.f32(&at(t))));
+        case.op(conv, &[x, w, b], &[]);
+        let &[_, _, height, width] = fixture.dims(&at("x")) else {
+            panic!("four dimensions")
+        };
+        case.op(Conv2dDgrad::new(conv, height, width), &[dy, w], &[]);
+        case.op(Conv2dWgrad::new(conv), &[x, dy], &[]);
+        let want = ["y", "dx", "dw", "db"].map(|t| fixture.get(&at(t)));
+        check(&case.case(name), 1e-5, &want);
+    }
+}
+
+#[test]
+fn pooling_relu_and_the_head_match_pytorch() {
+    let fixture = Fixture::load("ops.safetensors");
+    let input =
+        |case: &mut CaseBuilder, name: &str| case.input(fixture.dims(name), fixture.f32(name));
+
+    let mut case = CaseBuilder::new();
+    let (x, dy) = (
+        input(&mut case, "op.max_pool2d.x"),
+        input(&mut case, "op.max_pool2d.dy"),
+    );
+    let pool = Pool2d::new(3, 2).expect("valid");
+    let argmax = case.op(MaxPool2d::new(pool), &[x], &[])[1];
+    let &[_, _, h, w] = fixture.dims("op.max_pool2d.x") else {
+        panic!("four dimensions")
+    };
+    case.op(MaxPool2dBackward::new(pool, h, w), &[dy, argmax], &[]);
+    let mut case = case.case("max_pool2d with ties");
+    case.results.remove(1); // PyTorch's argmax is not in the fixture; the gradient shows where it lies
+    check(
+        &case,
+        1e-6,
+        &["y", "dx"].map(|t| fixture.get(&format!("op.max_pool2d.{t}"))),
+    );
+
+    let mut case = CaseBuilder::new();
+    let (x, dy) = (
+        input(&mut case, "op.relu.x"),
+        input(&mut case, "op.relu.dy"),
+    );
+    let y = case.op(Relu, &[x], &[])[0];
+    case.op(ReluBackward, &[dy, y], &[]);
+    check(
+        &case.case("relu at zero"),
+        0.0,
+        &["y", "dx"].map(|t| fixture.get(&format!("op.relu.{t}"))),
+    );
+
+    let mut case = CaseBuilder::new();
+    let (x, dy) = (
+        input(&mut case, "op.global_avg_pool.x"),
+        input(&mut case, "op.global_avg_pool.dy"),
+    );
+    let &[_, _, h, w] = fixture.dims("op.global_avg_pool.x") else {
+        panic!("four dimensions")
+    };
+    case.op(GlobalAvgPool::default(), &[x], &[]);
+    case.op(GlobalAvgPoolBackward::new(h, w), &[dy], &[]);
+    let want = ["y", "dx"].map(|t| fixture.get(&format!("op.global_avg_pool.{t}")));
+    check(&case.case("global_avg_pool"), 1e-6, &want);
+
+    let mut case = CaseBuilder::new();
+    let logits = input(&mut case, "op.cross_entropy.logits");
+    let labels = fixture
+        .get("op.cross_entropy.labels")
+        .iter()
+        .map(|&x| x as u32)
+        .collect();
+    let labels = case.input_u32(&[6], labels);
+    let metrics = case.with_role(&[13], Role::Accumulator, vec![0.0; 13]);
+    case.op(SoftmaxCrossEntropy, &[logits, labels], &[metrics]);
+    let mut case = case.case("softmax_cross_entropy");
+    let sums = on_reference::<f64>(&case)[1].clone();
+    let loss = fixture.get("op.cross_entropy.loss")[0];
+    assert!(
+        (sums[0] / sums[2] - loss).abs() < 1e-6,
+        "{} and {loss}",
+        sums[0] / sums[2]
+    );
+    case.results.pop();
+    check(&case, 1e-6, &[fixture.get("op.cross_entropy.dlogits")]);
+}
+
+#[test]
+fn resizing_matches_pytorch() {
+    let fixture = Fixture::load("ops.safetensors");
+    for (name, [h, w]) in [
+        ("op.resize_bilinear", [20, 21]),
+        ("op.resize_bilinear_28_to_224", [224, 224]),
+    ] {
+        let x = format!("{name}.x_u8");
+        let dims = fixture.dims(&x).to_vec();
+        let mut case = CaseBuilder::new();
+        let images = case.input_u8(&dims, fixture.bytes(&x));
+        let labels = case.input_u32(&[dims[0]], vec![0; dims[0]]);
+        let indices = case.input_u32(&[dims[0]], (0..dims[0] as u32).collect());
+        case.op(
+            Gather::new(h, w, Normalize::default()),
+            &[images, labels, indices],
+            &[],
+        );
+        let case = case.case(name);
+        let rows: Vec<usize> = match fixture.tensors.get(&format!("{name}.rows")) {
+            Some((_, rows)) => rows.iter().map(|&row| row as usize).collect(),
+            None => (0..h).collect(),
+        };
+        let want = fixture.get(&format!("{name}.y"));
+        let gpu = cases::gpu().map(|gpu| on_gpu(gpu, &case, Conv2dAlgorithm::HARDWARE));
+        for got in [Some(on_reference::<f32>(&case)), gpu]
+            .into_iter()
+            .flatten()
+        {
+            let picked: Vec<f64> = (0..dims[0])
+                .flat_map(|n| rows.iter().map(move |row| (n * h + row) * w))
+                .flat_map(|start| got[0][start..start + w].to_vec())
+                .collect();
+            let (off, _) = difference(&picked, want);
+            assert!(off < 1e-6, "{name} is off by {off:e}");
+        }
+    }
+}
+
+#[test]
+fn adam_matches_pytorchs_worked_example() {
+    let fixture = Fixture::load("ops.safetensors");
+    let n = fixture.get("op.adam.param0").len();
+    let rate = fixture.metadata["op.adam.lr"].parse().expect("a number");
+    let (mut p, mut m, mut v) = (fixture.f32("op.adam.param0"), vec![0.0; n], vec![0.0; n]);
+    for step in 0..3 {
+        let of =
+            |name: &str| fixture.get(&format!("op.adam.{name}"))[step * n..(step + 1) * n].to_vec();
+        let mut case = CaseBuilder::new();
+        let hyper = case.input(&[2], Adam::default().hyper(rate, step as u64 + 1).to_vec());
+        let parameter = case.with_role(&[n], Role::Parameter, p);
+        let g = of("grads").iter().map(|&x| x as f32).collect();
+        let g = case.with_role(&[n], Role::Gradient(parameter), g);
+        let m0 = case.with_role(&[n], Role::Moment(parameter, 0), m);
+        let v0 = case.with_role(&[n], Role::Moment(parameter, 1), v);
+        case.op(Adam::default(), &[hyper, g], &[parameter, m0, v0]);
+        let case = case.case(format!("adam step {}", step + 1));
+        // Each result against its own size: gradients here span eleven powers of ten.
+        let want = [of("params"), of("m"), of("v")];
+        let gpu = cases::gpu().map(|gpu| on_gpu(gpu, &case, Conv2dAlgorithm::HARDWARE));
+        for got in [Some(on_reference::<f32>(&case)), gpu]
+            .into_iter()
+            .flatten()
+        {
+            for (got, want) in got.iter().zip(&want) {
+                for (got, want) in got.iter().zip(want) {
+                    assert!(
+                        (got - want).abs() <= 2e-6 * want.abs() + 1e-30,
+                        "step {}: {got} and {want}",
+                        step + 1
+                    );
+                }
+            }
+        }
+        let next = |values: &[f64]| values.iter().map(|&x| x as f32).collect::<Vec<f32>>();
+        (p, m, v) = (next(&want[0]), next(&want[1]), next(&want[2]));
+    }
+}

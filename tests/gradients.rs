@@ -1,0 +1,191 @@
+//! Gradients against finite differences, in `f64` on the reference.
+//!
+//! Each op sits between convolutions, so that its gradient is checked through the parameters before it.
+
+mod cases;
+
+use cases::{floats, integers, shape};
+use nin_wgpu::autodiff;
+use nin_wgpu::fuse::fuse;
+use nin_wgpu::graph::{Graph, GraphBuilder, Phase, Role, ValueId};
+use nin_wgpu::models::{MODELS, Model};
+use nin_wgpu::ops::{Conv2d, Pool2d, SoftmaxCrossEntropy};
+use nin_wgpu::reference::Reference;
+use nin_wgpu::runtime::Runtime;
+use nin_wgpu::shape::DType;
+
+type Built = Result<ValueId, Box<dyn std::error::Error>>;
+
+/// A network with loss and gradients, its data, and where to read the loss.
+struct Check {
+    run: Reference<f64>,
+    metrics: ValueId,
+}
+
+impl Check {
+    fn new(
+        dims: [usize; 4],
+        fused: bool,
+        network: impl Fn(&mut GraphBuilder, ValueId) -> Built,
+    ) -> Self {
+        let mut net = GraphBuilder::new(Phase::Train);
+        let x = net.input("images", &dims).expect("valid");
+        let logits = network(&mut net, x).expect("the network builds");
+        let mut graph = net.finish();
+        let classes = graph.value(logits).shape.dims()[1];
+        let labels = graph.add_value("labels", shape(&dims[..1]), DType::U32, Role::Input);
+        let len = SoftmaxCrossEntropy::metrics_len(classes);
+        let metrics = graph.add_value("metrics", shape(&[len]), DType::F32, Role::Accumulator);
+        let dlogits = graph
+            .push("loss", SoftmaxCrossEntropy, &[logits, labels], &[metrics])
+            .expect("fits")[0];
+        autodiff::backward(&mut graph, logits, dlogits).expect("differentiable");
+        if fused {
+            fuse(&mut graph);
+        }
+        let mut run = Reference::<f64>::new(graph.clone());
+        for (seed, id) in graph.parameters().enumerate() {
+            let value = graph.value(id);
+            // Positive biases keep most ReLUs alive, so that gradients reach every layer.
+            let shift = if value.shape.dims().len() == 1 {
+                0.3
+            } else {
+                0.05
+            };
+            let fan_in: usize = value.shape.dims()[1..].iter().product();
+            let scale = 1.2 / (fan_in as f64).sqrt();
+            let data: Vec<f64> = floats(value.shape.len(), seed as u32)
+                .iter()
+                .map(|&x| f64::from(x) * scale + shift)
+                .collect();
+            run.set_real(id, &data);
+        }
+        run.write(x, floats(shape(&dims).len(), 99).as_slice().into())
+            .expect("fits");
+        run.write(
+            labels,
+            integers(dims[0], classes as u32, 5).as_slice().into(),
+        )
+        .expect("fits");
+        if let Some(random) = graph.find("random") {
+            run.write(random, [3, 4].as_slice().into()).expect("fits");
+        }
+        Self { run, metrics }
+    }
+
+    fn graph(&self) -> Graph {
+        self.run.graph().clone()
+    }
+
+    fn loss(&mut self) -> f64 {
+        let zeros = vec![0.0; self.run.real(self.metrics).len()];
+        self.run.set_real(self.metrics, &zeros);
+        self.run.run().expect("runs");
+        let sums = self.run.real(self.metrics);
+        sums[0] / sums[2]
+    }
+
+    /// Compares up to `samples` elements of every parameter's gradient with central differences.
+    fn check(&mut self, name: &str, samples: usize) {
+        const H: f64 = 1e-6;
+        let graph = self.graph();
+        self.loss();
+        let gradients: Vec<_> = graph
+            .gradients()
+            .map(|(p, id)| (p, self.run.real(id).to_vec()))
+            .collect();
+        assert_eq!(gradients.len(), graph.parameters().count(), "{name}");
+        for (parameter, gradient) in gradients {
+            let label = &graph.value(parameter).name;
+            let largest = gradient.iter().fold(0f64, |most, g| most.max(g.abs()));
+            assert!(
+                largest > 1e-6,
+                "{name}: the gradient of {label} vanishes, so it tests nothing"
+            );
+            let values = self.run.real(parameter).to_vec();
+            for i in (0..values.len()).step_by(values.len().div_ceil(samples)) {
+                let mut at = |offset: f64| {
+                    let mut moved = values.clone();
+                    moved[i] += offset;
+                    self.run.set_real(parameter, &moved);
+                    self.loss()
+                };
+                let want = (at(H) - at(-H)) / (2.0 * H);
+                let off = (gradient[i] - want).abs();
+                assert!(
+                    off <= 1e-6 * largest.max(1e-2),
+                    "{name}: gradient of {label}[{i}] is {}, finite difference {want}",
+                    gradient[i]
+                );
+            }
+            self.run.set_real(parameter, &values);
+        }
+    }
+}
+
+/// A convolution, the op under test, a convolution and the head.
+fn check_op(name: &str, op: impl Fn(&mut GraphBuilder, ValueId) -> Built) {
+    for fused in [false, true] {
+        let mut check = Check::new([2, 3, 9, 8], fused, |net, x| {
+            let x = net.conv2d("before", x, 4, Conv2d::new(3, 1, 1)?)?;
+            let x = op(net, x)?;
+            let x = net.conv2d("after", x, 5, Conv2d::new(1, 1, 0)?)?;
+            Ok(net.global_avg_pool(x)?)
+        });
+        check.check(&format!("{name}, fused: {fused}"), 40);
+    }
+}
+
+#[test]
+fn conv2d_has_the_gradient_of_its_finite_differences() {
+    for (filter, stride, pad) in [(1, 1, 0), (3, 1, 1), (3, 2, 0), (5, 3, 2), (4, 4, 3)] {
+        check_op(
+            &format!("conv2d {filter} stride {stride} pad {pad}"),
+            |net, x| Ok(net.conv2d("tested", x, 6, Conv2d::new(filter, stride, pad)?)?),
+        );
+    }
+}
+
+#[test]
+fn relu_has_the_gradient_of_its_finite_differences() {
+    check_op("relu", |net, x| Ok(net.relu(x)?));
+}
+
+#[test]
+fn max_pool2d_has_the_gradient_of_its_finite_differences() {
+    for (window, stride, pad) in [(3, 2, 0), (2, 2, 1), (2, 3, 0)] {
+        check_op(
+            &format!("max_pool2d {window} stride {stride} pad {pad}"),
+            |net, x| {
+                let x = net.relu(x)?;
+                Ok(net.max_pool2d(x, Pool2d::new(window, stride)?.with_pad(pad)?)?)
+            },
+        );
+    }
+}
+
+#[test]
+fn dropout_has_the_gradient_of_its_finite_differences() {
+    check_op("dropout", |net, x| Ok(net.dropout(x, 0.5)?));
+}
+
+#[test]
+fn the_head_has_the_gradient_of_its_finite_differences_behind_a_relu() {
+    for fused in [false, true] {
+        let mut check = Check::new([3, 2, 5, 5], fused, |net, x| {
+            let x = net.conv2d("only", x, 7, Conv2d::new(3, 1, 0)?)?;
+            let x = net.relu(x)?;
+            Ok(net.global_avg_pool(x)?)
+        });
+        check.check(&format!("head, fused: {fused}"), 100);
+    }
+}
+
+#[test]
+fn a_whole_small_network_has_the_gradient_of_its_finite_differences() {
+    let small = &MODELS[2];
+    assert_eq!(small.name, "nin-small");
+    let build =
+        |model: &'static Model| move |net: &mut GraphBuilder, x| Ok(model.build(net, x, 4)?);
+    Check::new([2, 1, 14, 14], true, build(small)).check("nin-small", 6);
+}

@@ -1,0 +1,98 @@
+//! Agreement: every op, forward and gradient, on the GPU and in `f32` on the CPU, against the `f64` reference.
+
+mod cases;
+
+use cases::{Case, assert_agreement, gpu, of_graph, on_gpu, on_reference};
+use nin_wgpu::models::{MODELS, Model};
+use nin_wgpu::ops::Adam;
+use nin_wgpu::plan::Conv2dAlgorithm;
+use nin_wgpu::program::{Program, Source};
+
+fn check(cases: &[Case], algorithms: &[Conv2dAlgorithm]) {
+    assert!(!cases.is_empty());
+    for case in cases {
+        let want = on_reference::<f64>(case);
+        assert_agreement(case, "the CPU", &on_reference::<f32>(case), &want);
+        let Some(gpu) = gpu() else { continue };
+        for &algorithm in algorithms {
+            let by = format!("{} ({algorithm:?})", gpu.description());
+            assert_agreement(case, &by, &on_gpu(gpu, case, algorithm), &want);
+        }
+    }
+}
+
+const ANY: &[Conv2dAlgorithm] = &[Conv2dAlgorithm::HARDWARE];
+
+#[test]
+fn conv2d_matches_the_reference_at_odd_shapes_in_every_algorithm() {
+    check(&cases::conv2d::cases(), &Conv2dAlgorithm::ALL);
+}
+
+#[test]
+fn max_pool2d_matches_the_reference_with_overlap_rest_padding_and_ties() {
+    check(&cases::max_pool2d::cases(), ANY);
+}
+
+#[test]
+fn global_avg_pool_matches_the_reference() {
+    check(&cases::global_avg_pool::cases(), ANY);
+}
+
+#[test]
+fn relu_matches_the_reference() {
+    check(&cases::relu::cases(), ANY);
+}
+
+#[test]
+fn dropout_draws_the_same_mask_as_the_reference() {
+    check(&cases::dropout::cases(), ANY);
+}
+
+#[test]
+fn softmax_matches_the_reference_without_overflow() {
+    check(&cases::softmax::cases(), ANY);
+}
+
+#[test]
+fn softmax_cross_entropy_matches_the_reference_with_ignored_rows() {
+    check(&cases::softmax_cross_entropy::cases(), ANY);
+}
+
+#[test]
+fn adam_matches_the_reference_at_the_first_step_and_late() {
+    check(&cases::adam::cases(), ANY);
+}
+
+#[test]
+fn gather_matches_the_reference_and_blanks_indices_past_the_end() {
+    check(&cases::gather::cases(), ANY);
+}
+
+/// Every layer shape of a preset's training step, batch 1.
+fn check_layers(model: &Model, image: [usize; 3]) {
+    let size = model.input_size(image[1], image[2]);
+    let source = Source::new(2, image);
+    let build = |net: &mut _, x| model.build(net, x, 10);
+    let program =
+        Program::training(&source, size, 1, Adam::default(), build).expect("the preset builds");
+    check(
+        &of_graph(model.name, program.graph()),
+        &Conv2dAlgorithm::ALL,
+    );
+}
+
+#[test]
+fn every_layer_of_nin_matches_the_reference() {
+    check_layers(&MODELS[0], [1, 28, 28]);
+}
+
+#[test]
+fn every_layer_of_nin_paper_matches_the_reference_at_28x28_and_32x32x3() {
+    check_layers(&MODELS[1], [1, 28, 28]);
+    check_layers(&MODELS[1], [3, 32, 32]);
+}
+
+#[test]
+fn every_layer_of_nin_small_matches_the_reference() {
+    check_layers(&MODELS[2], [1, 28, 28]);
+}

@@ -1,0 +1,161 @@
+//! Plans, without a GPU: their size, their memory, their limits.
+
+use nin_wgpu::graph::ValueId;
+use nin_wgpu::models::{MODELS, Model};
+use nin_wgpu::ops::Adam;
+use nin_wgpu::plan::{Access, Conv2dAlgorithm, Plan, PlanError, PlanLimits, PlanOptions};
+use nin_wgpu::program::{Program, Source};
+
+fn program(model: &Model, batch: usize) -> Program {
+    let source = Source::new(60_000, [1, 28, 28]);
+    let build = |net: &mut _, x: ValueId| model.build(net, x, 10);
+    Program::training(
+        &source,
+        model.input_size(28, 28),
+        batch,
+        Adam::default(),
+        build,
+    )
+    .expect("the preset builds")
+}
+
+fn plan(model: &Model, batch: usize, conv2d: Conv2dAlgorithm) -> Plan {
+    let options = PlanOptions {
+        conv2d,
+        ..PlanOptions::default()
+    };
+    Plan::new(program(model, batch).graph().clone(), &options).expect("the preset fits")
+}
+
+fn nin() -> &'static Model {
+    Model::find("nin").expect("exists")
+}
+
+#[test]
+fn a_training_step_of_nin_is_at_most_60_dispatches_and_79_gflop() {
+    let plan = plan(nin(), 16, Conv2dAlgorithm::HARDWARE);
+    assert!(
+        plan.dispatches().len() <= 60,
+        "{} dispatches",
+        plan.dispatches().len()
+    );
+    let gflop = plan.flops() as f64 / 1e9;
+    assert!((gflop - 79.0).abs() < 0.5, "{gflop} GFLOP");
+    let parameters: usize = plan
+        .graph()
+        .parameters()
+        .map(|id| plan.graph().value(id).shape.len())
+        .sum();
+    assert_eq!(parameters, 1_992_166);
+}
+
+#[test]
+fn the_plan_ends_with_its_totals() {
+    let plan = plan(nin(), 16, Conv2dAlgorithm::HARDWARE);
+    let text = plan.to_string();
+    let last = text.lines().last().expect("not empty");
+    assert_eq!(
+        last,
+        format!(
+            "{} dispatches, {} slots, {:.1} MB, {:.2} GFLOP",
+            plan.dispatches().len(),
+            plan.slots().len(),
+            plan.bytes() as f64 / 1e6,
+            plan.flops() as f64 / 1e9
+        )
+    );
+    assert_eq!(text.lines().count(), plan.dispatches().len() + 2);
+}
+
+#[test]
+fn no_slot_is_used_by_another_buffer_while_its_contents_are_needed() {
+    for model in MODELS {
+        for conv2d in Conv2dAlgorithm::ALL {
+            let plan = plan(model, 2, conv2d);
+            // Replays the dispatches, remembering which buffer each slot holds.
+            let mut holds = vec![None; plan.slots().len()];
+            for dispatch in plan.dispatches() {
+                let name = format!("{} {}", dispatch.layer, dispatch.op);
+                for (region, binding) in dispatch.bindings.iter().zip(dispatch.kernel.bindings) {
+                    let buffer = plan.buffer(region.buffer);
+                    let slot = buffer.slot;
+                    assert!(
+                        region.offset + region.bytes <= buffer.bytes,
+                        "{name} {}",
+                        binding.name
+                    );
+                    assert!(buffer.bytes <= plan.slots()[slot.index()].bytes, "{name}");
+                    let held = &mut holds[slot.index()];
+                    match binding.access {
+                        Access::Write => *held = Some(region.buffer),
+                        _ if buffer.persistent => {}
+                        _ => {
+                            assert_eq!(*held, Some(region.buffer), "{name} reads {}", buffer.label)
+                        }
+                    }
+                    // Within a dispatch a written slot is bound once: wgpu tracks whole buffers.
+                    let others = dispatch
+                        .bindings
+                        .iter()
+                        .filter(|other| plan.slot_of(other.buffer) == slot)
+                        .count();
+                    let same_slab = dispatch.kernel.shader == "conv2d_reduce";
+                    if binding.access != Access::Read && !same_slab {
+                        assert_eq!(others, 1, "{name} binds slot {slot:?} {others} times");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn slots_take_less_memory_than_buffers() {
+    let plan = plan(nin(), 16, Conv2dAlgorithm::HARDWARE);
+    let buffers: u64 = plan.buffers().iter().map(|buffer| buffer.bytes).sum();
+    assert!(
+        plan.bytes() * 10 < buffers * 8,
+        "{} of {buffers} bytes",
+        plan.bytes()
+    );
+}
+
+#[test]
+fn a_tensor_above_the_binding_limit_fails_and_is_named() {
+    let limits = PlanLimits {
+        max_binding: 10 << 20,
+        ..PlanLimits::default()
+    };
+    let options = PlanOptions {
+        limits,
+        ..PlanOptions::default()
+    };
+    let error = Plan::new(program(nin(), 16).graph().clone(), &options).expect_err("too large");
+    let PlanError::Binding { tensor, limit, .. } = &error else {
+        panic!("{error}")
+    };
+    assert_eq!((tensor.as_str(), *limit), ("data.images", 10 << 20));
+    assert!(
+        error
+            .to_string()
+            .contains("`data.images` needs 47040000 bytes"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_tile_above_the_workgroup_limits_fails_and_says_why() {
+    let limits = PlanLimits {
+        workgroup_memory: 4096,
+        ..PlanLimits::default()
+    };
+    let options = PlanOptions {
+        limits,
+        conv2d: Conv2dAlgorithm::HARDWARE,
+    };
+    let error = Plan::new(program(nin(), 1).graph().clone(), &options).expect_err("too large");
+    assert!(
+        error.to_string().contains("8192 bytes of workgroup memory"),
+        "{error}"
+    );
+}
