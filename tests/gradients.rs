@@ -47,13 +47,14 @@ impl Check {
         for (seed, id) in graph.parameters().enumerate() {
             let value = graph.value(id);
             // Positive biases keep most ReLUs alive, so that gradients reach every layer.
-            let shift = if value.shape.dims().len() == 1 {
-                0.3
-            } else {
-                0.05
-            };
+            let bias = value.shape.dims().len() == 1;
+            let shift = if bias { 0.3 } else { 0.0 };
             let fan_in: usize = value.shape.dims()[1..].iter().product();
-            let scale = 1.2 / (fan_in as f64).sqrt();
+            let scale = if bias {
+                0.1
+            } else {
+                1.7 / (fan_in as f64).sqrt()
+            };
             let data: Vec<f64> = floats(value.shape.len(), seed as u32)
                 .iter()
                 .map(|&x| f64::from(x) * scale + shift)
@@ -68,7 +69,8 @@ impl Check {
         )
         .expect("fits");
         if let Some(random) = graph.find("random") {
-            run.write(random, [3, 4].as_slice().into()).expect("fits");
+            run.write(random, [3u32, 4].as_slice().into())
+                .expect("fits");
         }
         Self { run, metrics }
     }
@@ -187,5 +189,5 @@ fn a_whole_small_network_has_the_gradient_of_its_finite_differences() {
     assert_eq!(small.name, "nin-small");
     let build =
         |model: &'static Model| move |net: &mut GraphBuilder, x| Ok(model.build(net, x, 4)?);
-    Check::new([2, 1, 14, 14], true, build(small)).check("nin-small", 6);
+    Check::new([2, 1, 28, 28], true, build(small)).check("nin-small", 6);
 }

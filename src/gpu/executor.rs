@@ -199,10 +199,12 @@ impl Runtime for Executor {
     }
 
     fn take_snapshots(&mut self, wait: bool) -> Result<Vec<Vec<f32>>, RuntimeError> {
-        self.gpu.poll(wait)?;
         match &mut self.readback {
-            Some(readback) => Ok(readback.take()?),
-            None => Ok(Vec::new()),
+            Some(readback) => Ok(readback.take(&self.gpu, wait)?),
+            None => {
+                self.gpu.poll(wait)?;
+                Ok(Vec::new())
+            }
         }
     }
 

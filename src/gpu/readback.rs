@@ -2,18 +2,23 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::{Gpu, GpuError};
 
 /// Copies that may be under way at once.
 const DEPTH: usize = 4;
 
+/// How far the mapping of a staging buffer is.
+const WAITING: u8 = 0;
+const MAPPED: u8 = 1;
+const FAILED: u8 = 2;
+
 /// A staging buffer that a copy was queued into.
 #[derive(Debug)]
 struct Pending {
     buffer: wgpu::Buffer,
-    mapped: Arc<AtomicBool>,
+    state: Arc<AtomicU8>,
 }
 
 /// Staging buffers of one size.
@@ -48,19 +53,19 @@ impl Readback {
         encoder.copy_buffer_to_buffer(source, offset, &buffer, 0, self.bytes);
         self.pending.push_back(Pending {
             buffer,
-            mapped: Arc::default(),
+            state: Arc::default(),
         });
     }
 
     /// Asks for the copy queued last to be mapped once its submission is done.
     pub(super) fn map_last(&self) {
-        if let Some(Pending { buffer, mapped }) = self.pending.back() {
-            let mapped = mapped.clone();
+        if let Some(Pending { buffer, state }) = self.pending.back() {
+            let state = state.clone();
             buffer
                 .slice(..)
                 .map_async(wgpu::MapMode::Read, move |result| {
-                    // On failure the device is lost; the next poll reports it.
-                    mapped.store(result.is_ok(), Ordering::Release);
+                    let now = if result.is_ok() { MAPPED } else { FAILED };
+                    state.store(now, Ordering::Release);
                 });
         }
     }
@@ -69,19 +74,24 @@ impl Readback {
         self.free.is_empty()
     }
 
-    /// The copies that have arrived, oldest first.
-    pub(super) fn take(&mut self) -> Result<Vec<Vec<f32>>, GpuError> {
+    /// The copies that have arrived, oldest first; with `wait`, all that were queued.
+    pub(super) fn take(&mut self, gpu: &Gpu, wait: bool) -> Result<Vec<Vec<f32>>, GpuError> {
         let mut arrived = Vec::new();
-        while self
-            .pending
-            .front()
-            .is_some_and(|next| next.mapped.load(Ordering::Acquire))
-        {
-            let Some(Pending { buffer, .. }) = self.pending.pop_front() else {
-                break;
-            };
-            arrived.push(contents(&buffer)?);
-            self.free.push(buffer);
+        gpu.poll(wait)?;
+        while let Some(next) = self.pending.front() {
+            match next.state.load(Ordering::Acquire) {
+                MAPPED => {
+                    let Some(Pending { buffer, .. }) = self.pending.pop_front() else {
+                        break;
+                    };
+                    arrived.push(contents(&buffer)?);
+                    self.free.push(buffer);
+                }
+                // The work is done, but another thread that polls the device may still be calling back.
+                WAITING if wait => std::thread::yield_now(),
+                WAITING => break,
+                _ => return Err(GpuError::Lost("a copy to the host failed".into())),
+            }
         }
         Ok(arrived)
     }
@@ -124,8 +134,7 @@ pub(super) fn read(
     ring.copy(source, offset, &mut encoder);
     gpu.submit(encoder);
     ring.map_last();
-    gpu.poll(true)?;
-    ring.take()?
+    ring.take(gpu, true)?
         .pop()
         .ok_or_else(|| GpuError::Lost("a copy to the host did not arrive".into()))
 }

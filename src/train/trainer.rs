@@ -136,7 +136,6 @@ impl<'a> Trainer<'a> {
         parameters: &Parameters,
         options: TrainOptions,
     ) -> Result<Self> {
-        options.check(split.train.len())?;
         let load = |program: Program, data: &Dataset| -> Result<Run> {
             let mut run = program.load(device)?;
             run.set_data(data.images(), data.labels())?;
@@ -360,8 +359,10 @@ impl<'a> Trainer<'a> {
 /// The training program of a preset, for data of a given size.
 ///
 /// # Errors
+/// [`TrainError`] for options outside their range,
 /// [`crate::graph::GraphError`] if the images are too small for the model.
 pub fn training_program(model: &Model, data: &Outline, options: &TrainOptions) -> Result<Program> {
+    options.check(data.len)?;
     let (source, size) = source(model, data, options);
     Program::training(
         &source,

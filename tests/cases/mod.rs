@@ -4,6 +4,7 @@
 
 #![allow(
     dead_code,
+    unreachable_pub,
     reason = "each test binary uses the part of the tables that it needs"
 )]
 
