@@ -1,20 +1,22 @@
-// 2-D convolution without workgroup memory: an invocation owns one column and ROWS rows, held in registers.
+// 2-D convolution without workgroup memory: an invocation owns 4 columns and 8 rows, in registers.
 //   forward:  y[n,k,p,q]  = b[k] + sum_{c,r,s} x[n,c,p*u-pad+r,q*u-pad+s] w[k,c,r,s], then ReLU
 //     1 x read [N,C,H,W]   2 w read [K,C,R,S]      3 b read [K]              4 y write [N,K,P,Q]
 //   dgrad:    dx[n,c,h,w] = sum_{k,r,s} dy[n,k,(h+pad-r)/u,(w+pad-s)/u] w[k,c,r,s], where mask > 0
 //     1 dy read [N,K,P,Q]  2 w read [K,C,R,S]      3 mask read [N,C,H,W]     4 dx write [N,C,H,W]
 //   wgrad:    partial_dw[z,k,crs] = sum over the z-th part of (n,p,q) of dy[n,k,p,q] x[n,c,...]; the last column is db
 //     1 x read [N,C,H,W]   2 dy_in read [N,K,P,Q]  3 partial_dw write [splits,K,C*R*S+1]
-// For devices that run lanes on CPU cores: lanes lie along pixels (filter terms in wgrad), so the row operand's address
-// is uniform (one load and a broadcast), and no barrier suspends a lane. Workgroups: x over columns, y over groups of
-// ROWS rows, z over splits. Rows past the end repeat the last one and are not stored.
+// For devices that run lanes on CPU cores. Lanes lie along pixels (filter terms in wgrad), so the row operand's address is
+// uniform: one load and a broadcast; no barrier suspends a lane. Loads are what costs there, and 4 columns x 8 rows make
+// 32 multiply-adds of 12 loads. Sums are named vectors over the columns: an array indexed in a loop would go to memory.
+// Workgroups: x over columns, y over groups of 8 rows, z over splits. Rows and columns past the end repeat the last one
+// and are not stored.
 // Reference: src/reference/conv2d.rs
 
-import package::variant::ROWS;
-import package::common::conv2d::{Uniform, input_tap, output_tap};
+import package::common::conv2d::{Uniform, input_tap4, output_tap4};
 
 const LANES: u32 = 64;
-const QUADS: u32 = ROWS / 4;
+const COLUMNS: u32 = 4 * LANES;
+const ROWS: u32 = 8;
 
 @group(0) @binding(0) var<uniform> u: Uniform;
 
@@ -30,124 +32,214 @@ const QUADS: u32 = ROWS / 4;
 @group(0) @binding(2) var<storage, read> dy_in: array<f32>;
 @group(0) @binding(3) var<storage, read_write> partial_dw: array<f32>;
 
+// The columns of an invocation.
+fn columns_of(group: u32, lane: u32) -> vec4u {
+    return group * COLUMNS + lane + LANES * vec4u(0u, 1u, 2u, 3u);
+}
+
+// The four rows from `first` on, held below `rows`.
+fn quad(first: u32, rows: u32) -> vec4u {
+    return min(first + vec4u(0u, 1u, 2u, 3u), vec4u(rows - 1u));
+}
+
+fn load_w(at: vec4u) -> vec4f {
+    return vec4f(w[at.x], w[at.y], w[at.z], w[at.w]);
+}
+
+fn load_dy_rows(at: vec4u) -> vec4f {
+    return vec4f(dy_in[at.x], dy_in[at.y], dy_in[at.z], dy_in[at.w]);
+}
+
+fn load_x(at: vec4u, inside: vec4<bool>) -> vec4f {
+    return select(vec4f(0.0), vec4f(x[at.x], x[at.y], x[at.z], x[at.w]), inside);
+}
+
+fn load_dy(at: vec4u, inside: vec4<bool>) -> vec4f {
+    return select(vec4f(0.0), vec4f(dy[at.x], dy[at.y], dy[at.z], dy[at.w]), inside);
+}
+
+fn store_y(k: u32, to: vec4u, live: vec4<bool>, sum: vec4f) {
+    if k < u.k {
+        let value = select(sum + b[k], vec4f(0.0), vec4<bool>(u.relu != 0u) & (sum + b[k] < vec4f(0.0)));
+        let at = to + k * u.p * u.q;
+        for (var i = 0u; i < 4u; i++) {
+            if live[i] {
+                y[at[i]] = value[i];
+            }
+        }
+    }
+}
+
+fn store_dx(c: u32, to: vec4u, live: vec4<bool>, sum: vec4f) {
+    if c < u.c {
+        let at = to + c * u.h * u.w;
+        for (var i = 0u; i < 4u; i++) {
+            if live[i] {
+                dx[at[i]] = select(sum[i], 0.0, u.masked != 0u && mask[at[i]] <= 0.0);
+            }
+        }
+    }
+}
+
+fn store_dw(k: u32, to: vec4u, columns: u32, live: vec4<bool>, sum: vec4f) {
+    if k < u.k {
+        let at = to + k * columns;
+        for (var i = 0u; i < 4u; i++) {
+            if live[i] {
+                partial_dw[at[i]] = sum[i];
+            }
+        }
+    }
+}
+
 @compute @workgroup_size(LANES)
 fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
     let pixels = u.p * u.q;
-    let column = group.x * LANES + lane;
-    let live = min(column, u.n * pixels - 1u);
-    let n = live / pixels;
-    let pixel = live % pixels;
-    let k0 = group.y * ROWS;
-    let terms = u.c * u.r * u.r;
-    var row: array<vec4u, QUADS>;
-    var sum: array<vec4f, QUADS>;
-    for (var i = 0u; i < QUADS; i++) {
-        let k = min(k0 + 4u * i + vec4u(0u, 1u, 2u, 3u), vec4u(u.k - 1u));
-        row[i] = k * terms;
-        sum[i] = vec4f(b[k.x], b[k.y], b[k.z], b[k.w]);
-    }
-    for (var r = 0u; r < u.r; r++) {
-        for (var s = 0u; s < u.r; s++) {
-            let tap = input_tap(u, pixel / u.q, pixel % u.q, r, s);
-            var at = n * u.c * u.h * u.w + tap.at;
-            var term = r * u.r + s;
-            for (var c = 0u; c < u.c; c++) {
-                let value = select(0.0, x[at], tap.inside);
-                for (var i = 0u; i < QUADS; i++) {
-                    let t = row[i] + term;
-                    sum[i] += value * vec4f(w[t.x], w[t.y], w[t.z], w[t.w]);
-                }
-                at += u.h * u.w;
-                term += u.r * u.r;
-            }
+    let columns = columns_of(group.x, lane);
+    let live = columns < vec4u(u.n * pixels);
+    let column = min(columns, vec4u(u.n * pixels - 1u));
+    let n = column / pixels;
+    let pixel = column % pixels;
+    let window = u.r * u.r;
+    let terms = u.c * window;
+    let k = group.y * ROWS;
+    let low = quad(k, u.k) * terms;
+    let high = quad(k + 4u, u.k) * terms;
+    var sum0 = vec4f(0.0);
+    var sum1 = vec4f(0.0);
+    var sum2 = vec4f(0.0);
+    var sum3 = vec4f(0.0);
+    var sum4 = vec4f(0.0);
+    var sum5 = vec4f(0.0);
+    var sum6 = vec4f(0.0);
+    var sum7 = vec4f(0.0);
+    for (var tap = 0u; tap < window; tap++) {
+        let input = input_tap4(u, pixel / u.q, pixel % u.q, vec4u(tap / u.r), vec4u(tap % u.r));
+        var at = n * u.c * u.h * u.w + input.at;
+        for (var term = tap; term < terms; term += window) {
+            let values = load_x(at, input.inside);
+            let w0 = load_w(low + term);
+            let w1 = load_w(high + term);
+            sum0 += w0.x * values;
+            sum1 += w0.y * values;
+            sum2 += w0.z * values;
+            sum3 += w0.w * values;
+            sum4 += w1.x * values;
+            sum5 += w1.y * values;
+            sum6 += w1.z * values;
+            sum7 += w1.w * values;
+            at += u.h * u.w;
         }
     }
-    if column < u.n * pixels {
-        for (var i = 0u; i < ROWS; i++) {
-            let value = sum[i / 4u][i % 4u];
-            if k0 + i < u.k {
-                y[(n * u.k + k0 + i) * pixels + pixel] = select(value, 0.0, u.relu != 0u && value < 0.0);
-            }
-        }
-    }
+    let to = n * u.k * pixels + pixel;
+    store_y(k, to, live, sum0);
+    store_y(k + 1u, to, live, sum1);
+    store_y(k + 2u, to, live, sum2);
+    store_y(k + 3u, to, live, sum3);
+    store_y(k + 4u, to, live, sum4);
+    store_y(k + 5u, to, live, sum5);
+    store_y(k + 6u, to, live, sum6);
+    store_y(k + 7u, to, live, sum7);
 }
 
 @compute @workgroup_size(LANES)
 fn dgrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
     let pixels = u.h * u.w;
-    let column = group.x * LANES + lane;
-    let live = min(column, u.n * pixels - 1u);
-    let n = live / pixels;
-    let pixel = live % pixels;
-    let c0 = group.y * ROWS;
+    let columns = columns_of(group.x, lane);
+    let live = columns < vec4u(u.n * pixels);
+    let column = min(columns, vec4u(u.n * pixels - 1u));
+    let n = column / pixels;
+    let pixel = column % pixels;
     let window = u.r * u.r;
-    var row: array<vec4u, QUADS>;
-    var sum: array<vec4f, QUADS>;
-    for (var i = 0u; i < QUADS; i++) {
-        row[i] = min(c0 + 4u * i + vec4u(0u, 1u, 2u, 3u), vec4u(u.c - 1u)) * window;
-    }
-    for (var r = 0u; r < u.r; r++) {
-        for (var s = 0u; s < u.r; s++) {
-            let tap = output_tap(u, pixel / u.w, pixel % u.w, r, s);
-            var at = n * u.k * u.p * u.q + tap.at;
-            var term = r * u.r + s;
-            for (var k = 0u; k < u.k; k++) {
-                let value = select(0.0, dy[at], tap.inside);
-                for (var i = 0u; i < QUADS; i++) {
-                    let t = row[i] + term;
-                    sum[i] += value * vec4f(w[t.x], w[t.y], w[t.z], w[t.w]);
-                }
-                at += u.p * u.q;
-                term += u.c * window;
-            }
+    let c = group.y * ROWS;
+    let low = quad(c, u.c) * window;
+    let high = quad(c + 4u, u.c) * window;
+    var sum0 = vec4f(0.0);
+    var sum1 = vec4f(0.0);
+    var sum2 = vec4f(0.0);
+    var sum3 = vec4f(0.0);
+    var sum4 = vec4f(0.0);
+    var sum5 = vec4f(0.0);
+    var sum6 = vec4f(0.0);
+    var sum7 = vec4f(0.0);
+    for (var tap = 0u; tap < window; tap++) {
+        let output = output_tap4(u, pixel / u.w, pixel % u.w, tap / u.r, tap % u.r);
+        var at = n * u.k * u.p * u.q + output.at;
+        for (var term = tap; term < u.k * u.c * window; term += u.c * window) {
+            let values = load_dy(at, output.inside);
+            let w0 = load_w(low + term);
+            let w1 = load_w(high + term);
+            sum0 += w0.x * values;
+            sum1 += w0.y * values;
+            sum2 += w0.z * values;
+            sum3 += w0.w * values;
+            sum4 += w1.x * values;
+            sum5 += w1.y * values;
+            sum6 += w1.z * values;
+            sum7 += w1.w * values;
+            at += u.p * u.q;
         }
     }
-    if column < u.n * pixels {
-        for (var i = 0u; i < ROWS; i++) {
-            if c0 + i < u.c {
-                let to = (n * u.c + c0 + i) * pixels + pixel;
-                dx[to] = select(sum[i / 4u][i % 4u], 0.0, u.masked != 0u && mask[to] <= 0.0);
-            }
-        }
-    }
+    let to = n * u.c * pixels + pixel;
+    store_dx(c, to, live, sum0);
+    store_dx(c + 1u, to, live, sum1);
+    store_dx(c + 2u, to, live, sum2);
+    store_dx(c + 3u, to, live, sum3);
+    store_dx(c + 4u, to, live, sum4);
+    store_dx(c + 5u, to, live, sum5);
+    store_dx(c + 6u, to, live, sum6);
+    store_dx(c + 7u, to, live, sum7);
 }
 
 @compute @workgroup_size(LANES)
 fn wgrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
     let terms = u.c * u.r * u.r;
-    let column = group.x * LANES + lane;
-    let live = min(column, terms - 1u);
-    let c = live / (u.r * u.r);
-    let r = live / u.r % u.r;
-    let s = live % u.r;
-    let k0 = group.y * ROWS;
+    let columns = columns_of(group.x, lane);
+    let live = columns <= vec4u(terms);
+    let column = min(columns, vec4u(terms - 1u));
+    let map = column / (u.r * u.r) * u.h * u.w;
+    let r = column / u.r % u.r;
+    let s = column % u.r;
     let pixels = u.p * u.q;
     let start = group.z * u.pixels_per_split;
     let end = min(start + u.pixels_per_split, u.n * pixels);
-    var row: array<vec4u, QUADS>;
-    var sum: array<vec4f, QUADS>;
-    for (var i = 0u; i < QUADS; i++) {
-        row[i] = min(k0 + 4u * i + vec4u(0u, 1u, 2u, 3u), vec4u(u.k - 1u)) * pixels;
-    }
+    let k = group.y * ROWS;
+    let low = quad(k, u.k) * pixels;
+    let high = quad(k + 4u, u.k) * pixels;
+    var sum0 = vec4f(0.0);
+    var sum1 = vec4f(0.0);
+    var sum2 = vec4f(0.0);
+    var sum3 = vec4f(0.0);
+    var sum4 = vec4f(0.0);
+    var sum5 = vec4f(0.0);
+    var sum6 = vec4f(0.0);
+    var sum7 = vec4f(0.0);
     for (var i = start; i < end; i++) {
         let n = i / pixels;
         let pixel = i % pixels;
-        let tap = input_tap(u, pixel / u.q, pixel % u.q, r, s);
-        let value = select(0.0, x[(n * u.c + c) * u.h * u.w + tap.at], tap.inside);
+        let input = input_tap4(u, vec4u(pixel / u.q), vec4u(pixel % u.q), r, s);
+        let loaded = load_x(n * u.c * u.h * u.w + map + input.at, input.inside);
         // The bias gradient is the column whose input is 1.
-        let term = select(value, 1.0, column == terms);
+        let values = select(loaded, vec4f(1.0), columns == vec4u(terms));
         let first = n * u.k * pixels + pixel;
-        for (var j = 0u; j < QUADS; j++) {
-            let t = row[j] + first;
-            sum[j] += term * vec4f(dy_in[t.x], dy_in[t.y], dy_in[t.z], dy_in[t.w]);
-        }
+        let dy0 = load_dy_rows(low + first);
+        let dy1 = load_dy_rows(high + first);
+        sum0 += dy0.x * values;
+        sum1 += dy0.y * values;
+        sum2 += dy0.z * values;
+        sum3 += dy0.w * values;
+        sum4 += dy1.x * values;
+        sum5 += dy1.y * values;
+        sum6 += dy1.z * values;
+        sum7 += dy1.w * values;
     }
-    if column <= terms {
-        for (var i = 0u; i < ROWS; i++) {
-            if k0 + i < u.k {
-                let to = (group.z * u.k + k0 + i) * (terms + 1u) + column;
-                partial_dw[to] = sum[i / 4u][i % 4u];
-            }
-        }
-    }
+    let to = group.z * u.k * (terms + 1u) + columns;
+    store_dw(k, to, terms + 1u, live, sum0);
+    store_dw(k + 1u, to, terms + 1u, live, sum1);
+    store_dw(k + 2u, to, terms + 1u, live, sum2);
+    store_dw(k + 3u, to, terms + 1u, live, sum3);
+    store_dw(k + 4u, to, terms + 1u, live, sum4);
+    store_dw(k + 5u, to, terms + 1u, live, sum5);
+    store_dw(k + 6u, to, terms + 1u, live, sum6);
+    store_dw(k + 7u, to, terms + 1u, live, sum7);
 }

@@ -37,17 +37,45 @@ const LOADS_B: u32 = TILE_N * TILE_K / LANES;
 var<workgroup> a_slab: array<array<f32, TILE_M>, TILE_K>;
 var<workgroup> b_slab: array<array<f32, TILE_N>, TILE_K>;
 
-// The outputs of an invocation: 8 rows of 4 columns.
-alias Micro = array<vec4f, 8>;
+// The outputs of an invocation: 8 rows of 4 columns. Named, since an array indexed in a loop may go to memory.
+struct Micro {
+    r0: vec4f,
+    r1: vec4f,
+    r2: vec4f,
+    r3: vec4f,
+    r4: vec4f,
+    r5: vec4f,
+    r6: vec4f,
+    r7: vec4f,
+}
 
+fn row(sums: Micro, i: u32) -> vec4f {
+    switch i {
+        case 0u: { return sums.r0; }
+        case 1u: { return sums.r1; }
+        case 2u: { return sums.r2; }
+        case 3u: { return sums.r3; }
+        case 4u: { return sums.r4; }
+        case 5u: { return sums.r5; }
+        case 6u: { return sums.r6; }
+        default: { return sums.r7; }
+    }
+}
+
+// Adds the products of both slabs to the sums of an invocation.
 fn multiply_slabs(sums: ptr<function, Micro>, lane: u32) {
     let m = lane / LANES_N * 8u;
     let n = lane % LANES_N * 4u;
     for (var t = 0u; t < TILE_K; t++) {
         let columns = vec4f(b_slab[t][n], b_slab[t][n + 1u], b_slab[t][n + 2u], b_slab[t][n + 3u]);
-        for (var i = 0u; i < 8u; i++) {
-            (*sums)[i] += a_slab[t][m + i] * columns;
-        }
+        (*sums).r0 += a_slab[t][m] * columns;
+        (*sums).r1 += a_slab[t][m + 1u] * columns;
+        (*sums).r2 += a_slab[t][m + 2u] * columns;
+        (*sums).r3 += a_slab[t][m + 3u] * columns;
+        (*sums).r4 += a_slab[t][m + 4u] * columns;
+        (*sums).r5 += a_slab[t][m + 5u] * columns;
+        (*sums).r6 += a_slab[t][m + 6u] * columns;
+        (*sums).r7 += a_slab[t][m + 7u] * columns;
     }
 }
 
@@ -105,7 +133,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
         for (var j = 0u; j < 4u; j++) {
             let column = group.x * TILE_N + lane % LANES_N * 4u + j;
             if k < u.k && column < columns {
-                let value = sums[i][j] + b[k];
+                let value = row(sums, i)[j] + b[k];
                 let to = (column / pixels * u.k + k) * pixels + column % pixels;
                 y[to] = select(value, 0.0, u.relu != 0u && value < 0.0);
             }
@@ -156,7 +184,7 @@ fn dgrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
             let column = group.x * TILE_N + lane % LANES_N * 4u + j;
             if c < u.c && column < columns {
                 let to = (column / pixels * u.c + c) * pixels + column % pixels;
-                dx[to] = select(sums[i][j], 0.0, u.masked != 0u && mask[to] <= 0.0);
+                dx[to] = select(row(sums, i)[j], 0.0, u.masked != 0u && mask[to] <= 0.0);
             }
         }
     }
@@ -209,7 +237,7 @@ fn wgrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
         for (var j = 0u; j < 4u; j++) {
             let column = group.x * TILE_N + lane % LANES_N * 4u + j;
             if k < u.k && column <= terms {
-                partial_dw[(group.z * u.k + k) * (terms + 1u) + column] = sums[i][j];
+                partial_dw[(group.z * u.k + k) * (terms + 1u) + column] = row(sums, i)[j];
             }
         }
     }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 /// With no flags it trains on Fashion-MNIST: the full network `nin` on a GPU, `nin-small` on a machine without one.
 /// It writes metrics and checkpoints to a run folder that `classify` finds by itself.
 #[derive(Debug, Parser)]
-#[command(name = "train", version, after_help = EXAMPLES)]
+#[command(name = "train", version, args_override_self = true, after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Network: nin (224x224), nin-paper (the paper's), nin-small [default: nin on a GPU, else nin-small]
     #[arg(long, help_heading = "What to train")]

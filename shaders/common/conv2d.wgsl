@@ -40,3 +40,25 @@ fn output_tap(u: Uniform, h: u32, w: u32, r: u32, s: u32) -> Tap {
     let inside = p * u.stride == y && q * u.stride == x && p < u.p && q < u.q;
     return Tap(select(0u, p * u.q + q, inside), inside);
 }
+
+// Four taps at once.
+struct Tap4 {
+    at: vec4u,
+    inside: vec4<bool>,
+}
+
+fn input_tap4(u: Uniform, p: vec4u, q: vec4u, r: vec4u, s: vec4u) -> Tap4 {
+    let h = p * u.stride + r - u.pad;
+    let w = q * u.stride + s - u.pad;
+    let inside = (h < vec4u(u.h)) & (w < vec4u(u.w));
+    return Tap4(select(vec4u(0u), h * u.w + w, inside), inside);
+}
+
+fn output_tap4(u: Uniform, h: vec4u, w: vec4u, r: u32, s: u32) -> Tap4 {
+    let y = h + u.pad - r;
+    let x = w + u.pad - s;
+    let p = y / u.stride;
+    let q = x / u.stride;
+    let inside = (p * u.stride == y) & (q * u.stride == x) & (p < vec4u(u.p)) & (q < vec4u(u.q));
+    return Tap4(select(vec4u(0u), p * u.q + q, inside), inside);
+}

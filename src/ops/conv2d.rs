@@ -271,10 +271,10 @@ static REDUCE: Kernel = Kernel {
     uniform: ReduceUniform::FIELDS,
 };
 
-/// Rows that an invocation of the direct kernels owns.
-const DIRECT_ROWS: u32 = 16;
-/// Invocations of a workgroup of the naive and direct kernels, one column each.
-const DIRECT_COLUMNS: u64 = 64;
+/// Columns and rows of a workgroup of the naive kernels.
+const NAIVE_BLOCK: [u64; 2] = [64, 1];
+/// Columns and rows of a workgroup of the direct kernels.
+const DIRECT_BLOCK: [u64; 2] = [256, 8];
 
 /// Splits of wgrad's reduction are made until this many workgroups share the work …
 const WGRAD_WORKGROUPS: u64 = 256;
@@ -283,12 +283,16 @@ const WGRAD_PIXELS: u64 = 512;
 /// … and all partial sums together stay below this many elements.
 const WGRAD_PARTIALS: u64 = 4 << 20;
 
-/// The kernels and constants of an algorithm.
-fn kernels_of(algorithm: Conv2dAlgorithm) -> (&'static Family, Variant) {
+/// The kernels and constants of an algorithm, and the columns and rows of a workgroup.
+fn kernels_of(algorithm: Conv2dAlgorithm) -> (&'static Family, Variant, [u64; 2]) {
     match algorithm {
-        Conv2dAlgorithm::Naive => (&NAIVE, Variant::Plain),
-        Conv2dAlgorithm::Direct => (&DIRECT, Variant::Rows(DIRECT_ROWS)),
-        Conv2dAlgorithm::ImplicitGemm(tile) => (&IMPLICIT_GEMM, Variant::Tile(tile)),
+        Conv2dAlgorithm::Naive => (&NAIVE, Variant::Plain, NAIVE_BLOCK),
+        Conv2dAlgorithm::Direct => (&DIRECT, Variant::Plain, DIRECT_BLOCK),
+        Conv2dAlgorithm::ImplicitGemm(tile) => (
+            &IMPLICIT_GEMM,
+            Variant::Tile(tile),
+            [tile.n.into(), tile.m.into()],
+        ),
     }
 }
 
@@ -296,7 +300,7 @@ fn kernels_of(algorithm: Conv2dAlgorithm) -> (&'static Family, Variant) {
 fn variants(pick: fn(&'static Family) -> &'static Kernel) -> Vec<(&'static Kernel, Variant)> {
     let kernels = Conv2dAlgorithm::ALL.map(kernels_of);
     kernels
-        .map(|(family, variant)| (pick(family), variant))
+        .map(|(family, variant, _)| (pick(family), variant))
         .to_vec()
 }
 
@@ -307,15 +311,10 @@ fn select(
     columns: usize,
 ) -> Result<(&'static Family, Variant, [u64; 3]), PlanError> {
     let (m, n) = (rows as u64, columns as u64);
-    let (family, variant) = kernels_of(to.options().conv2d);
-    let [columns_each, rows_each] = match variant {
-        Variant::Plain => [DIRECT_COLUMNS, 1],
-        Variant::Rows(rows) => [DIRECT_COLUMNS, rows.into()],
-        Variant::Tile(tile) => {
-            check_tile(tile, to.options().limits)?;
-            [tile.n.into(), tile.m.into()]
-        }
-    };
+    let (family, variant, [columns_each, rows_each]) = kernels_of(to.options().conv2d);
+    if let Variant::Tile(tile) = variant {
+        check_tile(tile, to.options().limits)?;
+    }
     Ok((
         family,
         variant,

@@ -80,8 +80,6 @@ pub enum Variant {
     Plain,
     /// A tiled GEMM.
     Tile(Tile),
-    /// Each invocation owns one column and `rows` rows (a multiple of 4).
-    Rows(u32),
 }
 
 impl Variant {
@@ -92,7 +90,6 @@ impl Variant {
             Self::Tile(Tile { m, n, k }) => {
                 format!("const TILE_M = {m}u;\nconst TILE_N = {n}u;\nconst TILE_K = {k}u;\n")
             }
-            Self::Rows(rows) => format!("const ROWS = {rows}u;\n"),
         }
     }
 }
@@ -102,7 +99,6 @@ impl fmt::Display for Variant {
         match self {
             Self::Plain => Ok(()),
             Self::Tile(Tile { m, n, k }) => write!(f, "[{m}x{n}x{k}]"),
-            Self::Rows(rows) => write!(f, "[{rows} rows]"),
         }
     }
 }

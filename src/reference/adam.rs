@@ -1,8 +1,9 @@
 //! Meaning of [`crate::ops::Adam`].
 
-use super::Real;
-use crate::ops::Adam;
-use crate::ops::widen;
+use rayon::prelude::*;
+
+use super::{GRAIN, Real};
+use crate::ops::{Adam, widen};
 
 pub(crate) fn update<T: Real>(
     adam: &Adam,
@@ -14,10 +15,10 @@ pub(crate) fn update<T: Real>(
 ) {
     let [beta1, beta2, eps] = [adam.beta1, adam.beta2, adam.eps].map(|x| T::from_f64(widen(x)));
     let [rest1, rest2] = [adam.beta1, adam.beta2].map(|x| T::from_f64(1.0 - widen(x)));
-    let state = p.iter_mut().zip(m.iter_mut()).zip(v.iter_mut());
-    for (((p, m), v), &g) in state.zip(g) {
+    let state = p.par_iter_mut().with_min_len(GRAIN).zip(m).zip(v).zip(g);
+    state.for_each(|(((p, m), v), &g)| {
         *m = beta1 * *m + rest1 * g;
         *v = beta2 * *v + rest2 * g * g;
         *p = *p - rate * *m / (v.sqrt() * scale + eps);
-    }
+    });
 }

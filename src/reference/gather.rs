@@ -1,5 +1,7 @@
 //! Meaning of [`crate::ops::Gather`].
 
+use rayon::prelude::*;
+
 use super::Real;
 use crate::ops::{IGNORE, Normalize};
 
@@ -27,12 +29,13 @@ pub(crate) fn forward<T: Real>(
 ) {
     let [len, c, src_h, src_w] = geometry.source;
     let [h, w] = geometry.size;
-    for ((image, &index), label) in out.chunks_mut(c * h * w).zip(indices).zip(out_labels) {
+    let batch = out.par_chunks_mut(c * h * w).zip(indices).zip(out_labels);
+    batch.for_each(|((image, &index), label)| {
         let index = index as usize;
         if index >= len {
             image.fill(T::default());
             *label = IGNORE;
-            continue;
+            return;
         }
         *label = labels[index];
         for (channel, map) in image.chunks_mut(h * w).enumerate() {
@@ -52,5 +55,5 @@ pub(crate) fn forward<T: Real>(
                 }
             }
         }
-    }
+    });
 }

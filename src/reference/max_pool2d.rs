@@ -1,32 +1,38 @@
 //! Meaning of [`crate::ops::MaxPool2d`] and its gradient.
 
+use std::ops::Range;
+
+use rayon::prelude::*;
+
 use super::Real;
 use crate::ops::PoolGeometry;
 
+/// Input positions of the window at output `at`, along an axis of `size`.
+fn window(g: &PoolGeometry, at: usize, size: usize) -> Range<usize> {
+    let start = at * g.stride;
+    start.saturating_sub(g.pad)..(start + g.window - g.pad).min(size)
+}
+
 pub(crate) fn forward<T: Real>(g: &PoolGeometry, x: &[T], y: &mut [T], argmax: &mut [u32]) {
-    let maps = x.chunks(g.h * g.w);
-    let outputs = y.chunks_mut(g.p * g.q).zip(argmax.chunks_mut(g.p * g.q));
-    for (map, (y, argmax)) in maps.zip(outputs) {
-        for p in 0..g.p {
-            let rows =
-                (p * g.stride).saturating_sub(g.pad)..(p * g.stride + g.window - g.pad).min(g.h);
-            for q in 0..g.q {
-                let columns = (q * g.stride).saturating_sub(g.pad)
-                    ..(q * g.stride + g.window - g.pad).min(g.w);
-                let mut best = rows.start * g.w + columns.start;
-                for h in rows.clone() {
-                    for w in columns.clone() {
+    let pixels = g.p * g.q;
+    let outputs = y.par_chunks_mut(pixels).zip(argmax.par_chunks_mut(pixels));
+    outputs
+        .zip(x.par_chunks(g.h * g.w))
+        .for_each(|((y, argmax), map)| {
+            for (to, (y, argmax)) in y.iter_mut().zip(argmax).enumerate() {
+                let columns = window(g, to % g.q, g.w);
+                let mut best = usize::MAX;
+                for h in window(g, to / g.q, g.h) {
+                    for at in h * g.w + columns.start..h * g.w + columns.end {
                         // Strictly greater: ties go to the first.
-                        if map[h * g.w + w] > map[best] {
-                            best = h * g.w + w;
+                        if best == usize::MAX || map[at] > map[best] {
+                            best = at;
                         }
                     }
                 }
-                y[p * g.q + q] = map[best];
-                argmax[p * g.q + q] = best as u32;
+                (*y, *argmax) = (map[best], best as u32);
             }
-        }
-    }
+        });
 }
 
 pub(crate) fn backward<T: Real>(
@@ -36,13 +42,16 @@ pub(crate) fn backward<T: Real>(
     mask: Option<&[T]>,
     dx: &mut [T],
 ) {
-    let outputs = dy.chunks(g.p * g.q).zip(argmax.chunks(g.p * g.q));
-    for (map, (dy, argmax)) in dx.chunks_mut(g.h * g.w).zip(outputs) {
-        map.fill(T::default());
-        for (&dy, &at) in dy.iter().zip(argmax) {
-            map[at as usize] += dy;
-        }
-    }
+    let pixels = g.p * g.q;
+    let gradients = dy.par_chunks(pixels).zip(argmax.par_chunks(pixels));
+    dx.par_chunks_mut(g.h * g.w)
+        .zip(gradients)
+        .for_each(|(map, (dy, argmax))| {
+            map.fill(T::default());
+            for (&dy, &at) in dy.iter().zip(argmax) {
+                map[at as usize] += dy;
+            }
+        });
     if let Some(mask) = mask {
         super::relu::mask(mask, dx);
     }

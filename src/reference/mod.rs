@@ -125,6 +125,9 @@ macro_rules! real {
 real!(f32, conv2d_gemm);
 real!(f64, conv2d);
 
+/// Elements below which elementwise work is not worth another thread.
+pub(crate) const GRAIN: usize = 1 << 14;
+
 /// Elements of one value.
 #[derive(Clone, Debug)]
 enum Data<T> {

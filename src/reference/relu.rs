@@ -1,12 +1,14 @@
 //! Meaning of [`crate::ops::Relu`] and its gradient.
 
-use super::Real;
+use rayon::prelude::*;
+
+use super::{GRAIN, Real};
 
 pub(crate) fn forward<T: Real>(x: &[T], y: &mut [T]) {
-    for (y, &x) in y.iter_mut().zip(x) {
-        // Not-a-number fails the comparison and passes through, so that a diverged loss shows.
-        *y = if x < T::default() { T::default() } else { x };
-    }
+    let zero = T::default();
+    let pairs = y.par_iter_mut().with_min_len(GRAIN).zip(x);
+    // Not-a-number fails the comparison and passes through, so that a diverged loss shows.
+    pairs.for_each(|(y, &x)| *y = if x < zero { zero } else { x });
 }
 
 pub(crate) fn backward<T: Real>(dy: &[T], y: &[T], dx: &mut [T]) {
@@ -16,9 +18,7 @@ pub(crate) fn backward<T: Real>(dy: &[T], y: &[T], dx: &mut [T]) {
 
 /// Zeroes `dx` where the activation `y` was not positive.
 pub(crate) fn mask<T: Real>(y: &[T], dx: &mut [T]) {
-    for (dx, &y) in dx.iter_mut().zip(y) {
-        if y <= T::default() {
-            *dx = T::default();
-        }
-    }
+    let zero = T::default();
+    let pairs = dx.par_iter_mut().with_min_len(GRAIN).zip(y);
+    pairs.for_each(|(dx, &y)| *dx = if y <= zero { zero } else { *dx });
 }
