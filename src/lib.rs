@@ -30,7 +30,7 @@
 //! let mut run = program.load(&Device::open(DeviceChoice::Cpu)?)?;
 //! run.set_parameters(&Init::Kaiming.parameters(program.graph(), 1)?)?;
 //! run.set_data(&pixels, &[0, 1, 0, 1])?;
-//! let losses: Vec<f32> = (1..=20)
+//! let losses: Vec<f64> = (1..=20)
 //!     .map(|step| run.train_step(&[0, 1, 2, 3], 0.01, step).map(|metrics| metrics.loss()))
 //!     .collect::<Result<_, _>>()?;
 //! assert!(losses[19] < losses[0]);
@@ -59,3 +59,8 @@ pub mod tensor;
 pub mod train;
 
 pub use error::{Error, Result};
+
+/// Compiles and runs the README's example.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -30,7 +30,7 @@ fn run(device: &Device) -> Run {
 fn a_step_is_one_pass_and_one_submit_and_creates_nothing() {
     let Some(gpu) = cases::gpu() else { return };
     let mut run = run(&Device::Gpu(gpu.clone()));
-    let mut step = |run: &mut Run, n: u64| {
+    let step = |run: &mut Run, n: u64| {
         run.train_step(&[0, 1, 2, 3], 1e-3, n).expect("runs");
     };
     for n in 1..=2 {

@@ -1,6 +1,6 @@
 //! The plan: a graph turned into dispatches over slots of memory. Plain data, printable and testable without a GPU.
 //!
-//! [`Plan::new`] lowers each node to dispatches over virtual buffers, then [`slots`] lets buffers of disjoint
+//! [`Plan::new`] lowers each node to dispatches over virtual buffers, then `slots.rs` lets buffers of disjoint
 //! lifetimes share memory. wgpu tracks usage per buffer, so every slot is a buffer of its own
 //! (<https://github.com/gfx-rs/wgpu/issues/8470>).
 
