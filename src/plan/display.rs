@@ -8,8 +8,8 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:>3}  {:<14} {:<42} {:<44} {:>14} {:>9} {:>9}  slots",
-            "#", "layer", "kernel", "shapes", "workgroups", "MB", "MFLOP"
+            "{:>3}  {:<10} {:<24} {:<40} {:<44} {:>12} {:>8} {:>9}  slots",
+            "#", "layer", "op", "kernel", "shapes", "workgroups", "MB", "MFLOP"
         )?;
         for (i, dispatch) in self.dispatches().iter().enumerate() {
             let kernel = &dispatch.kernel;
@@ -24,9 +24,10 @@ impl fmt::Display for Plan {
                 .collect();
             writeln!(
                 f,
-                "{:>3}  {:<14} {:<42} {:<44} {:>14} {:>9.2} {:>9.1}  {}",
+                "{:>3}  {:<10} {:<24} {:<40} {:<44} {:>12} {:>8.2} {:>9.1}  {}",
                 i + 1,
                 dispatch.layer,
+                dispatch.op,
                 name,
                 dispatch.shapes,
                 format!("{x}x{y}x{z}"),
