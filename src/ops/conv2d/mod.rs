@@ -3,13 +3,12 @@
 //! Square filters, one stride and one padding for both axes. ReLU may ride in the epilogue of the forward pass, and
 //! the ReLU mask of the layer before in that of dgrad.
 
+mod kernels;
+
 use super::{Definition, Tolerance, float, same};
 use crate::autodiff::Tape;
 use crate::graph::{GraphError, Node, Signature, ValueId};
-use crate::plan::{
-    Binding, Conv2dAlgorithm, Kernel, Lowering, PlanError, Region, Tile, Variant, read, uniforms,
-    write,
-};
+use crate::plan::{Kernel, Lowering, PlanError, Variant};
 use crate::reference::{Io, Real};
 use crate::shape::{DType, Shape, ShapeError};
 
@@ -195,163 +194,6 @@ impl Conv2dWgrad {
     }
 }
 
-uniforms! {
-    struct ConvUniform {
-        n: u32, c: u32, h: u32, w: u32, k: u32, r: u32, stride: u32, pad: u32, p: u32, q: u32,
-        relu: u32,
-        masked: u32,
-        pixels_per_split: u32,
-    }
-}
-
-impl ConvUniform {
-    fn new(g: &Geometry) -> Self {
-        let [n, c, h, w, k, r, stride, pad, p, q] =
-            [g.n, g.c, g.h, g.w, g.k, g.r, g.stride, g.pad, g.p, g.q].map(|x| x as u32);
-        Self {
-            n,
-            c,
-            h,
-            w,
-            k,
-            r,
-            stride,
-            pad,
-            p,
-            q,
-            relu: 0,
-            masked: 0,
-            pixels_per_split: 0,
-        }
-    }
-}
-
-uniforms! {
-    struct ReduceUniform { splits: u32, k: u32, terms: u32 }
-}
-
-/// The three kernels of one algorithm, all of one interface.
-struct Family {
-    forward: Kernel,
-    dgrad: Kernel,
-    wgrad: Kernel,
-}
-
-const fn family(shader: &'static str) -> Family {
-    const fn kernel(
-        shader: &'static str,
-        entry: &'static str,
-        bindings: &'static [Binding],
-    ) -> Kernel {
-        Kernel {
-            shader,
-            entry,
-            bindings,
-            uniform: ConvUniform::FIELDS,
-        }
-    }
-    const FORWARD: &[Binding] = &[read("x"), read("w"), read("b"), write("y")];
-    const DGRAD: &[Binding] = &[read("dy"), read("w"), read("mask"), write("dx")];
-    const WGRAD: &[Binding] = &[read("x"), read("dy_in"), write("partial_dw")];
-    Family {
-        forward: kernel(shader, "forward", FORWARD),
-        dgrad: kernel(shader, "dgrad", DGRAD),
-        wgrad: kernel(shader, "wgrad", WGRAD),
-    }
-}
-
-static NAIVE: Family = family("conv2d_naive");
-static DIRECT: Family = family("conv2d_direct");
-static IMPLICIT_GEMM: Family = family("conv2d_implicit_gemm");
-
-static REDUCE: Kernel = Kernel {
-    shader: "conv2d_reduce",
-    entry: "wgrad",
-    bindings: &[read("partial_dw"), write("dw"), write("db")],
-    uniform: ReduceUniform::FIELDS,
-};
-
-/// Columns and rows of a workgroup of the naive kernels.
-const NAIVE_BLOCK: [u64; 2] = [64, 1];
-/// Columns and rows of a workgroup of the direct kernels.
-const DIRECT_BLOCK: [u64; 2] = [256, 8];
-
-/// Splits of wgrad's reduction are made until this many workgroups share the work …
-const WGRAD_WORKGROUPS: u64 = 256;
-/// … but each keeps at least this many pixels …
-const WGRAD_PIXELS: u64 = 512;
-/// … and all partial sums together stay below this many elements.
-const WGRAD_PARTIALS: u64 = 4 << 20;
-
-/// The kernels and constants of an algorithm, and the columns and rows of a workgroup.
-fn kernels_of(algorithm: Conv2dAlgorithm) -> (&'static Family, Variant, [u64; 2]) {
-    match algorithm {
-        Conv2dAlgorithm::Naive => (&NAIVE, Variant::Plain, NAIVE_BLOCK),
-        Conv2dAlgorithm::Direct => (&DIRECT, Variant::Plain, DIRECT_BLOCK),
-        Conv2dAlgorithm::ImplicitGemm(tile) => (
-            &IMPLICIT_GEMM,
-            Variant::Tile(tile),
-            [tile.n.into(), tile.m.into()],
-        ),
-    }
-}
-
-/// One kernel of every family, in every variant.
-fn variants(pick: fn(&'static Family) -> &'static Kernel) -> Vec<(&'static Kernel, Variant)> {
-    let kernels = Conv2dAlgorithm::ALL.map(kernels_of);
-    kernels
-        .map(|(family, variant, _)| (pick(family), variant))
-        .to_vec()
-}
-
-/// Kernels, constants and workgroups for `rows x columns` outputs.
-fn select(
-    to: &Lowering<'_>,
-    rows: usize,
-    columns: usize,
-) -> Result<(&'static Family, Variant, [u64; 3]), PlanError> {
-    let (m, n) = (rows as u64, columns as u64);
-    let (family, variant, [columns_each, rows_each]) = kernels_of(to.options().conv2d);
-    if let Variant::Tile(tile) = variant {
-        check_tile(tile, to.options().limits)?;
-    }
-    Ok((
-        family,
-        variant,
-        [n.div_ceil(columns_each), m.div_ceil(rows_each), 1],
-    ))
-}
-
-/// Whether a tile's invocations and memory fit the device and its sides the kernel's 8 x 4 micro-tile.
-fn check_tile(tile: Tile, limits: crate::plan::PlanLimits) -> Result<(), PlanError> {
-    let Tile { m, n, k } = tile;
-    let (invocations, bytes) = (m / 8 * (n / 4), 4 * k * (m + n));
-    let what = if m % 8 != 0
-        || n % 4 != 0
-        || k == 0
-        || (m * k) % invocations != 0
-        || (n * k) % invocations != 0
-    {
-        "rows in eights, columns in fours and whole loads per invocation".to_owned()
-    } else if invocations > limits.max_invocations {
-        format!(
-            "{invocations} invocations a workgroup, the device allows {}",
-            limits.max_invocations
-        )
-    } else if bytes > limits.workgroup_memory {
-        format!(
-            "{bytes} bytes of workgroup memory, the device has {}",
-            limits.workgroup_memory
-        )
-    } else {
-        return Ok(());
-    };
-    Err(PlanError::Variant {
-        kernel: format!("conv2d_implicit_gemm[{m}x{n}x{k}]"),
-        what,
-    })
-}
-
 impl Definition for Conv2d {
     fn name(&self) -> &'static str {
         "conv2d"
@@ -399,20 +241,9 @@ impl Definition for Conv2d {
 
     fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<(), PlanError> {
         let g = self.checked(to.shape(node.inputs[0]), to.shape(node.inputs[2]).len());
-        let (family, variant, workgroups) = select(to, g.k, g.n * g.pixels())?;
-        let uniform = ConvUniform {
-            relu: u32::from(self.relu),
-            ..ConvUniform::new(&g)
-        };
         let [x, w, b] = [0, 1, 2].map(|i| to.value(node.inputs[i]));
         let y = to.value(node.outputs[0]);
-        to.dispatch(
-            &family.forward,
-            variant,
-            uniform.words(),
-            &[x, w, b, y],
-            workgroups,
-        )
+        kernels::forward(to, &g, self.relu, [x, w, b, y])
     }
 
     fn flops(&self, node: &Node, shape: &dyn Fn(ValueId) -> Shape) -> u64 {
@@ -437,7 +268,7 @@ impl Definition for Conv2d {
     }
 
     fn kernels() -> Vec<(&'static Kernel, Variant)> {
-        variants(|family| &family.forward)
+        kernels::variants(|family| &family.forward)
     }
 }
 
@@ -469,26 +300,10 @@ impl Definition for Conv2dDgrad {
 
     fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<(), PlanError> {
         let g = self.checked(to.shape(node.inputs[0]), to.shape(node.inputs[1]));
-        let (family, variant, workgroups) = select(to, g.c, g.n * g.h * g.w)?;
-        let uniform = ConvUniform {
-            masked: u32::from(self.masked),
-            ..ConvUniform::new(&g)
-        };
         let [dy, w] = [0, 1].map(|i| to.value(node.inputs[i]));
-        // Every binding must name some buffer; without a mask the kernel never reads this one.
-        let mask = if self.masked {
-            to.value(node.inputs[2])
-        } else {
-            dy
-        };
+        let mask = self.masked.then(|| to.value(node.inputs[2]));
         let dx = to.value(node.outputs[0]);
-        to.dispatch(
-            &family.dgrad,
-            variant,
-            uniform.words(),
-            &[dy, w, mask, dx],
-            workgroups,
-        )
+        kernels::dgrad(to, &g, [dy, w], mask, dx)
     }
 
     fn flops(&self, node: &Node, shape: &dyn Fn(ValueId) -> Shape) -> u64 {
@@ -507,7 +322,7 @@ impl Definition for Conv2dDgrad {
     }
 
     fn kernels() -> Vec<(&'static Kernel, Variant)> {
-        variants(|family| &family.dgrad)
+        kernels::variants(|family| &family.dgrad)
     }
 }
 
@@ -535,42 +350,9 @@ impl Definition for Conv2dWgrad {
     fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<(), PlanError> {
         let k = to.shape(node.outputs[1]).len();
         let g = self.conv.checked(to.shape(node.inputs[0]), k);
-        // The bias gradient is one more column: the one whose "input" is 1.
-        let columns = g.terms() + 1;
-        let (family, variant, [x, y, _]) = select(to, g.k, columns)?;
-        let splits = wgrad_splits(&g, x * y);
-        let pixels_per_split = (g.n * g.pixels()).div_ceil(splits) as u32;
-        let partial: Region = to.scratch("partial_dw", splits * g.k * columns);
-        let uniform = ConvUniform {
-            pixels_per_split,
-            ..ConvUniform::new(&g)
-        };
-        let bindings = [to.value(node.inputs[0]), to.value(node.inputs[1]), partial];
-        to.dispatch(
-            &family.wgrad,
-            variant,
-            uniform.words(),
-            &bindings,
-            [x, y, splits as u64],
-        )?;
-        let (splits, terms) = (splits as u32, g.terms() as u32);
-        let reduce = ReduceUniform {
-            splits,
-            k: g.k as u32,
-            terms,
-        };
-        let bindings = [
-            partial,
-            to.value(node.outputs[0]),
-            to.value(node.outputs[1]),
-        ];
-        to.elementwise(
-            &REDUCE,
-            Variant::Plain,
-            reduce.words(),
-            &bindings,
-            g.k * columns,
-        )
+        let [x, dy] = [0, 1].map(|i| to.value(node.inputs[i]));
+        let [dw, db] = [0, 1].map(|i| to.value(node.outputs[i]));
+        kernels::wgrad(to, &g, [x, dy], [dw, db])
     }
 
     fn flops(&self, node: &Node, shape: &dyn Fn(ValueId) -> Shape) -> u64 {
@@ -595,17 +377,6 @@ impl Definition for Conv2dWgrad {
     }
 
     fn kernels() -> Vec<(&'static Kernel, Variant)> {
-        let mut all = variants(|family| &family.wgrad);
-        all.push((&REDUCE, Variant::Plain));
-        all
+        kernels::wgrad_variants()
     }
-}
-
-/// Into how many parts the reduction over `N*P*Q` is cut; their sums are added in order, so results repeat.
-fn wgrad_splits(g: &Geometry, workgroups: u64) -> usize {
-    let most = ((g.n * g.pixels()) as u64 / WGRAD_PIXELS).max(1);
-    let memory = (WGRAD_PARTIALS / (g.k * (g.terms() + 1)) as u64).max(1);
-    WGRAD_WORKGROUPS
-        .div_ceil(workgroups)
-        .clamp(1, most.min(memory).min(64)) as usize
 }

@@ -1,0 +1,193 @@
+//! Building a network: what a model is written with.
+
+use super::{Graph, GraphError, Phase, Role, ValueId};
+use crate::ops::{Conv2d, Dropout, Gather, GlobalAvgPool, MaxPool2d, Pool2d, Relu};
+use crate::shape::{DType, Shape};
+
+/// Builds the forward part of a graph, layer by layer.
+///
+/// ```
+/// use nin_wgpu::graph::{GraphBuilder, Phase};
+/// use nin_wgpu::ops::{Conv2d, Pool2d};
+///
+/// let mut net = GraphBuilder::new(Phase::Eval);
+/// let x = net.input("images", &[16, 1, 28, 28])?;
+/// let x = net.conv2d("conv1", x, 32, Conv2d::new(5, 1, 2)?)?;
+/// let x = net.relu(x)?;
+/// let x = net.max_pool2d(x, Pool2d::new(3, 2)?)?;
+/// let x = net.conv2d("conv2", x, 10, Conv2d::new(1, 1, 0)?)?;
+/// let logits = net.global_avg_pool(x)?;
+/// assert_eq!(net.graph().value(logits).shape.dims(), [16, 10]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct GraphBuilder {
+    graph: Graph,
+    phase: Phase,
+    layer: String,
+    random: Option<ValueId>,
+}
+
+impl GraphBuilder {
+    /// An empty graph.
+    pub fn new(phase: Phase) -> Self {
+        Self {
+            graph: Graph::default(),
+            phase,
+            layer: "input".into(),
+            random: None,
+        }
+    }
+
+    /// The graph so far.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    pub(crate) fn graph_mut(&mut self) -> &mut Graph {
+        &mut self.graph
+    }
+
+    /// The random state (seed, step) that dropout reads, if any layer does.
+    pub(crate) fn random(&self) -> Option<ValueId> {
+        self.random
+    }
+
+    /// What the graph is for.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// The finished graph.
+    pub fn finish(self) -> Graph {
+        self.graph
+    }
+
+    fn shape_of(&self, dims: &[usize]) -> Result<Shape, GraphError> {
+        Shape::new(dims).map_err(|source| GraphError::Shape {
+            layer: self.layer.clone(),
+            source,
+        })
+    }
+
+    /// A float input that the host writes, with dimensions `dims`.
+    ///
+    /// # Errors
+    /// [`GraphError::Shape`] for an impossible shape.
+    pub fn input(&mut self, name: &str, dims: &[usize]) -> Result<ValueId, GraphError> {
+        let shape = self.shape_of(dims)?;
+        Ok(self.graph.add_value(name, shape, DType::F32, Role::Input))
+    }
+
+    /// Batches of `batch` images out of a data set of `len` images that lies on the device.
+    ///
+    /// Adds the inputs `data.images` `[len,C,h,w]` (bytes), `data.labels` `[len]` and `indices` `[batch]`, and
+    /// returns the batch's images `[batch,C,H,W]` and labels `[batch]`.
+    ///
+    /// # Errors
+    /// [`GraphError::Shape`] for an impossible shape.
+    pub fn gather(
+        &mut self,
+        len: usize,
+        image: [usize; 3],
+        batch: usize,
+        gather: Gather,
+    ) -> Result<(ValueId, ValueId), GraphError> {
+        let [c, h, w] = image;
+        let (images, labels) = (self.shape_of(&[len, c, h, w])?, self.shape_of(&[len])?);
+        let indices = self.shape_of(&[batch])?;
+        let images = self
+            .graph
+            .add_value("data.images", images, DType::U8, Role::Input);
+        let labels = self
+            .graph
+            .add_value("data.labels", labels, DType::U32, Role::Input);
+        let indices = self
+            .graph
+            .add_value("indices", indices, DType::U32, Role::Input);
+        let out = self
+            .graph
+            .push("input", gather, &[images, labels, indices], &[])?;
+        Ok((out[0], out[1]))
+    }
+
+    /// A convolution with `k` output channels and a bias: `x [N,C,H,W]` -> `[N,K,P,Q]`.
+    ///
+    /// Adds the parameters `{name}.weight` `[K,C,R,S]` and `{name}.bias` `[K]`.
+    ///
+    /// # Errors
+    /// [`GraphError::Shape`] if the filter does not fit, [`GraphError::DuplicateName`] if the name is taken.
+    pub fn conv2d(
+        &mut self,
+        name: &str,
+        x: ValueId,
+        k: usize,
+        conv: Conv2d,
+    ) -> Result<ValueId, GraphError> {
+        self.layer = name.to_owned();
+        let weight = format!("{name}.weight");
+        if self.graph.find(&weight).is_some() {
+            return Err(GraphError::DuplicateName(name.to_owned()));
+        }
+        let c = self.graph.shape(x).dims().get(1).copied().unwrap_or(1);
+        let w_shape = self.shape_of(&[k, c, conv.filter(), conv.filter()])?;
+        let b_shape = self.shape_of(&[k])?;
+        let w = self
+            .graph
+            .add_value(weight, w_shape, DType::F32, Role::Parameter);
+        let b = self
+            .graph
+            .add_value(format!("{name}.bias"), b_shape, DType::F32, Role::Parameter);
+        self.graph.push1(name, conv, &[x, w, b])
+    }
+
+    /// `max(x, 0)`, any shape.
+    ///
+    /// # Errors
+    /// [`GraphError::Shape`] if `x` is not of floats.
+    pub fn relu(&mut self, x: ValueId) -> Result<ValueId, GraphError> {
+        let layer = self.layer.clone();
+        self.graph.push1(&layer, Relu, &[x])
+    }
+
+    /// Max pooling: `x [N,C,H,W]` -> `[N,C,P,Q]`, rounding down as PyTorch does.
+    ///
+    /// # Errors
+    /// [`GraphError::Shape`] if the window does not fit.
+    pub fn max_pool2d(&mut self, x: ValueId, pool: Pool2d) -> Result<ValueId, GraphError> {
+        let layer = self.layer.clone();
+        Ok(self.graph.push(&layer, MaxPool2d::new(pool), &[x], &[])?[0])
+    }
+
+    /// Dropout with probability `p`: the identity in [`Phase::Eval`], else zeroes elements and scales the rest by
+    /// `1 / (1 - p)`. The mask depends on the run's seed and step, and on the place of this layer.
+    ///
+    /// # Errors
+    /// [`GraphError::Shape`] if `p` is not in `[0, 1)`.
+    pub fn dropout(&mut self, x: ValueId, p: f32) -> Result<ValueId, GraphError> {
+        let layer = self.layer.clone();
+        let stream = self.graph.nodes().len() as u32;
+        let op = Dropout::new(p, stream).map_err(|source| GraphError::Shape {
+            layer: layer.clone(),
+            source,
+        })?;
+        if self.phase == Phase::Eval {
+            return Ok(x);
+        }
+        let shape = self.shape_of(&[2])?;
+        let random = *self.random.get_or_insert_with(|| {
+            self.graph
+                .add_value("random", shape, DType::U32, Role::Input)
+        });
+        self.graph.push1(&layer, op, &[x, random])
+    }
+
+    /// Mean over each map: `x [N,C,H,W]` -> `[N,C]`.
+    ///
+    /// # Errors
+    /// [`GraphError::Shape`] if `x` is not `[N,C,H,W]`.
+    pub fn global_avg_pool(&mut self, x: ValueId) -> Result<ValueId, GraphError> {
+        let layer = self.layer.clone();
+        self.graph.push1(&layer, GlobalAvgPool::default(), &[x])
+    }
+}

@@ -1,0 +1,263 @@
+//! The kernels of a convolution: their interfaces, and choosing one.
+
+use super::Geometry;
+use crate::plan::{
+    Binding, Conv2dAlgorithm, Kernel, Lowering, PlanError, PlanLimits, Region, Tile, Variant, read,
+    uniforms, write,
+};
+
+uniforms! {
+    struct ConvUniform {
+        n: u32, c: u32, h: u32, w: u32, k: u32, r: u32, stride: u32, pad: u32, p: u32, q: u32,
+        relu: u32,
+        masked: u32,
+        pixels_per_split: u32,
+    }
+}
+
+impl ConvUniform {
+    fn new(g: &Geometry) -> Self {
+        let [n, c, h, w, k, r, stride, pad, p, q] =
+            [g.n, g.c, g.h, g.w, g.k, g.r, g.stride, g.pad, g.p, g.q].map(|x| x as u32);
+        Self {
+            n,
+            c,
+            h,
+            w,
+            k,
+            r,
+            stride,
+            pad,
+            p,
+            q,
+            relu: 0,
+            masked: 0,
+            pixels_per_split: 0,
+        }
+    }
+}
+
+uniforms! {
+    struct ReduceUniform { splits: u32, k: u32, terms: u32 }
+}
+
+/// The three kernels of one algorithm, all of one interface.
+pub(super) struct Family {
+    pub(super) forward: Kernel,
+    pub(super) dgrad: Kernel,
+    wgrad: Kernel,
+}
+
+const fn family(shader: &'static str) -> Family {
+    const fn kernel(
+        shader: &'static str,
+        entry: &'static str,
+        bindings: &'static [Binding],
+    ) -> Kernel {
+        Kernel {
+            shader,
+            entry,
+            bindings,
+            uniform: ConvUniform::FIELDS,
+        }
+    }
+    const FORWARD: &[Binding] = &[read("x"), read("w"), read("b"), write("y")];
+    const DGRAD: &[Binding] = &[read("dy"), read("w"), read("mask"), write("dx")];
+    const WGRAD: &[Binding] = &[read("x"), read("dy_in"), write("partial_dw")];
+    Family {
+        forward: kernel(shader, "forward", FORWARD),
+        dgrad: kernel(shader, "dgrad", DGRAD),
+        wgrad: kernel(shader, "wgrad", WGRAD),
+    }
+}
+
+static NAIVE: Family = family("conv2d_naive");
+static DIRECT: Family = family("conv2d_direct");
+static IMPLICIT_GEMM: Family = family("conv2d_implicit_gemm");
+
+static REDUCE: Kernel = Kernel {
+    shader: "conv2d_reduce",
+    entry: "wgrad",
+    bindings: &[read("partial_dw"), write("dw"), write("db")],
+    uniform: ReduceUniform::FIELDS,
+};
+
+/// Columns and rows of a workgroup of the naive kernels.
+const NAIVE_BLOCK: [u64; 2] = [64, 1];
+/// Columns and rows of a workgroup of the direct kernels.
+const DIRECT_BLOCK: [u64; 2] = [256, 8];
+
+/// Splits of wgrad's reduction are made until this many workgroups share the work …
+const WGRAD_WORKGROUPS: u64 = 256;
+/// … but each keeps at least this many pixels …
+const WGRAD_PIXELS: u64 = 512;
+/// … and all partial sums together stay below this many elements.
+const WGRAD_PARTIALS: u64 = 4 << 20;
+
+/// The kernels and constants of an algorithm, and the columns and rows of a workgroup.
+fn kernels_of(algorithm: Conv2dAlgorithm) -> (&'static Family, Variant, [u64; 2]) {
+    match algorithm {
+        Conv2dAlgorithm::Naive => (&NAIVE, Variant::Plain, NAIVE_BLOCK),
+        Conv2dAlgorithm::Direct => (&DIRECT, Variant::Plain, DIRECT_BLOCK),
+        Conv2dAlgorithm::ImplicitGemm(tile) => (
+            &IMPLICIT_GEMM,
+            Variant::Tile(tile),
+            [tile.n.into(), tile.m.into()],
+        ),
+    }
+}
+
+/// One kernel of every family, in every variant.
+pub(super) fn variants(
+    pick: fn(&'static Family) -> &'static Kernel,
+) -> Vec<(&'static Kernel, Variant)> {
+    let kernels = Conv2dAlgorithm::ALL.map(kernels_of);
+    kernels
+        .map(|(family, variant, _)| (pick(family), variant))
+        .to_vec()
+}
+
+/// The kernels of wgrad, the sum of its partial results among them.
+pub(super) fn wgrad_variants() -> Vec<(&'static Kernel, Variant)> {
+    let mut all = variants(|family| &family.wgrad);
+    all.push((&REDUCE, Variant::Plain));
+    all
+}
+
+/// Lowers the forward pass over `x`, `w`, `b` and `y`.
+pub(super) fn forward(
+    to: &mut Lowering<'_>,
+    g: &Geometry,
+    relu: bool,
+    bindings: [Region; 4],
+) -> Result<(), PlanError> {
+    let (family, variant, workgroups) = select(to, g.k, g.n * g.pixels())?;
+    let uniform = ConvUniform {
+        relu: u32::from(relu),
+        ..ConvUniform::new(g)
+    };
+    to.dispatch(
+        &family.forward,
+        variant,
+        uniform.words(),
+        &bindings,
+        workgroups,
+    )
+}
+
+/// Lowers the input gradient.
+pub(super) fn dgrad(
+    to: &mut Lowering<'_>,
+    g: &Geometry,
+    [dy, w]: [Region; 2],
+    mask: Option<Region>,
+    dx: Region,
+) -> Result<(), PlanError> {
+    let (family, variant, workgroups) = select(to, g.c, g.n * g.h * g.w)?;
+    let uniform = ConvUniform {
+        masked: u32::from(mask.is_some()),
+        ..ConvUniform::new(g)
+    };
+    // Every binding must name some buffer; without a mask the kernel never reads this one.
+    let bindings = [dy, w, mask.unwrap_or(dy), dx];
+    to.dispatch(
+        &family.dgrad,
+        variant,
+        uniform.words(),
+        &bindings,
+        workgroups,
+    )
+}
+
+/// Lowers the filter and bias gradients: partial sums, then their sum in order.
+pub(super) fn wgrad(
+    to: &mut Lowering<'_>,
+    g: &Geometry,
+    [x, dy]: [Region; 2],
+    [dw, db]: [Region; 2],
+) -> Result<(), PlanError> {
+    // The bias gradient is one more column: the one whose "input" is 1.
+    let columns = g.terms() + 1;
+    let (family, variant, [across, down, _]) = select(to, g.k, columns)?;
+    let splits = wgrad_splits(g, across * down);
+    let pixels_per_split = (g.n * g.pixels()).div_ceil(splits) as u32;
+    let partial = to.scratch("partial_dw", splits * g.k * columns);
+    let uniform = ConvUniform {
+        pixels_per_split,
+        ..ConvUniform::new(g)
+    };
+    let workgroups = [across, down, splits as u64];
+    to.dispatch(
+        &family.wgrad,
+        variant,
+        uniform.words(),
+        &[x, dy, partial],
+        workgroups,
+    )?;
+    let [splits, k, terms] = [splits, g.k, g.terms()].map(|x| x as u32);
+    let uniform = ReduceUniform { splits, k, terms };
+    to.elementwise(
+        &REDUCE,
+        Variant::Plain,
+        uniform.words(),
+        &[partial, dw, db],
+        g.k * columns,
+    )
+}
+
+/// Kernels, constants and workgroups for `rows x columns` outputs.
+fn select(
+    to: &Lowering<'_>,
+    rows: usize,
+    columns: usize,
+) -> Result<(&'static Family, Variant, [u64; 3]), PlanError> {
+    let (m, n) = (rows as u64, columns as u64);
+    let (family, variant, [columns_each, rows_each]) = kernels_of(to.options().conv2d);
+    if let Variant::Tile(tile) = variant {
+        check_tile(tile, to.options().limits)?;
+    }
+    Ok((
+        family,
+        variant,
+        [n.div_ceil(columns_each), m.div_ceil(rows_each), 1],
+    ))
+}
+
+/// Whether a tile's invocations and memory fit the device and its sides the kernel's 8 x 4 micro-tile.
+fn check_tile(tile: Tile, limits: PlanLimits) -> Result<(), PlanError> {
+    let Tile { m, n, k } = tile;
+    let (invocations, bytes) = (m / 8 * (n / 4), 4 * k * (m + n));
+    let what = if m % 8 != 0
+        || n % 4 != 0
+        || k == 0
+        || (m * k) % invocations != 0
+        || (n * k) % invocations != 0
+    {
+        "rows in eights, columns in fours and whole loads per invocation".to_owned()
+    } else if invocations > limits.max_invocations {
+        format!(
+            "{invocations} invocations a workgroup, the device allows {}",
+            limits.max_invocations
+        )
+    } else if bytes > limits.workgroup_memory {
+        format!(
+            "{bytes} bytes of workgroup memory, the device has {}",
+            limits.workgroup_memory
+        )
+    } else {
+        return Ok(());
+    };
+    Err(PlanError::Variant {
+        kernel: format!("conv2d_implicit_gemm[{m}x{n}x{k}]"),
+        what,
+    })
+}
+
+/// Into how many parts the reduction over `N*P*Q` is cut; their sums are added in order, so results repeat.
+fn wgrad_splits(g: &Geometry, workgroups: u64) -> usize {
+    let most = ((g.n * g.pixels()) as u64 / WGRAD_PIXELS).max(1);
+    let memory = (WGRAD_PARTIALS / (g.k * (g.terms() + 1)) as u64).max(1);
+    WGRAD_WORKGROUPS
+        .div_ceil(workgroups)
+        .clamp(1, most.min(memory).min(64)) as usize
+}

@@ -1,0 +1,67 @@
+//! Loss and accuracy, from the sums that a device accumulates.
+
+/// Loss and accuracy over the images of one or more runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Metrics {
+    loss: f64,
+    correct: f64,
+    rows: f64,
+    active: Vec<f64>,
+}
+
+impl Metrics {
+    /// From the accumulator of [`SoftmaxCrossEntropy`](crate::ops::SoftmaxCrossEntropy).
+    pub(super) fn new(sums: &[f32]) -> Self {
+        let at = |i: usize| sums.get(i).map_or(0.0, |&x| f64::from(x));
+        let active = sums.iter().skip(3).map(|&x| f64::from(x)).collect();
+        Self {
+            loss: at(0),
+            correct: at(1),
+            rows: at(2),
+            active,
+        }
+    }
+
+    /// Mean loss over the images.
+    pub fn loss(&self) -> f64 {
+        self.loss / self.rows
+    }
+
+    /// Part of the images whose most probable class was right.
+    pub fn accuracy(&self) -> f64 {
+        self.correct / self.rows
+    }
+
+    /// Images counted.
+    pub fn images(&self) -> u64 {
+        self.rows as u64
+    }
+
+    /// Classes whose logit was zero for every image: behind a last ReLU they no longer learn.
+    pub fn dead_classes(&self) -> Vec<usize> {
+        (0..self.active.len())
+            .filter(|&class| self.active[class] == 0.0)
+            .collect()
+    }
+
+    /// Adds the images of another interval.
+    pub fn add(&mut self, other: &Self) {
+        self.loss += other.loss;
+        self.correct += other.correct;
+        self.rows += other.rows;
+        self.active.resize(other.active.len(), 0.0);
+        for (to, from) in self.active.iter_mut().zip(&other.active) {
+            *to += from;
+        }
+    }
+
+    /// No images yet.
+    pub fn empty() -> Self {
+        Self {
+            loss: 0.0,
+            correct: 0.0,
+            rows: 0.0,
+            active: Vec::new(),
+        }
+    }
+}

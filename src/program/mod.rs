@@ -1,0 +1,237 @@
+//! Programs: whole training, evaluation and inference graphs, with the values that a host reads and writes.
+//!
+//! The network itself is a closure from images to logits, so any network that [`GraphBuilder`] can express will do.
+
+mod metrics;
+mod run;
+
+pub use metrics::Metrics;
+pub use run::Run;
+
+use crate::autodiff;
+use crate::device::Device;
+use crate::error::Result;
+use crate::fuse::fuse;
+use crate::graph::{Graph, GraphBuilder, GraphError, Phase, Role, ValueId};
+use crate::ops::{Adam, Gather, Normalize, Softmax, SoftmaxCrossEntropy};
+use crate::shape::{DType, Shape, ShapeError};
+use crate::tensor::Tensor;
+
+/// Named parameters, in the order of the network's layers.
+pub type Parameters = Vec<(String, Tensor)>;
+
+/// The data set that a program takes its batches from.
+#[derive(Clone, Debug)]
+pub struct Source {
+    len: usize,
+    image: [usize; 3],
+    normalize: Normalize,
+}
+
+impl Source {
+    /// `len` images of `[C,H,W]` bytes, fed to the network as 0..1.
+    pub fn new(len: usize, image: [usize; 3]) -> Self {
+        Self {
+            len,
+            image,
+            normalize: Normalize::default(),
+        }
+    }
+
+    /// The same, normalised by each channel's mean and standard deviation.
+    pub fn with_normalize(self, normalize: Normalize) -> Self {
+        Self { normalize, ..self }
+    }
+}
+
+/// What a program does with the logits.
+#[derive(Clone, Debug)]
+enum Goal {
+    Train {
+        adam: Adam,
+        hyper: ValueId,
+        random: Option<ValueId>,
+        metrics: ValueId,
+    },
+    Evaluate {
+        metrics: ValueId,
+    },
+    Infer {
+        probabilities: ValueId,
+    },
+}
+
+/// A whole graph and its ports.
+#[derive(Clone, Debug)]
+pub struct Program {
+    graph: Graph,
+    logits: ValueId,
+    batch: usize,
+    goal: Goal,
+}
+
+impl Program {
+    /// One training step: gather, forward, loss, backward, update.
+    ///
+    /// `size` is the `[H,W]` that images are resized to; `network` builds the logits `[batch,L]` from the images
+    /// `[batch,C,H,W]`.
+    ///
+    /// # Errors
+    /// [`GraphError`] if the network does not fit its images, is no chain, or has no parameter.
+    pub fn training(
+        source: &Source,
+        size: [usize; 2],
+        batch: usize,
+        adam: Adam,
+        network: impl Fn(&mut GraphBuilder, ValueId) -> Result<ValueId>,
+    ) -> Result<Self> {
+        let (mut net, logits, labels) = forward(Phase::Train, source, size, batch, network)?;
+        let (metrics, dlogits) = loss(net.graph_mut(), logits, labels)?;
+        let random = net.random();
+        let mut graph = net.finish();
+        autodiff::backward(&mut graph, logits, dlogits)?;
+        let hyper = graph.add_value("hyper", shape(&[2])?, DType::F32, Role::Input);
+        update(&mut graph, adam, hyper)?;
+        fuse(&mut graph);
+        Ok(Self {
+            graph,
+            logits,
+            batch,
+            goal: Goal::Train {
+                adam,
+                hyper,
+                random,
+                metrics,
+            },
+        })
+    }
+
+    /// Loss and accuracy of a batch, without dropout and without an update.
+    ///
+    /// # Errors
+    /// As [`Program::training`].
+    pub fn evaluation(
+        source: &Source,
+        size: [usize; 2],
+        batch: usize,
+        network: impl Fn(&mut GraphBuilder, ValueId) -> Result<ValueId>,
+    ) -> Result<Self> {
+        let (mut net, logits, labels) = forward(Phase::Eval, source, size, batch, network)?;
+        let (metrics, _) = loss(net.graph_mut(), logits, labels)?;
+        let mut graph = net.finish();
+        fuse(&mut graph);
+        Ok(Self {
+            graph,
+            logits,
+            batch,
+            goal: Goal::Evaluate { metrics },
+        })
+    }
+
+    /// Class probabilities of a batch.
+    ///
+    /// # Errors
+    /// As [`Program::training`].
+    pub fn inference(
+        source: &Source,
+        size: [usize; 2],
+        batch: usize,
+        network: impl Fn(&mut GraphBuilder, ValueId) -> Result<ValueId>,
+    ) -> Result<Self> {
+        let (mut net, logits, _) = forward(Phase::Eval, source, size, batch, network)?;
+        let probabilities = net.graph_mut().push1("softmax", Softmax, &[logits])?;
+        net.graph_mut().keep(probabilities);
+        let mut graph = net.finish();
+        fuse(&mut graph);
+        Ok(Self {
+            graph,
+            logits,
+            batch,
+            goal: Goal::Infer { probabilities },
+        })
+    }
+
+    /// The graph.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// The logits `[batch,L]`, readable after a run.
+    pub fn logits(&self) -> ValueId {
+        self.logits
+    }
+
+    /// Images of a batch.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Gives the program memory on a device.
+    ///
+    /// # Errors
+    /// As [`Device::load`].
+    pub fn load(&self, device: &Device) -> Result<Run> {
+        let runtime = device.load(self.graph.clone())?;
+        Ok(Run::new(self.clone(), runtime))
+    }
+}
+
+fn shape(dims: &[usize]) -> Result<Shape, ShapeError> {
+    Shape::new(dims)
+}
+
+/// Images, network, logits; returns the builder, the logits and the batch's labels.
+fn forward(
+    phase: Phase,
+    source: &Source,
+    [height, width]: [usize; 2],
+    batch: usize,
+    network: impl Fn(&mut GraphBuilder, ValueId) -> Result<ValueId>,
+) -> Result<(GraphBuilder, ValueId, ValueId)> {
+    let mut net = GraphBuilder::new(phase);
+    let gather = Gather::new(height, width, source.normalize);
+    let (images, labels) = net.gather(source.len, source.image, batch, gather)?;
+    let logits = network(&mut net, images)?;
+    net.graph_mut().keep(logits);
+    Ok((net, logits, labels))
+}
+
+/// Appends the loss; returns the metrics and the gradient of the logits.
+fn loss(graph: &mut Graph, logits: ValueId, labels: ValueId) -> Result<(ValueId, ValueId)> {
+    let classes = graph
+        .value(logits)
+        .shape
+        .dims()
+        .last()
+        .copied()
+        .unwrap_or(1);
+    let len = shape(&[SoftmaxCrossEntropy::metrics_len(classes)])?;
+    let metrics = graph.add_value("metrics", len, DType::F32, Role::Accumulator);
+    let out = graph.push("loss", SoftmaxCrossEntropy, &[logits, labels], &[metrics])?;
+    Ok((metrics, out[0]))
+}
+
+/// Appends the optimizer over every parameter that has a gradient.
+fn update(graph: &mut Graph, adam: Adam, hyper: ValueId) -> Result<(), GraphError> {
+    let all: Vec<ValueId> = graph.parameters().collect();
+    let gradients: Vec<(ValueId, ValueId)> = graph.gradients().collect();
+    let mut inputs = vec![hyper];
+    let mut updates = Vec::new();
+    for &parameter in &all {
+        if let Some(&(_, gradient)) = gradients.iter().find(|(of, _)| *of == parameter) {
+            inputs.push(gradient);
+            updates.push(parameter);
+        }
+    }
+    let parameters = updates.clone();
+    for n in 0..2 {
+        for &parameter in &parameters {
+            let value = graph.value(parameter);
+            let (name, shape) = (format!("{}.moment{}", value.name, n + 1), value.shape);
+            let role = Role::Moment(parameter, n);
+            updates.push(graph.add_value(name, shape, DType::F32, role));
+        }
+    }
+    graph.push("optimizer", adam, &inputs, &updates)?;
+    Ok(())
+}
