@@ -122,7 +122,7 @@ struct Waiting {
 }
 
 /// Snapshots that may be under way before the host waits.
-const IN_FLIGHT: usize = 2;
+const IN_FLIGHT: usize = 1;
 
 impl<'a> Trainer<'a> {
     /// Builds the training and test programs and uploads data and parameters.
