@@ -130,7 +130,7 @@ pub(super) const NIN_SMALL: Model = Model {
     size: None,
     recipe: Recipe {
         batch_size: 32,
-        epochs: 5,
+        epochs: 8,
         learning_rate: 2e-3,
         warmup_steps: 30,
     },

@@ -73,6 +73,9 @@ impl TrainOptions {
         if self.epochs == 0 {
             return option("epochs", "0".into(), "at least 1");
         }
+        if self.max_steps == Some(0) {
+            return option("maximum of steps", "0".into(), "at least 1");
+        }
         if self.log_every == 0 {
             return option("log interval", "0".into(), "at least 1");
         }
