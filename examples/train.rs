@@ -5,15 +5,16 @@ mod args;
 #[path = "train/screen.rs"]
 mod screen;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use args::{Args, InitChoice, RecipeName};
 use clap::Parser;
 use nin_wgpu::checkpoint::{self, Metadata};
-use nin_wgpu::data::{self, Outline, Split};
+use nin_wgpu::data::{self, Split};
 use nin_wgpu::device::{Device, DeviceChoice};
 use nin_wgpu::gpu::Gpu;
 use nin_wgpu::init::Init;
@@ -21,7 +22,7 @@ use nin_wgpu::models::{Model, Recipe};
 use nin_wgpu::ops::Normalize;
 use nin_wgpu::plan::{Conv2dAlgorithm, Plan, PlanOptions};
 use nin_wgpu::program::{Parameters, Program};
-use nin_wgpu::train::{Event, RunFolder, TrainOptions, Trainer, training_program};
+use nin_wgpu::train::{Event, Resumed, RunFolder, TrainOptions, Trainer, training_program};
 use screen::Screen;
 
 fn main() -> ExitCode {
@@ -105,12 +106,17 @@ fn options(args: &Args, model: &Model, normalize: Normalize) -> TrainOptions {
     }
 }
 
-fn load_data(args: &Args) -> Result<Split> {
-    let mut split = data::load(&args.dataset, args.data_dir.as_deref())?;
-    if let Some(limit) = args.limit_train {
+fn load_data(
+    name: &str,
+    folder: Option<&Path>,
+    limit_train: Option<usize>,
+    limit_test: Option<usize>,
+) -> Result<Split> {
+    let mut split = data::load(name, folder)?;
+    if let Some(limit) = limit_train {
         split.train = split.train.limit(limit);
     }
-    if let Some(limit) = args.limit_test {
+    if let Some(limit) = limit_test {
         split.test = split.test.limit(limit);
     }
     Ok(split)
@@ -141,36 +147,116 @@ fn parameters(args: &Args, program: &Program) -> Result<Parameters> {
     })
 }
 
-fn train(args: &Args) -> Result<()> {
-    let start = Instant::now();
-    let device = Device::open(args.device).with_context(|| format!("--device {}", args.device))?;
+/// Everything that a run is made of.
+struct Setup {
+    model: &'static Model,
+    split: Split,
+    options: TrainOptions,
+    parameters: Parameters,
+    folder: RunFolder,
+    /// Where a run that was stopped goes on.
+    resumed: Option<Resumed>,
+}
+
+/// A new run, as the flags say.
+fn new_run(args: &Args, device: &Device) -> Result<Setup> {
     let model = model(args, device.is_software())?;
-    let split = load_data(args)?;
+    let split = load_data(
+        &args.dataset,
+        args.data_dir.as_deref(),
+        args.limit_train,
+        args.limit_test,
+    )?;
     let (normalize, statistics) = normalization(args, &split);
     let options = options(args, model, normalize);
-    let out = args
-        .out
-        .clone()
-        .unwrap_or_else(|| PathBuf::from("runs").join(format!("{}-{}", model.name, args.dataset)));
-    let outline: Outline = split.train.outline();
-    let program = training_program(model, &outline, &options)?;
+    let default = || PathBuf::from("runs").join(format!("{}-{}", model.name, args.dataset));
+    let out = args.out.clone().unwrap_or_else(default);
+    let program = training_program(model, &split.train.outline(), &options)?;
     let parameters = parameters(args, &program)?;
-
-    let screen = Screen::new(args.quiet, split.train.classes());
-    screen.header(args, model, &device, &program, &split, &options, &out);
     let metadata = Metadata {
         model: model.name.to_owned(),
         dataset: args.dataset.clone(),
         classes: split.train.classes().to_vec(),
-        image: outline.image,
+        image: split.train.outline().image,
         normalize: statistics,
         epoch: 0,
         step: 0,
         seed: args.seed,
+        resume: None,
     };
-    let config = args.config(model, &device, &options);
-    let mut folder = RunFolder::create(&out, &config, metadata).context("--out")?;
+    let config = args.config(model, device, &options);
+    let folder = RunFolder::create(&out, &config, metadata).context("--out")?;
+    Ok(Setup {
+        model,
+        split,
+        options,
+        parameters,
+        folder,
+        resumed: None,
+    })
+}
+
+/// The run in `out`, where it stopped.
+fn resumed_run(args: &Args, out: &Path) -> Result<Setup> {
+    let (folder, resumed) = RunFolder::resume(out).context("--resume")?;
+    let Resumed {
+        metadata,
+        state,
+        parameters,
+        ..
+    } = &resumed;
+    let model = Model::find(&metadata.model).context("--resume")?;
+    let limits = [state.train_images, state.test_images].map(Some);
+    let split = load_data(
+        &metadata.dataset,
+        args.data_dir.as_deref(),
+        limits[0],
+        limits[1],
+    )?;
+    let mut options = state.options.clone();
+    options.epochs = args.epochs.unwrap_or(options.epochs);
+    options.max_steps = args.max_steps;
+    let parameters = parameters.clone();
+    Ok(Setup {
+        model,
+        split,
+        options,
+        parameters,
+        folder,
+        resumed: Some(resumed),
+    })
+}
+
+fn train(args: &Args) -> Result<()> {
+    let start = Instant::now();
+    let device = Device::open(args.device).with_context(|| format!("--device {}", args.device))?;
+    let setup = match &args.resume {
+        Some(out) => resumed_run(args, out)?,
+        None => new_run(args, &device)?,
+    };
+    let Setup {
+        model,
+        split,
+        options,
+        parameters,
+        mut folder,
+        resumed,
+    } = setup;
+    let out = folder.path().to_owned();
+    let screen = Screen::new(args.quiet, split.train.classes());
+    screen.header(args, model, &device, &split, &options, &out)?;
     let mut trainer = Trainer::new(&device, model, &split, &parameters, options)?;
+    if let Some(Resumed {
+        metadata,
+        moments,
+        state,
+        ..
+    }) = &resumed
+    {
+        trainer.resume(metadata.step, moments, state)?;
+        screen.resumed(metadata.step);
+    }
+    stop_on_interrupt(&trainer)?;
     screen.ready(start);
     let summary = trainer.run(|event| {
         folder.record(&event)?;
@@ -182,4 +268,16 @@ fn train(args: &Args) -> Result<()> {
     })?;
     screen.summary(&summary, start, &out);
     Ok(())
+}
+
+/// Ctrl-C finishes the step and saves; a second one ends the program at once.
+fn stop_on_interrupt(trainer: &Trainer<'_>) -> Result<()> {
+    let stop = trainer.stop_flag();
+    ctrlc::set_handler(move || {
+        if stop.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("\nstopping after this step; press Ctrl-C again to stop at once and lose what was not saved");
+    })
+    .context("cannot listen for Ctrl-C")
 }

@@ -11,6 +11,7 @@ use crate::graph::Graph;
 use crate::program::Parameters;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
+use crate::train::State;
 
 /// Errors of reading and writing checkpoints.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +82,9 @@ pub struct Metadata {
     pub step: u64,
     /// Seed of the run.
     pub seed: u64,
+    /// What the run needs to go on; only in the file that also holds the optimizer's moments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<State>,
 }
 
 /// Key of the metadata in the safetensors header.

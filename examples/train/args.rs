@@ -79,6 +79,16 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", help_heading = "How to train")]
     pub(crate) max_steps: Option<u64>,
 
+    /// Go on with the run in this folder where it stopped; only --epochs, --max-steps, --device and --data-dir may change
+    #[arg(
+        long,
+        value_name = "DIR",
+        help_heading = "How to train",
+        conflicts_with_all = ["model", "dataset", "limit_train", "limit_test", "recipe", "batch_size", "lr", "warmup",
+            "normalize", "init", "seed", "no_shuffle", "out", "log_every", "checkpoint_every", "dump"]
+    )]
+    pub(crate) resume: Option<PathBuf>,
+
     /// Run folder [default: runs/<model>-<dataset>]
     #[arg(long, value_name = "DIR", help_heading = "What to write")]
     pub(crate) out: Option<PathBuf>,

@@ -4,13 +4,14 @@ use std::cell::Cell;
 use std::path::Path;
 use std::time::Instant;
 
+use anyhow::Result;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nin_wgpu::data::Split;
 use nin_wgpu::device::Device;
 use nin_wgpu::models::{Model, layers};
 use nin_wgpu::plan::Plan;
 use nin_wgpu::program::Program;
-use nin_wgpu::train::{Event, Progress, Summary, TrainOptions};
+use nin_wgpu::train::{Event, Progress, Summary, TrainOptions, training_program};
 
 use crate::args::Args;
 
@@ -47,26 +48,22 @@ impl Screen {
     }
 
     /// What is about to be trained, and on what.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the header names everything that the run depends on"
-    )]
     pub(crate) fn header(
         &self,
         args: &Args,
         model: &Model,
         device: &Device,
-        program: &Program,
         split: &Split,
         options: &TrainOptions,
         out: &Path,
-    ) {
+    ) -> Result<()> {
         if self.quiet {
-            return;
+            return Ok(());
         }
+        let program = training_program(model, &split.train.outline(), options)?;
         println!("model    {} ({})", model.name, model.summary);
         println!("device   {device}");
-        if args.model.is_none() && device.is_software() {
+        if args.model.is_none() && args.resume.is_none() && device.is_software() {
             println!(
                 "         no GPU here, so the small network; `--model nin` trains the full one"
             );
@@ -96,7 +93,15 @@ impl Screen {
             );
         }
         println!("folder   {}", out.display());
-        print_layers(program, options.batch_size);
+        print_layers(&program, options.batch_size);
+        Ok(())
+    }
+
+    /// The run goes on after `step`.
+    pub(crate) fn resumed(&self, step: u64) {
+        if !self.quiet {
+            println!("resumed after step {step}");
+        }
     }
 
     /// The device is set up.
@@ -171,18 +176,25 @@ impl Screen {
     pub(crate) fn summary(&self, summary: &Summary, start: Instant, out: &Path) {
         self.bar.finish_and_clear();
         println!(
-            "{} steps in {:.1} s; best test accuracy {:.2} % (epoch {})",
+            "{} steps, {:.1} s; best test accuracy {:.2} % (epoch {})",
             summary.steps,
             start.elapsed().as_secs_f64(),
             100.0 * summary.best_accuracy,
             summary.best_epoch
         );
-        let best = out.join("best.safetensors");
         println!("saved to {}", out.display());
-        println!(
-            "next: cargo run --release --example classify -- --model {} IMAGE…",
-            best.display()
-        );
+        if summary.stopped {
+            println!(
+                "stopped; go on with: cargo run --release --example train -- --resume {}",
+                out.display()
+            );
+        } else {
+            let best = out.join("best.safetensors");
+            println!(
+                "next: cargo run --release --example classify -- --model {} IMAGE…",
+                best.display()
+            );
+        }
     }
 }
 

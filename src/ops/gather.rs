@@ -1,5 +1,7 @@
 //! The batch: images picked by index out of the data set on the device, resized and normalised.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Definition, Tolerance, operand};
 use crate::autodiff::Tape;
 use crate::graph::{GraphError, Node, Signature, ValueId};
@@ -20,7 +22,7 @@ pub struct Gather {
 }
 
 /// Mean and standard deviation of each channel (of values in 0..1) that the input is normalised by.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Normalize {
     /// Subtracted.
     pub mean: [f32; 4],

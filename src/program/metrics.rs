@@ -1,7 +1,9 @@
 //! Loss and accuracy, from the sums that a device accumulates.
 
+use serde::{Deserialize, Serialize};
+
 /// Loss and accuracy over the images of one or more runs.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
     loss: f64,
     correct: f64,

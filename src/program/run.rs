@@ -2,7 +2,7 @@
 
 use super::{Goal, Metrics, Parameters, Program};
 use crate::error::Result;
-use crate::graph::ValueId;
+use crate::graph::{Role, ValueId};
 use crate::runtime::Runtime;
 use crate::tensor::{HostSlice, Tensor};
 use crate::train::TrainError;
@@ -61,6 +61,20 @@ impl Run {
     /// [`crate::runtime::RuntimeError`] if the device fails.
     pub fn parameters(&mut self) -> Result<Parameters> {
         let ids: Vec<ValueId> = self.program.graph.parameters().collect();
+        ids.into_iter()
+            .map(|id| Ok((self.name(id), self.tensor(id)?)))
+            .collect()
+    }
+
+    /// Reads the optimizer's moments back, two for each parameter: `{name}.moment1` and `{name}.moment2`.
+    /// [`Run::set_parameters`] writes them too.
+    ///
+    /// # Errors
+    /// [`crate::runtime::RuntimeError`] if the device fails.
+    pub fn moments(&mut self) -> Result<Parameters> {
+        let graph = &self.program.graph;
+        let is_moment = |id: &ValueId| matches!(graph.value(*id).role, Role::Moment(..));
+        let ids: Vec<ValueId> = graph.ids().filter(is_moment).collect();
         ids.into_iter()
             .map(|id| Ok((self.name(id), self.tensor(id)?)))
             .collect()

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::State;
 use crate::program::Parameters;
 
 /// How far a training is.
@@ -70,5 +71,9 @@ pub enum Event<'a> {
         best: bool,
         /// The parameters.
         parameters: &'a Parameters,
+        /// The optimizer's moments.
+        moments: &'a Parameters,
+        /// Options and progress.
+        state: &'a State,
     },
 }

@@ -7,16 +7,39 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Event, TrainError};
+use super::{Event, State, TrainError};
 use crate::checkpoint::{self, Metadata};
 use crate::error::Result;
+use crate::program::Parameters;
 
-/// A folder that a run writes to: `config.json`, `metrics.jsonl`, `last.safetensors`, `best.safetensors`.
+/// A folder that a run writes to: `config.json`, `metrics.jsonl`, `last.safetensors`, `best.safetensors`, and
+/// `resume.safetensors`, which holds the optimizer's moments and the run's state too.
 #[derive(Debug)]
 pub struct RunFolder {
     folder: PathBuf,
     metrics: File,
     metadata: Metadata,
+}
+
+/// A run as [`RunFolder::resume`] finds it.
+#[derive(Clone, Debug)]
+pub struct Resumed {
+    /// Parameters of the moment.
+    pub parameters: Parameters,
+    /// The optimizer's moments.
+    pub moments: Parameters,
+    /// Model, data and step.
+    pub metadata: Metadata,
+    /// Options and progress.
+    pub state: State,
+}
+
+const RESUME: &str = "resume.safetensors";
+const METRICS: &str = "metrics.jsonl";
+
+fn error(path: &Path) -> impl FnOnce(std::io::Error) -> TrainError + use<> {
+    let path = path.to_owned();
+    move |source| TrainError::Folder { path, source }
 }
 
 impl RunFolder {
@@ -27,21 +50,59 @@ impl RunFolder {
     /// # Errors
     /// [`TrainError::Folder`] if the folder or a file in it cannot be written.
     pub fn create(folder: &Path, config: &impl Serialize, metadata: Metadata) -> Result<Self> {
-        let error = |path: &Path| {
-            let path = path.to_owned();
-            move |source| TrainError::Folder { path, source }
-        };
         std::fs::create_dir_all(folder).map_err(error(folder))?;
         let path = folder.join("config.json");
         let json = serde_json::to_vec_pretty(config).map_err(|e| error(&path)(e.into()))?;
         checkpoint::write_whole(&path, &json).map_err(error(&path))?;
-        let path = folder.join("metrics.jsonl");
+        let path = folder.join(METRICS);
         let metrics = File::create(&path).map_err(error(&path))?;
         Ok(Self {
             folder: folder.to_owned(),
             metrics,
             metadata,
         })
+    }
+
+    /// Opens the folder of a run that was stopped. Lines of `metrics.jsonl` later than its checkpoint are dropped.
+    ///
+    /// # Errors
+    /// [`checkpoint::CheckpointError`] if there is no whole `resume.safetensors`, [`TrainError::Folder`] if
+    /// `metrics.jsonl` cannot be read and written.
+    pub fn resume(folder: &Path) -> Result<(Self, Resumed)> {
+        let path = folder.join(RESUME);
+        let (tensors, metadata) = checkpoint::load_trained(&path)?;
+        let Some(state) = metadata.resume.clone() else {
+            let message = format!("{} holds no state of a run", path.display());
+            return Err(TrainError::Resume(message).into());
+        };
+        let is_moment =
+            |(name, _): &(String, _)| name.ends_with(".moment1") || name.ends_with(".moment2");
+        let (moments, parameters) = tensors.into_iter().partition(is_moment);
+        let path = folder.join(METRICS);
+        let text = std::fs::read_to_string(&path).map_err(error(&path))?;
+        let kept: String = text
+            .split_inclusive('\n')
+            .take_while(|line| !is_later(line, metadata.step))
+            .collect();
+        checkpoint::write_whole(&path, kept.as_bytes()).map_err(error(&path))?;
+        let metrics = File::options()
+            .append(true)
+            .open(&path)
+            .map_err(error(&path))?;
+        let this = Self {
+            folder: folder.to_owned(),
+            metrics,
+            metadata: metadata.clone(),
+        };
+        Ok((
+            this,
+            Resumed {
+                parameters,
+                moments,
+                metadata,
+                state,
+            },
+        ))
     }
 
     /// The folder.
@@ -62,12 +123,18 @@ impl RunFolder {
                 step,
                 best,
                 parameters,
+                moments,
+                state,
             } => {
                 (self.metadata.epoch, self.metadata.step) = (*epoch, *step);
+                self.metadata.resume = None;
                 let names = ["last.safetensors", "best.safetensors"];
                 for name in &names[..if *best { 2 } else { 1 }] {
                     checkpoint::save(&self.folder.join(name), parameters, Some(&self.metadata))?;
                 }
+                self.metadata.resume = Some((*state).clone());
+                let both: Parameters = parameters.iter().chain(*moments).cloned().collect();
+                checkpoint::save(&self.folder.join(RESUME), &both, Some(&self.metadata))?;
                 Ok(())
             }
             Event::FirstStep(_) | Event::Progress(_) | Event::DeadClasses(_) => Ok(()),
@@ -83,10 +150,17 @@ impl RunFolder {
         };
         write(&mut self.metrics).map_err(|source| {
             TrainError::Folder {
-                path: self.folder.join("metrics.jsonl"),
+                path: self.folder.join(METRICS),
                 source,
             }
             .into()
         })
     }
+}
+
+/// Whether a line of `metrics.jsonl` is of a step after `step`.
+fn is_later(line: &str, step: u64) -> bool {
+    let line: Option<serde_json::Value> = serde_json::from_str(line).ok();
+    line.and_then(|line| line["step"].as_u64())
+        .is_some_and(|of| of > step)
 }

@@ -2,12 +2,16 @@
 
 mod events;
 mod folder;
+mod options;
 mod order;
+mod state;
 mod trainer;
 
 pub use events::{Epoch, Event, Interval, Progress};
-pub use folder::RunFolder;
-pub use trainer::{Summary, TrainOptions, Trainer, training_program};
+pub use folder::{Resumed, RunFolder};
+pub use options::TrainOptions;
+pub use state::State;
+pub use trainer::{Summary, Trainer, training_program};
 
 /// Errors of training.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +51,9 @@ pub enum TrainError {
         /// Its range.
         want: &'static str,
     },
+    /// A checkpoint to resume from does not belong to this data or device.
+    #[error("cannot resume: {0}")]
+    Resume(String),
     /// A run was asked for what its program does not do.
     #[error("this program is not for {0}; build it with the matching constructor of `Program`")]
     WrongProgram(&'static str),

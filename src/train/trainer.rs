@@ -1,121 +1,46 @@
 //! The training loop.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::TrainError;
 use super::events::{Epoch, Event, Interval, Progress};
 use super::order::epoch_order;
+use super::{State, TrainError, TrainOptions};
 use crate::data::{Dataset, Outline, Split};
 use crate::device::Device;
 use crate::error::Result;
 use crate::models::Model;
-use crate::ops::{Adam, Normalize};
+use crate::ops::Adam;
 use crate::program::{Metrics, Parameters, Program, Run, Source};
-
-/// How to train.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TrainOptions {
-    /// Images of a step.
-    pub batch_size: usize,
-    /// Passes over the training set.
-    pub epochs: u64,
-    /// Adam's learning rate.
-    pub learning_rate: f64,
-    /// Steps over which the learning rate rises linearly to its full value.
-    pub warmup_steps: u64,
-    /// Mean and standard deviation that each channel is normalised by.
-    pub normalize: Normalize,
-    /// Seed of the order of images and of dropout.
-    pub seed: u64,
-    /// Whether each epoch has an order of its own.
-    pub shuffle: bool,
-    /// Steps of a log interval.
-    pub log_every: u64,
-    /// Steps between checkpoints within an epoch; 0 for none.
-    pub checkpoint_every: u64,
-    /// Steps after which to stop; `None` for all epochs.
-    pub max_steps: Option<u64>,
-    /// Whether to emit [`Event::FirstStep`].
-    pub first_step: bool,
-}
-
-impl Default for TrainOptions {
-    fn default() -> Self {
-        Self {
-            batch_size: 16,
-            epochs: 3,
-            learning_rate: 3e-4,
-            warmup_steps: 30,
-            normalize: Normalize::default(),
-            seed: 1,
-            shuffle: true,
-            log_every: 100,
-            checkpoint_every: 0,
-            max_steps: None,
-            first_step: false,
-        }
-    }
-}
-
-impl TrainOptions {
-    fn check(&self, images: usize) -> Result<(), TrainError> {
-        let option = |option, got: String, want| Err(TrainError::Option { option, got, want });
-        if self.batch_size == 0 {
-            return option("batch size", "0".into(), "at least 1");
-        }
-        if self.batch_size > images {
-            return Err(TrainError::Batch {
-                batch: self.batch_size,
-                len: images,
-            });
-        }
-        if self.epochs == 0 {
-            return option("epochs", "0".into(), "at least 1");
-        }
-        if self.max_steps == Some(0) {
-            return option("maximum of steps", "0".into(), "at least 1");
-        }
-        if self.log_every == 0 {
-            return option("log interval", "0".into(), "at least 1");
-        }
-        if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
-            return option(
-                "learning rate",
-                self.learning_rate.to_string(),
-                "a number above 0",
-            );
-        }
-        Ok(())
-    }
-
-    /// The learning rate of a step, which counts from 1.
-    pub fn learning_rate_at(&self, step: u64) -> f64 {
-        self.learning_rate * (step as f64 / self.warmup_steps.max(1) as f64).min(1.0)
-    }
-}
 
 /// What a training came to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
-    /// Steps done.
+    /// Steps done, those before a resumption included.
     pub steps: u64,
     /// Test accuracy of the best epoch.
     pub best_accuracy: f64,
-    /// That epoch.
+    /// That epoch; 0 before the first test.
     pub best_epoch: u64,
+    /// Whether it was stopped by [`Trainer::stop_flag`].
+    pub stopped: bool,
 }
 
 /// A model, its data and its optimizer on a device.
 pub struct Trainer<'a> {
     split: &'a Split,
-    options: TrainOptions,
     train: Run,
     test: Run,
+    state: State,
     step: u64,
+    /// Step at which this process took the run up.
+    first_step: u64,
     waiting: VecDeque<Waiting>,
     since: Instant,
     warned: Vec<usize>,
+    stop: Arc<AtomicBool>,
 }
 
 /// A snapshot that was asked for and has not arrived.
@@ -145,24 +70,58 @@ impl<'a> Trainer<'a> {
             run.set_parameters(parameters)?;
             Ok(run)
         };
-        let train = load(
-            training_program(model, &split.train.outline(), &options)?,
-            &split.train,
-        )?;
-        let test = load(
-            test_program(model, &split.test.outline(), &options)?,
-            &split.test,
-        )?;
+        let train = training_program(model, &split.train.outline(), &options)?;
+        let test = test_program(model, &split.test.outline(), &options)?;
         Ok(Self {
             split,
-            options,
-            train,
-            test,
+            train: load(train, &split.train)?,
+            test: load(test, &split.test)?,
+            state: State {
+                options,
+                train_images: split.train.len(),
+                test_images: split.test.len(),
+                epoch_so_far: Metrics::empty(),
+                best_accuracy: 0.0,
+                best_epoch: 0,
+            },
             step: 0,
+            first_step: 0,
             waiting: VecDeque::new(),
             since: Instant::now(),
             warned: Vec::new(),
+            stop: Arc::default(),
         })
+    }
+
+    /// Takes a run up after `step` steps: with the parameters of that moment given to [`Trainer::new`] and its moments
+    /// given here, it goes on as if it had never stopped.
+    ///
+    /// # Errors
+    /// [`TrainError::Resume`] if the data differ in size, [`crate::runtime::RuntimeError`] if the moments do not fit.
+    pub fn resume(&mut self, step: u64, moments: &Parameters, state: &State) -> Result<()> {
+        let (was, is) = (
+            [state.train_images, state.test_images],
+            [self.state.train_images, self.state.test_images],
+        );
+        if was != is {
+            let [train, test] = was;
+            let message = format!(
+                "the run had {train} training and {test} test images, but these are {} and {}; use the same data",
+                is[0], is[1]
+            );
+            return Err(TrainError::Resume(message).into());
+        }
+        self.train.set_parameters(moments)?;
+        (self.step, self.first_step) = (step, step);
+        self.state.epoch_so_far = state.epoch_so_far.clone();
+        self.state.best_accuracy = state.best_accuracy;
+        self.state.best_epoch = state.best_epoch;
+        Ok(())
+    }
+
+    /// Set it, from a signal handler say, and the training stops after the current step with a checkpoint.
+    pub fn stop_flag(&self) -> Arc<AtomicBool> {
+        self.stop.clone()
     }
 
     /// Trains to the end, telling `tell` of every event.
@@ -170,70 +129,96 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// [`TrainError::NonFinite`] if the loss diverges, those of the device, and whatever `tell` returns.
     pub fn run(&mut self, mut tell: impl FnMut(Event<'_>) -> Result<()>) -> Result<Summary> {
-        let mut summary = Summary {
-            steps: 0,
-            best_accuracy: 0.0,
-            best_epoch: 0,
-        };
         self.since = Instant::now();
-        for epoch in 1..=self.options.epochs {
+        let per_epoch = self.steps_per_epoch();
+        let mut stopped = false;
+        while !self.finished() && !stopped {
             let start = Instant::now();
-            let trained = self.train_epoch(epoch, &mut tell)?;
-            let parameters = self.train.parameters()?;
-            let test_accuracy = self.test_epoch(epoch, &parameters, &mut tell)?;
-            tell(Event::Epoch(Epoch {
-                epoch,
-                train_loss: trained.loss(),
-                train_accuracy: trained.accuracy(),
-                test_accuracy,
-                seconds: start.elapsed().as_secs_f64(),
-            }))?;
-            let best = epoch == 1 || test_accuracy > summary.best_accuracy;
-            if best {
-                summary.best_accuracy = test_accuracy;
-                summary.best_epoch = epoch;
+            let epoch = self.step / per_epoch + 1;
+            self.train_epoch(epoch, &mut tell)?;
+            stopped = self.stop.load(Ordering::Relaxed);
+            let mut best = false;
+            if !stopped || self.step.is_multiple_of(per_epoch) {
+                let parameters = self.train.parameters()?;
+                let test_accuracy = self.test_epoch(epoch, &parameters, &mut tell)?;
+                let trained = &self.state.epoch_so_far;
+                tell(Event::Epoch(Epoch {
+                    epoch,
+                    train_loss: trained.loss(),
+                    train_accuracy: trained.accuracy(),
+                    test_accuracy,
+                    seconds: start.elapsed().as_secs_f64(),
+                }))?;
+                best = self.state.best_epoch == 0 || test_accuracy > self.state.best_accuracy;
+                if best {
+                    self.state.best_accuracy = test_accuracy;
+                    self.state.best_epoch = epoch;
+                }
+                if self.step.is_multiple_of(per_epoch) {
+                    self.state.epoch_so_far = Metrics::empty();
+                }
             }
-            tell(Event::Checkpoint {
-                epoch,
-                step: self.step,
-                best,
-                parameters: &parameters,
-            })?;
+            self.checkpoint(best, &mut tell)?;
             self.since = Instant::now();
-            if self.finished() {
-                break;
-            }
         }
-        summary.steps = self.step;
-        Ok(summary)
+        Ok(Summary {
+            steps: self.step,
+            best_accuracy: self.state.best_accuracy,
+            best_epoch: self.state.best_epoch,
+            stopped,
+        })
+    }
+
+    fn steps_per_epoch(&self) -> u64 {
+        (self.split.train.len() / self.state.options.batch_size) as u64
     }
 
     fn finished(&self) -> bool {
-        self.options.max_steps.is_some_and(|most| self.step >= most)
+        let options = &self.state.options;
+        let all = options.epochs * self.steps_per_epoch();
+        self.step >= options.max_steps.map_or(all, |most| most.min(all))
     }
 
-    /// One pass over the training images, a last part of a batch left out; returns its means.
+    /// Hands everything that the run depends on to `tell`.
+    fn checkpoint(
+        &mut self,
+        best: bool,
+        tell: &mut impl FnMut(Event<'_>) -> Result<()>,
+    ) -> Result<()> {
+        tell(Event::Checkpoint {
+            epoch: self.step / self.steps_per_epoch(),
+            step: self.step,
+            best,
+            parameters: &self.train.parameters()?,
+            moments: &self.train.moments()?,
+            state: &self.state,
+        })
+    }
+
+    /// The rest of a pass over the training images, a last part of a batch left out.
     fn train_epoch(
         &mut self,
         epoch: u64,
         tell: &mut impl FnMut(Event<'_>) -> Result<()>,
-    ) -> Result<Metrics> {
-        let options = self.options.clone();
+    ) -> Result<()> {
+        let options = self.state.options.clone();
         let order = epoch_order(self.split.train.len(), options.seed, epoch, options.shuffle);
-        let batches: Vec<&[u32]> = order.chunks_exact(options.batch_size).collect();
-        let first = self.step;
-        let remaining = options
+        let per_epoch = self.steps_per_epoch();
+        let before = (epoch - 1) * per_epoch;
+        let end = options
             .max_steps
-            .map_or(u64::MAX, |most| most.saturating_sub(first));
-        let steps = (batches.len() as u64).min(remaining);
-        let of = steps * options.batch_size as u64;
-        let mut total = Metrics::empty();
+            .map_or(epoch * per_epoch, |most| most.min(epoch * per_epoch));
+        let batches = order
+            .chunks_exact(options.batch_size)
+            .skip((self.step - before) as usize);
         let mut interval = 0;
-        for batch in &batches[..steps as usize] {
+        for batch in batches {
             self.step += 1;
             interval += 1;
-            let last = self.step - first == steps;
-            let snapshot = last || self.step.is_multiple_of(options.log_every);
+            let last = self.step == end || self.stop.load(Ordering::Relaxed);
+            let every = |steps: u64| steps > 0 && self.step.is_multiple_of(steps);
+            let save = every(options.checkpoint_every);
+            let snapshot = last || save || every(options.log_every);
             let rate = options.learning_rate_at(self.step);
             self.train
                 .queue_train_step(batch, rate, self.step, options.seed as u32, snapshot)?;
@@ -249,26 +234,16 @@ impl<'a> Trainer<'a> {
                 });
                 interval = 0;
             }
-            if options.checkpoint_every > 0
-                && self.step.is_multiple_of(options.checkpoint_every)
-                && !last
-            {
-                let parameters = self.train.parameters()?;
-                tell(Event::Checkpoint {
-                    epoch: epoch - 1,
-                    step: self.step,
-                    best: false,
-                    parameters: &parameters,
-                })?;
-            }
-            let most = if last { 0 } else { IN_FLIGHT };
+            // Everything queued is reported before a checkpoint says how far the run is.
+            let most = if last || save { 0 } else { IN_FLIGHT };
             loop {
                 for metrics in self.train.take_metrics(false)? {
-                    total.add(&metrics);
+                    self.state.epoch_so_far.add(&metrics);
                     self.report(epoch, &metrics, tell)?;
                 }
-                let done = self.train.completed().saturating_sub(first).min(steps);
-                let images = done * options.batch_size as u64;
+                let done = self.first_step + self.train.completed() - before;
+                let [images, of] =
+                    [done, end - before].map(|steps| steps * options.batch_size as u64);
                 tell(Event::Progress(Progress {
                     epoch,
                     images,
@@ -281,8 +256,14 @@ impl<'a> Trainer<'a> {
                 // Results are late: look again soon. The device has work queued meanwhile.
                 std::thread::sleep(Duration::from_millis(2));
             }
+            if last {
+                break;
+            }
+            if save {
+                self.checkpoint(false, tell)?;
+            }
         }
-        Ok(total)
+        Ok(())
     }
 
     /// Tells of the interval that `metrics` belongs to.

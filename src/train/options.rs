@@ -1,0 +1,88 @@
+//! How to train.
+
+use serde::{Deserialize, Serialize};
+
+use super::TrainError;
+use crate::ops::Normalize;
+
+/// How to train.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainOptions {
+    /// Images of a step.
+    pub batch_size: usize,
+    /// Passes over the training set.
+    pub epochs: u64,
+    /// Adam's learning rate.
+    pub learning_rate: f64,
+    /// Steps over which the learning rate rises linearly to its full value.
+    pub warmup_steps: u64,
+    /// Mean and standard deviation that each channel is normalised by.
+    pub normalize: Normalize,
+    /// Seed of the order of images and of dropout.
+    pub seed: u64,
+    /// Whether each epoch has an order of its own.
+    pub shuffle: bool,
+    /// Steps of a log interval.
+    pub log_every: u64,
+    /// Steps between checkpoints within an epoch; 0 for none.
+    pub checkpoint_every: u64,
+    /// Steps after which to stop; `None` for all epochs.
+    pub max_steps: Option<u64>,
+    /// Whether to emit [`Event::FirstStep`].
+    pub first_step: bool,
+}
+
+impl Default for TrainOptions {
+    fn default() -> Self {
+        Self {
+            batch_size: 16,
+            epochs: 3,
+            learning_rate: 3e-4,
+            warmup_steps: 30,
+            normalize: Normalize::default(),
+            seed: 1,
+            shuffle: true,
+            log_every: 100,
+            checkpoint_every: 0,
+            max_steps: None,
+            first_step: false,
+        }
+    }
+}
+
+impl TrainOptions {
+    pub(super) fn check(&self, images: usize) -> Result<(), TrainError> {
+        let option = |option, got: String, want| Err(TrainError::Option { option, got, want });
+        if self.batch_size == 0 {
+            return option("batch size", "0".into(), "at least 1");
+        }
+        if self.batch_size > images {
+            return Err(TrainError::Batch {
+                batch: self.batch_size,
+                len: images,
+            });
+        }
+        if self.epochs == 0 {
+            return option("epochs", "0".into(), "at least 1");
+        }
+        if self.max_steps == Some(0) {
+            return option("maximum of steps", "0".into(), "at least 1");
+        }
+        if self.log_every == 0 {
+            return option("log interval", "0".into(), "at least 1");
+        }
+        if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
+            return option(
+                "learning rate",
+                self.learning_rate.to_string(),
+                "a number above 0",
+            );
+        }
+        Ok(())
+    }
+
+    /// The learning rate of a step, which counts from 1.
+    pub fn learning_rate_at(&self, step: u64) -> f64 {
+        self.learning_rate * (step as f64 / self.warmup_steps.max(1) as f64).min(1.0)
+    }
+}

@@ -1,0 +1,24 @@
+//! Where a run stands: what it needs, besides parameters and moments, to go on bit for bit.
+
+use serde::{Deserialize, Serialize};
+
+use super::TrainOptions;
+use crate::program::Metrics;
+
+/// Options and progress of a run. With the step, the parameters and the moments it is all that a run depends on: the
+/// order of an epoch's images follows from seed and epoch, dropout from seed and step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Options that the run was started with.
+    pub options: TrainOptions,
+    /// Images of the training set.
+    pub train_images: usize,
+    /// Images of the test set.
+    pub test_images: usize,
+    /// Sums over the epoch so far.
+    pub epoch_so_far: Metrics,
+    /// Best test accuracy so far.
+    pub best_accuracy: f64,
+    /// Its epoch; 0 before the first.
+    pub best_epoch: u64,
+}
