@@ -175,13 +175,15 @@ impl Screen {
 
     pub(crate) fn summary(&self, summary: &Summary, start: Instant, out: &Path) {
         self.bar.finish_and_clear();
-        println!(
-            "{} steps, {:.1} s; best test accuracy {:.2} % (epoch {})",
-            summary.steps,
-            start.elapsed().as_secs_f64(),
-            100.0 * summary.best_accuracy,
-            summary.best_epoch
-        );
+        let seconds = start.elapsed().as_secs_f64();
+        let best = match summary.best_epoch {
+            0 => "not tested yet".to_owned(),
+            epoch => format!(
+                "best test accuracy {:.2} % (epoch {epoch})",
+                100.0 * summary.best_accuracy
+            ),
+        };
+        println!("{} steps, {seconds:.1} s; {best}", summary.steps);
         println!("saved to {}", out.display());
         if summary.stopped {
             println!(
