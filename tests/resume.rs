@@ -109,10 +109,13 @@ fn a_run_in_three_parts_equals_a_run_in_one_bit_for_bit() {
             assert!(whole == resumed, "{name} on {device} differs");
             let read = |folder: &Path| {
                 let text = std::fs::read_to_string(folder.join("metrics.jsonl")).expect("written");
-                let epochs = text
+                let mut epochs = text
                     .lines()
                     .filter(|line| line.contains(r#""kind":"epoch","epoch":2"#));
-                let line = epochs.last().expect("the second epoch ended").to_owned();
+                let line = epochs
+                    .next_back()
+                    .expect("the second epoch ended")
+                    .to_owned();
                 line.split(",\"seconds\"")
                     .next()
                     .expect("a line")

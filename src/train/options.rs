@@ -28,7 +28,7 @@ pub struct TrainOptions {
     pub checkpoint_every: u64,
     /// Steps after which to stop; `None` for all epochs.
     pub max_steps: Option<u64>,
-    /// Whether to emit [`Event::FirstStep`].
+    /// Whether to emit [`Event::FirstStep`](super::Event::FirstStep).
     pub first_step: bool,
 }
 
