@@ -18,7 +18,7 @@ type Report<'a> = Box<dyn FnMut(&Progress<'_>) + 'a>;
 ///
 /// The files are looked for in [`data_dir`](Self::data_dir) and nowhere else if that is given; else
 /// in the system's folder, then in the user's cache folder; and last, if
-/// [`on_download`](Self::on_download) was called, they are downloaded to the cache folder.
+/// `on_download` was called (feature `download`), they are downloaded to the cache folder.
 ///
 /// ```
 /// use nin_wgpu::data::Loader;
@@ -110,6 +110,15 @@ impl<'a> Loader<'a> {
     }
 
     /// Allows to download what is found nowhere, and names what hears of the progress.
+    ///
+    /// ```no_run
+    /// use nin_wgpu::data::Loader;
+    ///
+    /// let split = Loader::new("mnist")
+    ///     .on_download(|progress| println!("{} of {} bytes", progress.done, progress.total))
+    ///     .load()?;
+    /// # Ok::<(), nin_wgpu::data::DataError>(())
+    /// ```
     #[cfg(feature = "download")]
     #[must_use]
     pub fn on_download(mut self, report: impl FnMut(&Progress<'_>) + 'a) -> Self {
@@ -135,7 +144,7 @@ impl<'a> Loader<'a> {
     /// without files, or none for one that has no other place;
     /// [`DataError::NoFolder`] or [`DataError::MissingFiles`] if the folder given is not there or
     /// not whole; [`DataError::NotInstalled`] if the files are found nowhere, or
-    /// [`DataError::Download`] if they could not be had; and if they are not what they should be,
+    /// `DataError::Download` if they could not be had; and if they are not what they should be,
     /// the error that says what was found and what was wanted.
     pub fn load(mut self) -> Result<Split, DataError> {
         match self.name.as_str() {
