@@ -19,10 +19,11 @@ pub(crate) struct Args {
     /// Network: nin (224x224), nin-paper (the paper's), nin-small [default: nin on a GPU, else nin-small]
     #[arg(long, help_heading = "What to train")]
     pub(crate) model: Option<String>,
-    /// Data set: fashion-mnist, or synthetic (needs no files)
+    /// Data set: fashion-mnist, mnist, cifar10, folder (your own pictures: --data-dir with a sub-folder for each class),
+    /// or synthetic (needs no files)
     #[arg(long, default_value = "fashion-mnist", help_heading = "What to train")]
     pub(crate) dataset: String,
-    /// Folder with the data set's files [default: where the system keeps them]
+    /// Folder with the data set's files [default: the system's, then the user's cache folder]
     #[arg(long, value_name = "DIR", help_heading = "What to train")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Use only the first N training images

@@ -33,33 +33,132 @@ pub enum DataError {
         /// The folder given.
         folder: PathBuf,
     },
+    /// The data set is read from a folder, and none was given.
+    #[error("data set `{name}` is read from a folder of your own, name it with --data-dir")]
+    FolderWanted {
+        /// The data set.
+        name: &'static str,
+    },
     /// The data folder lacks files of the set.
-    #[error("data folder {} lacks {missing}, want all of {want}, each plain or as .gz", folder.display())]
+    #[error("data folder {} lacks {missing}, want all of {want}", folder.display())]
     MissingFiles {
         /// The folder searched.
         folder: PathBuf,
         /// The files not found, joined with commas.
         missing: String,
-        /// All files of the set, joined with commas.
-        want: String,
+        /// All files of the set, in words.
+        want: &'static str,
     },
-    /// The data set is not installed on this system and no folder was given.
+    /// The data set is in none of the usual places, no folder was given and no download wanted.
     #[error(
-        "data set `{name}` not found in {}: on Debian or Ubuntu run `apt-get install {package}`, \
-         elsewhere put {want} (plain or as .gz) from {url} in a folder and pass it with --data-dir",
-        folder.display()
+        "data set `{name}` not found in {places}: {}put {want} from {url} in a folder and pass it \
+         with --data-dir",
+        install_or(*package)
     )]
     NotInstalled {
         /// The data set.
         name: &'static str,
-        /// Where it was looked for.
-        folder: PathBuf,
-        /// The package that holds it.
-        package: &'static str,
-        /// The files of the set, joined with commas.
-        want: String,
+        /// Where it was looked for, joined with commas.
+        places: String,
+        /// The package of Debian and Ubuntu that holds it.
+        package: Option<&'static str>,
+        /// The files of the set, in words.
+        want: &'static str,
         /// Where the files are published.
         url: &'static str,
+    },
+    /// The data set is in none of the usual places and could not be downloaded.
+    #[cfg(feature = "download")]
+    #[error(
+        "cannot download data set `{name}`: try again, or {}put {want} from {url} in {}, or in a \
+         folder passed with --data-dir",
+        install_or(*package), folder.display()
+    )]
+    Download {
+        /// The data set.
+        name: &'static str,
+        /// The package of Debian and Ubuntu that holds it.
+        package: Option<&'static str>,
+        /// The files of the set, in words.
+        want: &'static str,
+        /// Where the files are published.
+        url: &'static str,
+        /// The folder that would have held them.
+        folder: PathBuf,
+        /// The cause.
+        source: Box<super::download::DownloadError>,
+    },
+    /// A folder of pictures has too few or too many classes.
+    #[error(
+        "{} has {got} sub-folder(s), want 2 to 256, each with the pictures of one class (or \
+         train/ and test/ with these)",
+        folder.display()
+    )]
+    ClassFolders {
+        /// The folder.
+        folder: PathBuf,
+        /// The number of its sub-folders.
+        got: usize,
+    },
+    /// A class has no pictures.
+    #[error(
+        "class folder {} holds no pictures, want at least 1 png, jpeg, webp or gif file directly in \
+         it, fill or remove it",
+        folder.display()
+    )]
+    EmptyClass {
+        /// The class's folder.
+        folder: PathBuf,
+    },
+    /// A class is tested on but not trained on.
+    #[error(
+        "class folder {} has no like in {}, want one of: {known}",
+        folder.display(), train.display()
+    )]
+    UnknownClass {
+        /// The class's folder.
+        folder: PathBuf,
+        /// The folder to train on.
+        train: PathBuf,
+        /// The classes there, joined with commas.
+        known: String,
+    },
+    /// A folder of pictures cannot be split.
+    #[error(
+        "{} has 1 picture in each class, want at least 2 in one, so that 1 is left to test on",
+        folder.display()
+    )]
+    NothingToTest {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A file name is no text.
+    #[error("{} is not named in Unicode, rename it", path.display())]
+    FileName {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file of records has a length that no number of records has.
+    #[error(
+        "{} holds {got} bytes, want a multiple of {record} (a label and a picture each) above 0, \
+         get it anew",
+        path.display()
+    )]
+    Records {
+        /// The file.
+        path: PathBuf,
+        /// Its length in bytes.
+        got: u64,
+        /// The bytes of a record.
+        record: usize,
+    },
+    /// An archive is another one or not whole.
+    #[error("{} lacks {missing}, check that it is the right file", path.display())]
+    ArchiveLacks {
+        /// The archive.
+        path: PathBuf,
+        /// The files not found, joined with commas.
+        missing: String,
     },
     /// A file could not be opened or read.
     #[error("cannot read {}", path.display())]
@@ -211,4 +310,11 @@ pub enum DataError {
         /// The cause.
         source: image::ImageError,
     },
+}
+
+/// The start of a mend: the package that holds a data set, if there is one.
+fn install_or(package: Option<&str>) -> String {
+    package.map_or_else(String::new, |package| {
+        format!("on Debian or Ubuntu run `apt-get install {package}`, elsewhere ")
+    })
 }

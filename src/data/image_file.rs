@@ -7,6 +7,7 @@ use std::io::BufReader;
 use std::path::Path;
 
 use image::imageops::{self, FilterType};
+use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageDecoder, ImageReader, Rgb, RgbImage};
 
 use super::DataError;
@@ -75,7 +76,44 @@ pub fn load(path: &Path, shape: [usize; 3], invert: Invert) -> Result<Vec<u8>, D
     Ok(planes)
 }
 
+/// Height and width as [`load`] sees them, read from the file's head.
+pub(super) fn size(path: &Path) -> Result<[usize; 2], DataError> {
+    let mut decoder = open(path)?;
+    let (width, height) = decoder.dimensions();
+    let orientation = decoder.orientation().map_err(|source| DataError::Picture {
+        path: path.into(),
+        source,
+    })?;
+    let size = [height as usize, width as usize];
+    Ok(match orientation {
+        Orientation::Rotate90
+        | Orientation::Rotate270
+        | Orientation::Rotate90FlipH
+        | Orientation::Rotate270FlipH => [size[1], size[0]],
+        _ => size,
+    })
+}
+
+/// Whether every pixel is grey, however the file stores it.
+pub(super) fn is_grey(path: &Path) -> Result<bool, DataError> {
+    let picture = over_white(decode(path)?);
+    Ok(picture.pixels().all(|Rgb([r, g, b])| r == g && g == b))
+}
+
 fn decode(path: &Path) -> Result<DynamicImage, DataError> {
+    let picture_error = |source| DataError::Picture {
+        path: path.into(),
+        source,
+    };
+    let mut decoder = open(path)?;
+    let orientation = decoder.orientation().map_err(picture_error)?;
+    let mut picture = DynamicImage::from_decoder(decoder).map_err(picture_error)?;
+    picture.apply_orientation(orientation);
+    Ok(picture)
+}
+
+/// A decoder that has read the file's head and found its size within the limit.
+fn open(path: &Path) -> Result<impl ImageDecoder, DataError> {
     let read_error = |source| DataError::Read {
         path: path.into(),
         source,
@@ -89,7 +127,7 @@ fn decode(path: &Path) -> Result<DynamicImage, DataError> {
     let reader = ImageReader::new(file)
         .with_guessed_format()
         .map_err(read_error)?;
-    let mut decoder = reader.into_decoder().map_err(picture_error)?;
+    let decoder = reader.into_decoder().map_err(picture_error)?;
     // Before the pixels are decoded, so that no such picture takes memory.
     let (width, height) = decoder.dimensions();
     let sides = 1..=MAX_EXTENT;
@@ -101,10 +139,7 @@ fn decode(path: &Path) -> Result<DynamicImage, DataError> {
             limit: MAX_EXTENT,
         });
     }
-    let orientation = decoder.orientation().map_err(picture_error)?;
-    let mut picture = DynamicImage::from_decoder(decoder).map_err(picture_error)?;
-    picture.apply_orientation(orientation);
-    Ok(picture)
+    Ok(decoder)
 }
 
 /// Composes transparent pixels over white, as viewers show them.

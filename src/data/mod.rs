@@ -6,284 +6,65 @@
 //! | name | what | where from |
 //! |---|---|---|
 //! | `fashion-mnist` | 60,000 + 10,000 garments, `[1,28,28]`, 10 classes | [`fashion_mnist`] |
+//! | `mnist` | 60,000 + 10,000 digits, `[1,28,28]`, 10 classes | [`mnist`] |
+//! | `cifar10` | 50,000 + 10,000 photos, `[3,32,32]`, 10 classes | [`cifar10`] |
+//! | `folder` | pictures of your own, a sub-folder for each class | [`folder`] |
 //! | `synthetic` | 6,000 + 1,000 gratings, `[1,28,28]`, 10 classes | [`synthetic`] |
+//!
+//! [`load`] looks in the folder it is given, else in the system's, else in the user's cache folder.
+//! A [`Loader`] can also download what is in none of them.
 
+pub mod cifar10;
+mod dataset;
+#[cfg(feature = "download")]
+pub mod download;
 mod error;
 pub mod fashion_mnist;
+mod files;
+pub mod folder;
 pub mod idx;
+mod idx_set;
 pub mod image_file;
+mod loader;
+pub mod mnist;
 pub mod synthetic;
 
-use std::fmt;
 use std::path::Path;
 
+pub use dataset::{Dataset, Outline, Split};
+use dataset::{byte_count, check_labels, class_count_error};
 pub use error::DataError;
+pub use loader::Loader;
 
 /// The names that [`load`] knows.
-pub const DATASETS: &[&str] = &[fashion_mnist::NAME, synthetic::NAME];
+pub const DATASETS: &[&str] = &[
+    fashion_mnist::NAME,
+    mnist::NAME,
+    cifar10::NAME,
+    folder::NAME,
+    synthetic::NAME,
+];
 
-/// Loads a data set by name, from `data_dir` if given, else from where the system keeps it.
+/// Loads a data set by name, from `data_dir` if given, else from the system's folder or the user's
+/// cache folder. Downloads nothing: see [`Loader`].
 ///
 /// # Errors
 ///
-/// [`DataError::UnknownDataset`] if the name is not among [`DATASETS`],
-/// [`DataError::FolderUnused`] if a folder is given for a set without files, and those of
-/// [`fashion_mnist::load`].
+/// Those of [`Loader::load`].
 pub fn load(name: &str, data_dir: Option<&Path>) -> Result<Split, DataError> {
-    match (name, data_dir) {
-        (fashion_mnist::NAME, _) => fashion_mnist::load(data_dir),
-        (synthetic::NAME, None) => synthetic::Synthetic::default().generate(),
-        (synthetic::NAME, Some(folder)) => Err(DataError::FolderUnused {
-            name: name.into(),
-            folder: folder.into(),
-        }),
-        _ => Err(DataError::UnknownDataset {
-            got: name.into(),
-            known: DATASETS.join(", "),
-        }),
-    }
+    Loader::new(name).data_dir(data_dir).load()
 }
 
-/// The size of a data set: all that a plan needs to know of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outline {
-    /// Number of pictures.
-    pub len: usize,
-    /// Channels, height and width of a picture.
-    pub image: [usize; 3],
-    /// Number of classes.
-    pub classes: usize,
-}
-
-/// The size of a data set's training part, known without its files.
+/// The size of a data set's training part, known without its files; not for a `folder`.
 ///
 /// # Errors
 ///
-/// [`DataError::UnknownDataset`] if the name is not among [`DATASETS`].
+/// [`DataError::UnknownDataset`] if the name is not among [`DATASETS`], and
+/// [`DataError::FolderWanted`] for `folder`.
 pub fn outline(name: &str) -> Result<Outline, DataError> {
     match name {
-        fashion_mnist::NAME => Ok(fashion_mnist::OUTLINE),
+        fashion_mnist::NAME | mnist::NAME => Ok(idx_set::OUTLINE),
+        cifar10::NAME => Ok(cifar10::OUTLINE),
         _ => Ok(load(name, None)?.train.outline()),
-    }
-}
-
-/// A data set in its usual two parts.
-#[derive(Clone, Debug)]
-pub struct Split {
-    /// What to train on.
-    pub train: Dataset,
-    /// What to test on, never trained on.
-    pub test: Dataset,
-}
-
-/// Pictures of one shape, each with the index of its class.
-///
-/// There is at least one picture, as many labels as pictures, and each label has a class.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Dataset {
-    name: String,
-    images: Vec<u8>,
-    labels: Vec<u8>,
-    shape: [usize; 3],
-    classes: Vec<String>,
-}
-
-impl Dataset {
-    /// Makes a data set of `images [M,C,H,W]` and `labels [M]`.
-    ///
-    /// # Errors
-    ///
-    /// [`DataError::Form`] if there is no picture or class, a side is zero, there are more than 256
-    /// classes or the lengths disagree; [`DataError::Label`] if a label has no class.
-    pub fn new(
-        name: impl Into<String>,
-        images: Vec<u8>,
-        labels: Vec<u8>,
-        [c, h, w]: [usize; 3],
-        classes: Vec<String>,
-    ) -> Result<Self, DataError> {
-        let (name, shape) = (name.into(), [c, h, w]);
-        if !(1..=256).contains(&classes.len()) {
-            return Err(class_count_error(&name, classes.len()));
-        }
-        let want = byte_count(&name, labels.len(), shape)?;
-        if images.len() != want {
-            return Err(DataError::Form {
-                what: "image bytes",
-                got: images.len().to_string(),
-                want: format!("{want} for {} labels and shape {shape:?}", labels.len()),
-                name,
-            });
-        }
-        check_labels(&name, &labels, classes.len())?;
-        Ok(Self {
-            name,
-            images,
-            labels,
-            shape,
-            classes,
-        })
-    }
-
-    /// Its size.
-    pub fn outline(&self) -> Outline {
-        Outline {
-            len: self.len(),
-            image: self.shape,
-            classes: self.classes.len(),
-        }
-    }
-
-    /// The name it is loaded by.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The number of pictures.
-    pub fn len(&self) -> usize {
-        self.labels.len()
-    }
-
-    /// Always false; here because [`len`](Self::len) is.
-    pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
-    }
-
-    /// Channels of a picture.
-    pub fn channels(&self) -> usize {
-        self.shape[0]
-    }
-
-    /// Height of a picture.
-    pub fn height(&self) -> usize {
-        self.shape[1]
-    }
-
-    /// Width of a picture.
-    pub fn width(&self) -> usize {
-        self.shape[2]
-    }
-
-    /// The names of the classes, by label.
-    pub fn classes(&self) -> &[String] {
-        &self.classes
-    }
-
-    /// All pictures, `[M,C,H,W]`.
-    pub fn images(&self) -> &[u8] {
-        &self.images
-    }
-
-    /// All labels, `[M]`.
-    pub fn labels(&self) -> &[u8] {
-        &self.labels
-    }
-
-    /// Picture `i`, `[C,H,W]`.
-    ///
-    /// # Panics
-    ///
-    /// If `i` is not below [`len`](Self::len), as indexing does.
-    pub fn image(&self, i: usize) -> &[u8] {
-        let len = self.image_len();
-        &self.images[i * len..][..len]
-    }
-
-    /// The first `n` pictures, but at least one; all if there are fewer.
-    #[must_use]
-    pub fn limit(mut self, n: usize) -> Self {
-        let n = n.max(1).min(self.len());
-        self.images.truncate(n * self.image_len());
-        self.labels.truncate(n);
-        self
-    }
-
-    /// Mean and standard deviation of the values divided by 255, per channel.
-    pub fn mean_std(&self) -> Vec<(f32, f32)> {
-        // Values are bytes: exact counts of each are quicker than sums of floats, and do not round.
-        let mut counts = vec![[0_u64; 256]; self.channels()];
-        let plane = self.height() * self.width();
-        for (i, values) in self.images.chunks_exact(plane).enumerate() {
-            let counts = &mut counts[i % self.shape[0]];
-            for &value in values {
-                counts[usize::from(value)] += 1;
-            }
-        }
-        let total = (self.len() * plane) as f64;
-        counts
-            .iter()
-            .map(|counts| {
-                let average = |f: &dyn Fn(f64) -> f64| {
-                    let terms = counts.iter().enumerate();
-                    let sum: f64 = terms.map(|(v, &n)| n as f64 * f(v as f64 / 255.0)).sum();
-                    sum / total
-                };
-                let mean = average(&|value| value);
-                let variance = average(&|value| (value - mean).powi(2));
-                (mean as f32, variance.sqrt() as f32)
-            })
-            .collect()
-    }
-
-    fn image_len(&self) -> usize {
-        self.shape.iter().product()
-    }
-}
-
-impl fmt::Debug for Dataset {
-    /// Without the pictures, which may be millions of numbers.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dataset")
-            .field("name", &self.name)
-            .field("len", &self.len())
-            .field("shape", &self.shape)
-            .field("classes", &self.classes.len())
-            .finish()
-    }
-}
-
-/// The length of `count` pictures of `shape`, if that is a data set.
-fn byte_count(name: &str, count: usize, shape: [usize; 3]) -> Result<usize, DataError> {
-    let form = |what, got: String, want: &str| DataError::Form {
-        name: name.into(),
-        what,
-        got,
-        want: want.into(),
-    };
-    if count == 0 {
-        return Err(form("pictures", "0".into(), "at least 1"));
-    }
-    if shape.contains(&0) {
-        return Err(form("shape", format!("{shape:?}"), "no side of 0"));
-    }
-    shape
-        .iter()
-        .try_fold(count, |product, &side| product.checked_mul(side))
-        .filter(|&len| isize::try_from(len).is_ok())
-        .ok_or_else(|| form("shape", format!("{shape:?}"), "fewer bytes in all"))
-}
-
-fn class_count_error(name: &str, got: usize) -> DataError {
-    DataError::Form {
-        name: name.into(),
-        what: "classes",
-        got: got.to_string(),
-        want: "1 to 256".into(),
-    }
-}
-
-/// Checks that each label is below `classes`.
-fn check_labels(name: &str, labels: &[u8], classes: usize) -> Result<(), DataError> {
-    match labels
-        .iter()
-        .position(|&label| usize::from(label) >= classes)
-    {
-        None => Ok(()),
-        Some(index) => Err(DataError::Label {
-            name: name.into(),
-            index,
-            got: labels[index],
-            classes,
-        }),
     }
 }
