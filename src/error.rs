@@ -31,6 +31,9 @@ pub enum Error {
     /// A checkpoint cannot be read or written, or belongs to another model.
     #[error(transparent)]
     Checkpoint(#[from] crate::checkpoint::CheckpointError),
+    /// A picture cannot be drawn or written.
+    #[error(transparent)]
+    Picture(#[from] crate::pictures::PictureError),
     /// Training cannot go on.
     #[error(transparent)]
     Train(#[from] crate::train::TrainError),

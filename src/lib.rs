@@ -48,6 +48,7 @@ pub mod graph;
 pub mod init;
 pub mod models;
 pub mod ops;
+pub mod pictures;
 pub mod plan;
 pub mod program;
 pub mod reference;

@@ -139,7 +139,7 @@ fn train_writes_metrics_checkpoints_and_configuration() {
     let names: Vec<_> = std::fs::read_dir(folder.path())
         .expect("readable")
         .collect();
-    assert_eq!(names.len(), 5, "no temporary file is left: {names:?}");
+    assert_eq!(names.len(), 6, "no temporary file is left: {names:?}");
 }
 
 #[test]

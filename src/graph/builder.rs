@@ -1,6 +1,8 @@
 //! Building a network: what a model is written with.
 
-use super::{Graph, GraphError, Phase, Role, ValueId};
+use std::collections::HashMap;
+
+use super::{Graph, GraphError, MapGrid, Phase, Role, ValueId};
 use crate::ops::{Conv2d, Dropout, Gather, GlobalAvgPool, MaxPool2d, Pool2d, Relu};
 use crate::shape::{DType, Shape};
 
@@ -26,6 +28,7 @@ pub struct GraphBuilder {
     phase: Phase,
     layer: String,
     random: Option<ValueId>,
+    grids: HashMap<ValueId, MapGrid>,
 }
 
 impl GraphBuilder {
@@ -36,6 +39,7 @@ impl GraphBuilder {
             phase,
             layer: "input".into(),
             random: None,
+            grids: HashMap::new(),
         }
     }
 
@@ -51,6 +55,11 @@ impl GraphBuilder {
     /// The random state (seed, step) that dropout reads, if any layer does.
     pub(crate) fn random(&self) -> Option<ValueId> {
         self.random
+    }
+
+    /// Where the pixels of `x [N,C,H,W]` lie on the images that the network began with.
+    pub fn grid(&self, x: ValueId) -> MapGrid {
+        self.grids.get(&x).copied().unwrap_or(MapGrid::INPUT)
     }
 
     /// What the graph is for.
@@ -138,7 +147,12 @@ impl GraphBuilder {
         let b = self
             .graph
             .add_value(format!("{name}.bias"), b_shape, DType::F32, Role::Parameter);
-        self.graph.push1(name, conv, &[x, w, b])
+        let y = self.graph.push1(name, conv, &[x, w, b])?;
+        if let Ok(g) = conv.geometry(self.graph.shape(x), k) {
+            let grid = self.grid(x).behind_window(g.r, g.stride, g.pad);
+            self.grids.insert(y, grid);
+        }
+        Ok(y)
     }
 
     /// `max(x, 0)`, any shape.
@@ -147,7 +161,9 @@ impl GraphBuilder {
     /// [`GraphError::Shape`] if `x` is not of floats.
     pub fn relu(&mut self, x: ValueId) -> Result<ValueId, GraphError> {
         let layer = self.layer.clone();
-        self.graph.push1(&layer, Relu, &[x])
+        let y = self.graph.push1(&layer, Relu, &[x])?;
+        self.grids.insert(y, self.grid(x));
+        Ok(y)
     }
 
     /// Max pooling: `x [N,C,H,W]` -> `[N,C,P,Q]`, rounding down as PyTorch does.
@@ -156,7 +172,12 @@ impl GraphBuilder {
     /// [`GraphError::Shape`] if the window does not fit.
     pub fn max_pool2d(&mut self, x: ValueId, pool: Pool2d) -> Result<ValueId, GraphError> {
         let layer = self.layer.clone();
-        Ok(self.graph.push(&layer, MaxPool2d::new(pool), &[x], &[])?[0])
+        let y = self.graph.push(&layer, MaxPool2d::new(pool), &[x], &[])?[0];
+        if let Ok(g) = pool.geometry(self.graph.shape(x)) {
+            let grid = self.grid(x).behind_window(g.window, g.stride, g.pad);
+            self.grids.insert(y, grid);
+        }
+        Ok(y)
     }
 
     /// Dropout with probability `p`: the identity in [`Phase::Eval`], else zeroes elements and scales the rest by
@@ -179,7 +200,9 @@ impl GraphBuilder {
             self.graph
                 .add_value("random", shape, DType::U32, Role::Input)
         });
-        self.graph.push1(&layer, op, &[x, random])
+        let y = self.graph.push1(&layer, op, &[x, random])?;
+        self.grids.insert(y, self.grid(x));
+        Ok(y)
     }
 
     /// Mean over each map: `x [N,C,H,W]` -> `[N,C]`.

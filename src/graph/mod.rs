@@ -4,8 +4,10 @@
 //! [`Graph`] holds no cycle and no value of unknown shape. Backward nodes are appended by [`crate::autodiff`].
 
 mod builder;
+mod grid;
 
 pub use builder::GraphBuilder;
+pub use grid::MapGrid;
 
 use crate::ops::{Definition, Op};
 use crate::shape::{DType, Shape, ShapeError};

@@ -12,8 +12,8 @@ use crate::autodiff;
 use crate::device::Device;
 use crate::error::Result;
 use crate::fuse::fuse;
-use crate::graph::{Graph, GraphBuilder, GraphError, Phase, Role, ValueId};
-use crate::ops::{Adam, Gather, Normalize, Softmax, SoftmaxCrossEntropy};
+use crate::graph::{Graph, GraphBuilder, GraphError, MapGrid, Phase, Role, ValueId};
+use crate::ops::{Adam, Gather, Normalize, Op, Softmax, SoftmaxCrossEntropy};
 use crate::shape::{DType, Shape, ShapeError};
 use crate::tensor::Tensor;
 
@@ -58,6 +58,7 @@ enum Goal {
     },
     Infer {
         probabilities: ValueId,
+        maps: Option<(ValueId, MapGrid)>,
     },
 }
 
@@ -130,6 +131,9 @@ impl Program {
 
     /// Class probabilities of a batch.
     ///
+    /// If the logits come from global average pooling, the maps `[batch,L,h,w]` before it stay readable too
+    /// ([`Run::maps`]).
+    ///
     /// # Errors
     /// As [`Program::training`].
     pub fn inference(
@@ -141,13 +145,20 @@ impl Program {
         let (mut net, logits, _) = forward(Phase::Eval, source, size, batch, network)?;
         let probabilities = net.graph_mut().push1("softmax", Softmax, &[logits])?;
         net.graph_mut().keep(probabilities);
+        let maps = class_maps(net.graph(), logits).map(|maps| (maps, net.grid(maps)));
+        if let Some((maps, _)) = maps {
+            net.graph_mut().keep(maps);
+        }
         let mut graph = net.finish();
         fuse(&mut graph);
         Ok(Self {
             graph,
             logits,
             batch,
-            goal: Goal::Infer { probabilities },
+            goal: Goal::Infer {
+                probabilities,
+                maps,
+            },
         })
     }
 
@@ -159,6 +170,14 @@ impl Program {
     /// The logits `[batch,L]`, readable after a run.
     pub fn logits(&self) -> ValueId {
         self.logits
+    }
+
+    /// Where the pixels of each class's map lie on the network's input; `None` if the program keeps no maps.
+    pub fn map_grid(&self) -> Option<MapGrid> {
+        match self.goal {
+            Goal::Infer { maps, .. } => maps.map(|(_, grid)| grid),
+            _ => None,
+        }
     }
 
     /// Images of a batch.
@@ -194,6 +213,13 @@ fn forward(
     let logits = network(&mut net, images)?;
     net.graph_mut().keep(logits);
     Ok((net, logits, labels))
+}
+
+/// The maps `[N,L,h,w]` whose means are the logits, if there are any.
+fn class_maps(graph: &Graph, logits: ValueId) -> Option<ValueId> {
+    let mut nodes = graph.nodes().iter().rev();
+    let node = nodes.find(|node| node.outputs.first() == Some(&logits))?;
+    matches!(node.op, Op::GlobalAvgPool(_)).then(|| node.inputs[0])
 }
 
 /// Appends the loss; returns the metrics and the gradient of the logits.

@@ -200,11 +200,25 @@ impl Run {
     /// # Errors
     /// As [`Run::queue_train_step`].
     pub fn probabilities(&mut self, indices: &[u32]) -> Result<Tensor> {
-        let Goal::Infer { probabilities } = self.program.goal else {
+        let Goal::Infer { probabilities, .. } = self.program.goal else {
             return Err(wrong_goal("inference"));
         };
         self.queue(indices, None)?;
         self.tensor(probabilities)
+    }
+
+    /// Each class's map `[batch,L,h,w]` of the last run: what global average pooling made the logits of. Where a map
+    /// is high, the network sees its class (arXiv:1312.4400, section 4.6).
+    ///
+    /// # Errors
+    /// [`TrainError::NoMaps`] if the logits come from something else, [`TrainError::WrongProgram`] if this is no
+    /// program for inference, and [`crate::runtime::RuntimeError`] if the device fails.
+    pub fn maps(&mut self) -> Result<Tensor> {
+        let Goal::Infer { maps, .. } = self.program.goal else {
+            return Err(wrong_goal("inference"));
+        };
+        let (maps, _) = maps.ok_or(TrainError::NoMaps)?;
+        self.tensor(maps)
     }
 
     /// Runs that the device has finished.

@@ -10,10 +10,11 @@ use serde_json::json;
 use super::{Event, State, TrainError};
 use crate::checkpoint::{self, Metadata};
 use crate::error::Result;
+use crate::pictures::curve;
 use crate::program::Parameters;
 
-/// A folder that a run writes to: `config.json`, `metrics.jsonl`, `last.safetensors`, `best.safetensors`, and
-/// `resume.safetensors`, which holds the optimizer's moments and the run's state too.
+/// A folder that a run writes to: `config.json`, `metrics.jsonl`, `curve.svg`, `last.safetensors`, `best.safetensors`,
+/// and `resume.safetensors`, which holds the optimizer's moments and the run's state too.
 #[derive(Debug)]
 pub struct RunFolder {
     folder: PathBuf,
@@ -117,7 +118,10 @@ impl RunFolder {
     pub fn record(&mut self, event: &Event<'_>) -> Result<()> {
         match event {
             Event::Interval(interval) => self.line("step", interval),
-            Event::Epoch(epoch) => self.line("epoch", epoch),
+            Event::Epoch(epoch) => {
+                self.line("epoch", epoch)?;
+                self.curve()
+            }
             Event::Checkpoint {
                 epoch,
                 step,
@@ -139,6 +143,19 @@ impl RunFolder {
             }
             Event::FirstStep(_) | Event::Progress(_) | Event::DeadClasses(_) => Ok(()),
         }
+    }
+
+    /// Draws `curve.svg` from `metrics.jsonl`, which may go back to before this process.
+    fn curve(&self) -> Result<()> {
+        let path = self.folder.join("metrics.jsonl");
+        let metrics =
+            std::fs::read_to_string(&path).map_err(|source| TrainError::Folder { path, source })?;
+        let title = format!("{} on {}", self.metadata.model, self.metadata.dataset);
+        let svg = curve::svg(&title, &metrics)?;
+        let path = self.folder.join("curve.svg");
+        checkpoint::write_whole(&path, svg.as_bytes())
+            .map_err(|source| TrainError::Folder { path, source })?;
+        Ok(())
     }
 
     /// Appends a line to `metrics.jsonl`, `kind` first.

@@ -57,6 +57,11 @@ pub enum TrainError {
     /// A run was asked for what its program does not do.
     #[error("this program is not for {0}; build it with the matching constructor of `Program`")]
     WrongProgram(&'static str),
+    /// Class maps were asked of a network that has none.
+    #[error(
+        "this network has no class maps; only one whose logits come from global average pooling has"
+    )]
+    NoMaps,
     /// The run folder cannot be written.
     #[error("cannot write {path}")]
     Folder {

@@ -1,0 +1,141 @@
+//! The command line of `classify`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, ValueEnum};
+use nin_wgpu::data::image_file::Invert;
+use nin_wgpu::device::DeviceChoice;
+
+/// Name what is in pictures, with a checkpoint that `train` wrote, and show where the network sees it.
+#[derive(Debug, Parser)]
+#[command(name = "classify", version, after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Pictures (PNG, JPEG, WebP or GIF, any size), and folders of them
+    #[arg(required = true, value_name = "IMG|DIR")]
+    images: Vec<PathBuf>,
+    /// Checkpoint [default: best.safetensors of the newest run in runs/]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) model: Option<PathBuf>,
+    /// Where to run: auto, gpu, gpu:N, software or cpu
+    #[arg(long, default_value_t)]
+    pub(crate) device: DeviceChoice,
+    /// Swap light and dark: auto does where a grey data set meets a picture with a bright border, as photos have
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(crate) invert: InvertChoice,
+
+    /// Classes to print for each picture
+    #[arg(long, value_name = "N", default_value_t = 3, help_heading = "Output")]
+    pub(crate) top: usize,
+    /// Print one JSON object a picture
+    #[arg(long, help_heading = "Output")]
+    pub(crate) json: bool,
+    /// Draw each picture, and over it in colour where the network sees the class that it predicts
+    #[arg(long, value_name = "OUT.png", value_parser = png, help_heading = "Output")]
+    pub(crate) heatmap: Option<PathBuf>,
+    /// Draw the maps of all classes over each picture
+    #[arg(long, value_name = "OUT.png", value_parser = png, help_heading = "Output")]
+    pub(crate) maps: Option<PathBuf>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo run --release --example classify -- photo.jpg --heatmap why.png
+      What is in the photo, and what in it said so.
+  cargo run --release --example classify -- examples/images --json --top 1
+      Every picture of a folder, for another program to read.";
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum InvertChoice {
+    Auto,
+    Yes,
+    No,
+}
+
+impl From<InvertChoice> for Invert {
+    fn from(choice: InvertChoice) -> Self {
+        match choice {
+            InvertChoice::Auto => Self::Auto,
+            InvertChoice::Yes => Self::Yes,
+            InvertChoice::No => Self::No,
+        }
+    }
+}
+
+fn png(s: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(s);
+    match has_ending(&path, &["png"]) {
+        true => Ok(path),
+        false => Err("expected the name of a file to write that ends in .png".to_owned()),
+    }
+}
+
+/// Endings of pictures, by which they are told from other files of a folder.
+const ENDINGS: [&str; 5] = ["png", "jpg", "jpeg", "webp", "gif"];
+
+fn has_ending(path: &Path, endings: &[&str]) -> bool {
+    path.extension()
+        .and_then(|ending| ending.to_str())
+        .is_some_and(|ending| endings.iter().any(|one| ending.eq_ignore_ascii_case(one)))
+}
+
+impl Args {
+    /// Every picture that is named, and those of the folders that are named, by name.
+    pub(crate) fn pictures(&self) -> Result<Vec<PathBuf>> {
+        let mut pictures = Vec::new();
+        for path in &self.images {
+            if path.is_dir() {
+                pictures.extend(pictures_of(path)?);
+            } else {
+                pictures.push(path.clone());
+            }
+        }
+        self.check_outputs(&pictures)?;
+        Ok(pictures)
+    }
+
+    /// No picture is written over another.
+    fn check_outputs(&self, pictures: &[PathBuf]) -> Result<()> {
+        let outputs = [("--heatmap", &self.heatmap), ("--maps", &self.maps)];
+        for (flag, output) in outputs {
+            let Some(output) = output else { continue };
+            let same = |path: &PathBuf| {
+                path == output
+                    || matches!((path.canonicalize(), output.canonicalize()), (Ok(a), Ok(b)) if a == b)
+            };
+            if pictures.iter().any(same) {
+                bail!(
+                    "{flag} {} is one of the pictures to classify; name another file to write",
+                    output.display()
+                );
+            }
+            if flag == "--maps" && self.heatmap.as_ref().is_some_and(same) {
+                bail!(
+                    "--heatmap and --maps are both {}; name two files",
+                    output.display()
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+fn pictures_of(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder)
+        .and_then(Iterator::collect::<std::io::Result<Vec<_>>>)
+        .with_context(|| format!("cannot read folder {}", folder.display()))?;
+    let mut pictures: Vec<PathBuf> = entries
+        .into_iter()
+        .map(|entry| entry.path())
+        .filter(|path| has_ending(path, &ENDINGS) && path.is_file())
+        .collect();
+    if pictures.is_empty() {
+        bail!(
+            "folder {} holds no pictures; want files that end in .{}",
+            folder.display(),
+            ENDINGS.join(", .")
+        );
+    }
+    pictures.sort();
+    Ok(pictures)
+}

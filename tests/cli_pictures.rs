@@ -1,0 +1,218 @@
+//! The pictures that the programs read and make: curves, heat maps, folders of images, light and dark.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::LazyLock;
+
+use serde_json::Value;
+
+/// An example, as built beside this test.
+fn example(name: &str) -> Command {
+    let test = std::env::current_exe().expect("a path");
+    let mut folders = test.ancestors().skip(2);
+    let profile = folders.next().expect("target/<profile>/deps");
+    let path = profile
+        .join("examples")
+        .join(name)
+        .with_extension(std::env::consts::EXE_EXTENSION);
+    assert!(
+        path.exists(),
+        "{} is missing: run `cargo build --examples` for this profile first",
+        path.display()
+    );
+    let mut command = Command::new(path);
+    command
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env_remove("RUST_BACKTRACE");
+    command
+}
+
+fn run(command: &mut Command) -> Output {
+    command.output().expect("the program starts")
+}
+
+/// Stdout and stderr of a run that must succeed.
+fn ok(command: &mut Command) -> (String, String) {
+    let output = run(command);
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+    assert!(output.status.success(), "{command:?} failed: {stderr}");
+    (stdout, stderr)
+}
+
+/// Stderr of a run that must fail in an orderly way.
+fn refused(command: &mut Command) -> String {
+    let output = run(command);
+    let stderr = String::from_utf8(output.stderr).expect("UTF-8");
+    let code = output.status.code();
+    assert!(
+        matches!(code, Some(1 | 2)),
+        "{command:?}: {code:?} {stderr}"
+    );
+    assert!(stderr.starts_with("error: ") && !stderr.contains("panicked"));
+    stderr
+}
+
+/// A run folder of `nin-small`, a few steps trained on the synthetic set.
+fn trained() -> &'static Path {
+    static RUN: LazyLock<PathBuf> = LazyLock::new(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli_pictures");
+        let flags = "--dataset synthetic --model nin-small --device cpu --batch-size 16 --limit-train 96 --limit-test 40 \
+                     --epochs 2 --log-every 2 --quiet --out";
+        ok(example("train").args(flags.split_whitespace()).arg(&folder));
+        folder
+    });
+    &RUN
+}
+
+fn classify() -> Command {
+    let mut command = example("classify");
+    command
+        .args(["--device", "cpu", "--model"])
+        .arg(trained().join("best.safetensors"));
+    command
+}
+
+fn samples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/images")
+}
+
+/// The JSON lines that `classify` prints.
+fn json(command: &mut Command) -> Vec<Value> {
+    let (text, _) = ok(command.arg("--json"));
+    let lines = text.lines().map(serde_json::from_str);
+    lines.collect::<Result<_, _>>().expect("JSON")
+}
+
+#[test]
+fn train_draws_the_curve_of_its_run() {
+    let svg = std::fs::read_to_string(trained().join("curve.svg")).expect("written");
+    for part in [
+        "nin-small on synthetic",
+        "training loss",
+        "training accuracy",
+        "test accuracy",
+        "step",
+    ] {
+        assert!(svg.contains(part), "{part:?} is missing in: {svg}");
+    }
+}
+
+#[test]
+fn heat_maps_have_a_row_a_picture_and_maps_a_place_a_class() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let out = |name: &str| folder.path().join(name);
+    let size = |path: &Path| image::image_dimensions(path).expect("a PNG file");
+    let one = samples().join("bag.png");
+    let draw = |images: &[&Path], heatmap: &str, maps: &str| {
+        let mut command = classify();
+        command.args(images);
+        command.arg("--heatmap").arg(out(heatmap));
+        ok(command.arg("--maps").arg(out(maps)))
+    };
+    let (text, _) = draw(&[&one], "one.png", "one maps.PNG");
+    assert!(text.contains('%'), "{text}");
+    // As many as need two batches.
+    let (_, warning) = draw(&[samples().as_path(); 3], "many.png", "many maps.png");
+    assert_eq!(warning, "");
+    let [(width, height), (all_width, all_height)] =
+        ["many.png", "many maps.png"].map(|name| size(&out(name)));
+    let [(one_width, one_height), (all_one_width, all_one_height)] =
+        ["one.png", "one maps.PNG"].map(|name| size(&out(name)));
+    assert_eq!((width, all_width), (one_width, all_one_width));
+    assert!(all_width > 5 * 196 && all_one_height > 2 * 196);
+    // 18 pictures.
+    assert!(height > 18 * 224 && height < 18 * one_height, "{height}");
+    assert!(all_height > 18 * 2 * 196 && all_height < 18 * all_one_height);
+
+    let (_, warning) = draw(&[samples().as_path(); 11], "most.png", "most maps.png");
+    assert!(warning.contains("the first 64 of 66 pictures"), "{warning}");
+}
+
+#[test]
+fn a_folder_stands_for_its_pictures_in_order() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let copy = |from: &str, to: &str| {
+        std::fs::copy(samples().join(from), folder.path().join(to)).expect("copied");
+    };
+    copy("dress.png", "b.png");
+    copy("bag.png", "a.PNG");
+    copy("README.md", "README.md");
+    std::fs::create_dir(folder.path().join("c.png")).expect("made");
+    let shoe = samples().join("ankle_boot.png");
+    let lines = json(classify().arg(folder.path()).arg(&shoe));
+    let names: Vec<_> = lines.iter().map(|line| line["image"].as_str()).collect();
+    let want = [
+        folder.path().join("a.PNG"),
+        folder.path().join("b.png"),
+        shoe,
+    ];
+    let want: Vec<_> = want.iter().map(|path| path.to_str()).collect();
+    assert_eq!(names, want);
+
+    let empty = tempfile::tempdir().expect("a temporary folder");
+    let error = refused(classify().arg(empty.path()));
+    assert!(error.contains("holds no pictures"), "{error}");
+    assert!(error.contains(".png") && error.contains(&empty.path().display().to_string()));
+}
+
+#[test]
+fn light_and_dark_are_swapped_where_asked_and_where_the_border_is_bright() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let dark = samples().join("trouser.png");
+    let bright = folder.path().join("bright.png");
+    let mut picture = image::open(&dark).expect("a picture").into_luma8();
+    picture
+        .pixels_mut()
+        .for_each(|pixel| pixel.0[0] = 255 - pixel.0[0]);
+    picture.save(&bright).expect("written");
+    let top = |path: &Path, flags: &[&str]| {
+        let mut lines = json(classify().args(flags).args(["--top", "10"]).arg(path));
+        lines.remove(0)["top"].take()
+    };
+    let upright = top(&dark, &["--invert", "no"]);
+    let swapped = top(&bright, &["--invert", "no"]);
+    assert_ne!(upright, swapped);
+    assert_eq!(top(&dark, &["--invert", "yes"]), swapped);
+    assert_eq!(top(&bright, &["--invert", "yes"]), upright);
+    for flags in [&[][..], &["--invert", "auto"]] {
+        assert_eq!(top(&dark, flags), upright);
+        assert_eq!(top(&bright, flags), upright);
+    }
+    assert_eq!(upright.as_array().map(Vec::len), Some(10));
+}
+
+#[test]
+fn outputs_that_cannot_be_are_refused_and_nothing_is_written_over() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let picture = folder.path().join("bag.png");
+    std::fs::copy(samples().join("bag.png"), &picture).expect("copied");
+    let before = std::fs::read(&picture).expect("readable");
+    let same = picture.to_str().expect("UTF-8");
+    let detour = format!("{}/./bag.png", folder.path().display());
+    let other = format!("{}/other.png", folder.path().display());
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["--heatmap", same], &["--heatmap", "one of the pictures"]),
+        (&["--maps", &detour], &["--maps", "one of the pictures"]),
+        (
+            &["--heatmap", &other, "--maps", &other],
+            &["--heatmap and --maps are both", "two files"],
+        ),
+        (&["--maps", "out.jpg"], &["--maps", "ends in .png"]),
+        (
+            &["--heatmap", "/dev/null/out.png"],
+            &["--heatmap", "cannot write /dev/null/out.png"],
+        ),
+        (&["--invert", "perhaps"], &["--invert", "auto, yes, no"]),
+        (&["--top", "many"], &["--top"]),
+    ];
+    for (flags, parts) in cases {
+        let error = refused(classify().args(*flags).arg(&picture));
+        for part in *parts {
+            assert!(error.contains(part), "{flags:?}: no {part:?} in: {error}");
+        }
+    }
+    assert_eq!(std::fs::read(&picture).expect("readable"), before);
+    let left = std::fs::read_dir(folder.path()).expect("readable").count();
+    assert_eq!(left, 1, "something was written");
+}

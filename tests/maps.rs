@@ -1,0 +1,100 @@
+//! Class maps: an inference program keeps what global average pooling reads, on every device.
+
+mod cases;
+
+use nin_wgpu::Error;
+use nin_wgpu::device::Device;
+use nin_wgpu::graph::{GraphBuilder, MapGrid, ValueId};
+use nin_wgpu::init::Init;
+use nin_wgpu::ops::{Adam, Conv2d, Pool2d};
+use nin_wgpu::program::{Program, Source};
+use nin_wgpu::train::TrainError;
+
+const CLASSES: usize = 5;
+const BATCH: usize = 3;
+
+/// The CPU, and the adapter under test.
+fn devices() -> Vec<Device> {
+    let gpu = cases::gpu().map(|gpu| Device::Gpu(gpu.clone()));
+    std::iter::once(Device::Cpu).chain(gpu).collect()
+}
+
+fn source() -> Source {
+    Source::new(BATCH, [1, 19, 21])
+}
+
+/// Maps of 7x8 with or without a ReLU behind them.
+fn network(net: &mut GraphBuilder, x: ValueId, relu: bool) -> Result<ValueId, Error> {
+    let x = net.conv2d("conv1", x, 8, Conv2d::new(5, 1, 1)?)?;
+    let x = net.relu(x)?;
+    let x = net.max_pool2d(x, Pool2d::new(3, 2)?)?;
+    let x = net.conv2d("conv2", x, CLASSES, Conv2d::new(2, 1, 0)?)?;
+    let x = if relu { net.relu(x)? } else { x };
+    Ok(net.global_avg_pool(x)?)
+}
+
+#[test]
+fn the_mean_of_each_map_is_the_logit_of_its_class() {
+    let pixels: Vec<u8> = (0..BATCH * 19 * 21).map(|i| (i * 37 % 251) as u8).collect();
+    let mut of_devices = Vec::new();
+    for device in devices() {
+        for relu in [true, false] {
+            let program =
+                Program::inference(&source(), [19, 21], BATCH, |net, x| network(net, x, relu))
+                    .expect("fits");
+            let mut run = program.load(&device).expect("loads");
+            let parameters = Init::PyTorch.parameters(program.graph(), 3).expect("valid");
+            run.set_parameters(&parameters).expect("fit");
+            run.set_data(&pixels, &[0; BATCH]).expect("fit");
+            run.probabilities(&[0, 1, 2]).expect("runs");
+            let (maps, logits) = (run.maps().expect("kept"), run.logits().expect("kept"));
+            assert_eq!(maps.shape.dims(), [BATCH, CLASSES, 7, 8], "{device}");
+            assert_eq!(maps.data.iter().any(|&x| x < 0.0), !relu, "{device}");
+            for (map, logit) in maps.data.chunks(7 * 8).zip(&logits.data) {
+                let mean = map.iter().sum::<f32>() / map.len() as f32;
+                assert!((mean - logit).abs() < 1e-5, "{device}: {mean} {logit}");
+            }
+            of_devices.push(maps.data);
+        }
+    }
+    let (cpu, gpu) = of_devices.split_at(2);
+    for (cpu, gpu) in cpu.iter().zip(gpu) {
+        let worst = cpu.iter().zip(gpu).map(|(a, b)| (a - b).abs());
+        assert!(worst.fold(0.0, f32::max) < 1e-5);
+    }
+}
+
+#[test]
+fn the_grid_follows_from_the_windows_before_the_maps() {
+    let program = Program::inference(&source(), [19, 21], BATCH, |net, x| network(net, x, true));
+    let grid = program.expect("fits").map_grid();
+    // The first convolution is centred at 1, the pool's first window at 2, the second convolution between two.
+    let want = MapGrid {
+        first: 3.0,
+        step: 2.0,
+    };
+    assert_eq!(grid, Some(want));
+}
+
+#[test]
+fn a_program_that_keeps_no_maps_says_so() {
+    let program = Program::training(&source(), [19, 21], BATCH, Adam::default(), |net, x| {
+        network(net, x, true)
+    })
+    .expect("fits");
+    assert_eq!(program.map_grid(), None);
+    let mut run = program.load(&Device::Cpu).expect("loads");
+    assert!(matches!(
+        run.maps(),
+        Err(Error::Train(TrainError::WrongProgram("inference")))
+    ));
+
+    let program = Program::inference(&source(), [19, 21], BATCH, |net, x| {
+        let x = network(net, x, true)?;
+        Ok(net.relu(x)?)
+    })
+    .expect("fits");
+    assert_eq!(program.map_grid(), None);
+    let mut run = program.load(&Device::Cpu).expect("loads");
+    assert!(matches!(run.maps(), Err(Error::Train(TrainError::NoMaps))));
+}
