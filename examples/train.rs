@@ -96,6 +96,7 @@ fn options(args: &Args, model: &Model, normalize: Normalize) -> TrainOptions {
         epochs: args.epochs.unwrap_or(recipe.epochs),
         learning_rate: args.lr.unwrap_or(recipe.learning_rate),
         warmup_steps: args.warmup.unwrap_or(recipe.warmup_steps),
+        schedule: args.schedule.map_or(recipe.schedule, Into::into),
         normalize,
         seed: args.seed,
         shuffle: !args.no_shuffle,

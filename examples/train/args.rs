@@ -6,7 +6,7 @@ use std::str::FromStr;
 use clap::{Parser, ValueEnum};
 use nin_wgpu::device::{Device, DeviceChoice};
 use nin_wgpu::models::Model;
-use nin_wgpu::train::TrainOptions;
+use nin_wgpu::train::{Schedule, TrainOptions};
 use serde_json::{Value, json};
 
 /// Train Network in Network, or a small network like it, on a GPU or on the CPU.
@@ -60,6 +60,9 @@ pub(crate) struct Args {
     /// Steps over which the learning rate rises to its full value [default: the recipe's]
     #[arg(long, value_name = "STEPS", help_heading = "How to train")]
     pub(crate) warmup: Option<u64>,
+    /// How the learning rate goes on: it stays, or falls to 0 along half a cosine [default: the recipe's]
+    #[arg(long, value_enum, help_heading = "How to train")]
+    pub(crate) schedule: Option<ScheduleName>,
     /// Normalise the input by the training set's mean and standard deviation, instead of 0..1
     #[arg(long, help_heading = "How to train")]
     pub(crate) normalize: bool,
@@ -85,7 +88,7 @@ pub(crate) struct Args {
         long,
         value_name = "DIR",
         help_heading = "How to train",
-        conflicts_with_all = ["model", "dataset", "limit_train", "limit_test", "recipe", "batch_size", "lr", "warmup",
+        conflicts_with_all = ["model", "dataset", "limit_train", "limit_test", "recipe", "batch_size", "lr", "warmup", "schedule",
             "normalize", "init", "seed", "no_shuffle", "out", "log_every", "checkpoint_every", "dump"]
     )]
     pub(crate) resume: Option<PathBuf>,
@@ -138,6 +141,22 @@ pub(crate) enum RecipeName {
     Seed,
 }
 
+/// How the learning rate goes on after the warm-up.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum ScheduleName {
+    Constant,
+    Cosine,
+}
+
+impl From<ScheduleName> for Schedule {
+    fn from(name: ScheduleName) -> Self {
+        match name {
+            ScheduleName::Constant => Self::Constant,
+            ScheduleName::Cosine => Self::Cosine,
+        }
+    }
+}
+
 /// Where the initial parameters come from.
 #[derive(Clone, Debug)]
 pub(crate) enum InitChoice {
@@ -181,6 +200,7 @@ impl Args {
             "epochs": options.epochs,
             "learning_rate": options.learning_rate,
             "warmup_steps": options.warmup_steps,
+            "schedule": options.schedule,
             "normalize": self.normalize,
             "seed": options.seed,
             "shuffle": options.shuffle,

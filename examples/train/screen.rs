@@ -76,10 +76,11 @@ impl Screen {
             test.len()
         );
         println!(
-            "recipe   batch {}, {} epochs, learning rate {}, {} steps of warm-up, seed {}",
+            "recipe   batch {}, {} epochs, learning rate {} ({}), {} steps of warm-up, seed {}",
             options.batch_size,
             options.epochs,
             options.learning_rate,
+            format!("{:?}", options.schedule).to_lowercase(),
             options.warmup_steps,
             options.seed
         );

@@ -7,6 +7,7 @@ pub use table::{Layer, layers};
 
 use crate::error::Result;
 use crate::graph::{GraphBuilder, ValueId};
+use crate::train::Schedule;
 
 /// Errors of naming a model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +48,8 @@ pub struct Recipe {
     pub learning_rate: f64,
     /// Steps over which it rises to its full value.
     pub warmup_steps: u64,
+    /// How it goes on from there.
+    pub schedule: Schedule,
 }
 
 impl Recipe {
@@ -56,6 +59,7 @@ impl Recipe {
         epochs: 3,
         learning_rate: 1e-3,
         warmup_steps: 0,
+        schedule: Schedule::Constant,
     };
 }
 

@@ -7,6 +7,7 @@ use super::{Model, Recipe};
 use crate::error::Result;
 use crate::graph::{GraphBuilder, ValueId};
 use crate::ops::{Conv2d, Pool2d};
+use crate::train::Schedule;
 
 /// Output channels of a convolution.
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +91,7 @@ pub(super) const NIN: Model = Model {
         epochs: 3,
         learning_rate: 3e-4,
         warmup_steps: 30,
+        schedule: Schedule::Constant,
     },
     network: Nin {
         blocks: &[
@@ -112,6 +114,7 @@ pub(super) const NIN_PAPER: Model = Model {
         epochs: 30,
         learning_rate: 1e-3,
         warmup_steps: 100,
+        schedule: Schedule::Cosine,
     },
     network: Nin {
         blocks: &[
@@ -133,6 +136,7 @@ pub(super) const NIN_SMALL: Model = Model {
         epochs: 8,
         learning_rate: 2e-3,
         warmup_steps: 30,
+        schedule: Schedule::Cosine,
     },
     network: Nin {
         blocks: &[

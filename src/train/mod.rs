@@ -9,7 +9,7 @@ mod trainer;
 
 pub use events::{Epoch, Event, Interval, Progress};
 pub use folder::{Resumed, RunFolder};
-pub use options::TrainOptions;
+pub use options::{Schedule, TrainOptions};
 pub use state::State;
 pub use trainer::{Summary, Trainer, training_program};
 

@@ -5,6 +5,18 @@ use serde::{Deserialize, Serialize};
 use super::TrainError;
 use crate::ops::Normalize;
 
+/// How the learning rate goes on after the warm-up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Schedule {
+    /// It stays.
+    #[default]
+    Constant,
+    /// It falls along half a cosine, to 0 after the last epoch (Loshchilov, Hutter, arXiv:1608.03983, without restarts).
+    Cosine,
+}
+
 /// How to train.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainOptions {
@@ -16,6 +28,8 @@ pub struct TrainOptions {
     pub learning_rate: f64,
     /// Steps over which the learning rate rises linearly to its full value.
     pub warmup_steps: u64,
+    /// How it goes on from there.
+    pub schedule: Schedule,
     /// Mean and standard deviation that each channel is normalised by.
     pub normalize: Normalize,
     /// Seed of the order of images and of dropout.
@@ -39,6 +53,7 @@ impl Default for TrainOptions {
             epochs: 3,
             learning_rate: 3e-4,
             warmup_steps: 30,
+            schedule: Schedule::Constant,
             normalize: Normalize::default(),
             seed: 1,
             shuffle: true,
@@ -81,8 +96,47 @@ impl TrainOptions {
         Ok(())
     }
 
-    /// The learning rate of a step, which counts from 1.
-    pub fn learning_rate_at(&self, step: u64) -> f64 {
-        self.learning_rate * (step as f64 / self.warmup_steps.max(1) as f64).min(1.0)
+    /// The learning rate of a step, which counts from 1, of `steps` in all epochs.
+    pub fn learning_rate_at(&self, step: u64, steps: u64) -> f64 {
+        let warmup = self.warmup_steps;
+        if step < warmup {
+            return self.learning_rate * step as f64 / warmup as f64;
+        }
+        match self.schedule {
+            Schedule::Constant => self.learning_rate,
+            Schedule::Cosine => {
+                let rest = steps.saturating_sub(warmup).max(1) as f64;
+                let done = ((step - warmup) as f64 / rest).min(1.0);
+                self.learning_rate * 0.5 * (1.0 + (std::f64::consts::PI * done).cos())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_learning_rate_rises_then_stays_or_falls_along_a_cosine() {
+        let constant = TrainOptions {
+            learning_rate: 0.1,
+            warmup_steps: 10,
+            ..TrainOptions::default()
+        };
+        let at = |options: &TrainOptions, step| (1e6 * options.learning_rate_at(step, 110)).round();
+        let steps = [1, 5, 10, 60, 110];
+        assert_eq!(
+            steps.map(|step| at(&constant, step)),
+            [10_000.0, 50_000.0, 100_000.0, 100_000.0, 100_000.0]
+        );
+        let cosine = TrainOptions {
+            schedule: Schedule::Cosine,
+            ..constant
+        };
+        assert_eq!(
+            steps.map(|step| at(&cosine, step)),
+            [10_000.0, 50_000.0, 100_000.0, 50_000.0, 0.0]
+        );
     }
 }

@@ -219,7 +219,7 @@ impl<'a> Trainer<'a> {
             let every = |steps: u64| steps > 0 && self.step.is_multiple_of(steps);
             let save = every(options.checkpoint_every);
             let snapshot = last || save || every(options.log_every);
-            let rate = options.learning_rate_at(self.step);
+            let rate = options.learning_rate_at(self.step, options.epochs * per_epoch);
             self.train
                 .queue_train_step(batch, rate, self.step, options.seed as u32, snapshot)?;
             if self.step == 1 && options.first_step {
