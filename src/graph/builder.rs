@@ -52,7 +52,7 @@ impl GraphBuilder {
         &mut self.graph
     }
 
-    /// The random state (seed, step) that dropout reads, if any layer does.
+    /// The random state (seed, step) that dropout and augmentation read, if any is there.
     pub(crate) fn random(&self) -> Option<ValueId> {
         self.random
     }
@@ -79,6 +79,15 @@ impl GraphBuilder {
         })
     }
 
+    /// The input `random [2]`: seed and step.
+    fn random_state(&mut self) -> Result<ValueId, GraphError> {
+        let shape = self.shape_of(&[2])?;
+        Ok(*self.random.get_or_insert_with(|| {
+            self.graph
+                .add_value("random", shape, DType::U32, Role::Input)
+        }))
+    }
+
     /// A float input that the host writes, with dimensions `dims`.
     ///
     /// # Errors
@@ -90,7 +99,8 @@ impl GraphBuilder {
 
     /// Batches of `batch` images out of a data set of `len` images that lies on the device.
     ///
-    /// Adds the inputs `data.images` `[len,C,h,w]` (bytes), `data.labels` `[len]` and `indices` `[batch]`, and
+    /// Adds the inputs `data.images` `[len,C,h,w]` (bytes), `data.labels` `[len]` and `indices` `[batch]`, with
+    /// augmentation also `random` `[2]` (seed, step), and
     /// returns the batch's images `[batch,C,H,W]` and labels `[batch]`.
     ///
     /// # Errors
@@ -114,9 +124,11 @@ impl GraphBuilder {
         let indices = self
             .graph
             .add_value("indices", indices, DType::U32, Role::Input);
-        let out = self
-            .graph
-            .push("input", gather, &[images, labels, indices], &[])?;
+        let mut inputs = vec![images, labels, indices];
+        if gather.is_random() {
+            inputs.push(self.random_state()?);
+        }
+        let out = self.graph.push("input", gather, &inputs, &[])?;
         Ok((out[0], out[1]))
     }
 
@@ -195,11 +207,7 @@ impl GraphBuilder {
         if self.phase == Phase::Eval {
             return Ok(x);
         }
-        let shape = self.shape_of(&[2])?;
-        let random = *self.random.get_or_insert_with(|| {
-            self.graph
-                .add_value("random", shape, DType::U32, Role::Input)
-        });
+        let random = self.random_state()?;
         let y = self.graph.push1(&layer, op, &[x, random])?;
         self.grids.insert(y, self.grid(x));
         Ok(y)

@@ -9,7 +9,8 @@ use crate::plan::{Kernel, Lowering, PlanError, Variant, read, uniforms, write};
 use crate::reference::{Io, Real, gather};
 use crate::shape::{DType, Shape, ShapeError};
 
-/// Inputs `images [M,C,h,w]` (bytes), `labels [M]`, `indices [N]` -> `images [N,C,H,W]`, `labels [N]`.
+/// Inputs `images [M,C,h,w]` (bytes), `labels [M]`, `indices [N]`, with augmentation also `random [2]` (seed, step)
+/// -> `images [N,C,H,W]`, `labels [N]`.
 ///
 /// Bilinear with half-pixel centres and no anti-aliasing (PyTorch's `align_corners=False`); a byte `v` becomes
 /// `(v / 255 - mean) / std`. An index of `M` or more yields a blank image with the label
@@ -19,6 +20,27 @@ pub struct Gather {
     height: usize,
     width: usize,
     normalize: Normalize,
+    augment: Augment,
+}
+
+/// Random changes to the images of a training step, drawn anew for each: a crop after padding, and a mirror image.
+///
+/// The words of image `n` are [`pcg4d`](crate::rng::pcg4d)`(n, u32::MAX, step, seed)`: rows and columns to move by, and
+/// the bit that mirrors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Augment {
+    /// Pixels of the data set's images that each is moved by at most, up or down and left or right; zeros move in.
+    pub crop: u32,
+    /// Whether half of the images are mirrored, left to right.
+    pub flip: bool,
+}
+
+impl Augment {
+    /// No augmentation.
+    pub const NONE: Self = Self {
+        crop: 0,
+        flip: false,
+    };
 }
 
 /// Mean and standard deviation of each channel (of values in 0..1) that the input is normalised by.
@@ -58,7 +80,18 @@ impl Gather {
             height,
             width,
             normalize,
+            augment: Augment::NONE,
         }
+    }
+
+    /// The same, with random changes.
+    pub fn with_augment(self, augment: Augment) -> Self {
+        Self { augment, ..self }
+    }
+
+    /// Whether it reads `random`.
+    pub(crate) fn is_random(&self) -> bool {
+        self.augment != Augment::NONE
     }
 }
 
@@ -68,6 +101,7 @@ uniforms! {
         scale_h: f32, scale_w: f32,
         mean0: f32, mean1: f32, mean2: f32, mean3: f32,
         std0: f32, std1: f32, std2: f32, std3: f32,
+        crop: u32, flip: u32,
     }
 }
 
@@ -84,6 +118,20 @@ static FORWARD: Kernel = Kernel {
     uniform: GatherUniform::FIELDS,
 };
 
+static AUGMENTED: Kernel = Kernel {
+    shader: "gather",
+    entry: "augmented",
+    bindings: &[
+        read("data_images"),
+        read("data_labels"),
+        read("indices"),
+        write("images"),
+        write("labels"),
+        read("random"),
+    ],
+    uniform: GatherUniform::FIELDS,
+};
+
 impl Definition for Gather {
     fn name(&self) -> &'static str {
         "gather"
@@ -93,7 +141,14 @@ impl Definition for Gather {
         let images = operand(operands, 0, "gather", "images", DType::U8)?;
         let labels = operand(operands, 1, "gather", "labels", DType::U32)?;
         let indices = operand(operands, 2, "gather", "indices", DType::U32)?;
-        let [m, c, ..] = images.nchw("gather", "images")?;
+        if self.is_random() {
+            let random = operand(operands, 3, "gather", "random", DType::U32)?;
+            super::same("gather", "random", random, Shape::new(&[2])?)?;
+        }
+        let [m, c, h, w] = images.nchw("gather", "images")?;
+        if self.augment.crop as usize >= h.min(w) {
+            return Err(images.mismatch("gather", "images", "sides above the pixels cropped"));
+        }
         super::same("gather", "labels", labels, Shape::new(&[m])?)?;
         if c > 4 {
             return Err(images.mismatch("gather", "images", "at most 4 channels"));
@@ -131,11 +186,18 @@ impl Definition for Gather {
             std1,
             std2,
             std3,
+            crop: self.augment.crop,
+            flip: self.augment.flip.into(),
         };
-        let bindings =
-            [images, labels, indices, node.outputs[0], node.outputs[1]].map(|id| to.value(id));
+        let mut bindings = vec![images, labels, indices, node.outputs[0], node.outputs[1]];
+        let mut kernel = &FORWARD;
+        if self.is_random() {
+            bindings.push(node.inputs[3]);
+            kernel = &AUGMENTED;
+        }
+        let bindings: Vec<_> = bindings.into_iter().map(|id| to.value(id)).collect();
         let len = n * c * self.height * self.width;
-        to.elementwise(&FORWARD, Variant::Plain, uniform.words(), &bindings, len)
+        to.elementwise(kernel, Variant::Plain, uniform.words(), &bindings, len)
     }
 
     fn flops(&self, node: &Node, shape: &dyn Fn(ValueId) -> Shape) -> u64 {
@@ -148,11 +210,14 @@ impl Definition for Gather {
             source: [0, 1, 2, 3].map(|i| source.dims()[i]),
             size: [self.height, self.width],
         };
+        let random = self.is_random().then(|| io.input_u32(3));
+        let crop = gather::crops(self.augment, random);
         let (images, labels, indices) = (io.input_u8(0), io.input_u32(1), io.input_u32(2));
         let (out, out_labels) = io.outputs_with_u32(0, 1);
         gather::forward(
             &shape,
             &self.normalize,
+            crop,
             images,
             labels,
             indices,
@@ -166,6 +231,6 @@ impl Definition for Gather {
     }
 
     fn kernels() -> Vec<(&'static Kernel, Variant)> {
-        vec![(&FORWARD, Variant::Plain)]
+        vec![(&FORWARD, Variant::Plain), (&AUGMENTED, Variant::Plain)]
     }
 }

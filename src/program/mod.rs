@@ -13,7 +13,7 @@ use crate::device::Device;
 use crate::error::Result;
 use crate::fuse::fuse;
 use crate::graph::{Graph, GraphBuilder, GraphError, MapGrid, Phase, Role, ValueId};
-use crate::ops::{Adam, Gather, Normalize, Op, Softmax, SoftmaxCrossEntropy};
+use crate::ops::{Adam, Augment, Gather, Normalize, Op, Softmax, SoftmaxCrossEntropy};
 use crate::shape::{DType, Shape, ShapeError};
 use crate::tensor::Tensor;
 
@@ -26,6 +26,7 @@ pub struct Source {
     len: usize,
     image: [usize; 3],
     normalize: Normalize,
+    augment: Augment,
 }
 
 impl Source {
@@ -35,12 +36,18 @@ impl Source {
             len,
             image,
             normalize: Normalize::default(),
+            augment: Augment::NONE,
         }
     }
 
     /// The same, normalised by each channel's mean and standard deviation.
     pub fn with_normalize(self, normalize: Normalize) -> Self {
         Self { normalize, ..self }
+    }
+
+    /// The same, with random changes to each image; for training.
+    pub fn with_augment(self, augment: Augment) -> Self {
+        Self { augment, ..self }
     }
 }
 
@@ -208,7 +215,7 @@ fn forward(
     network: impl Fn(&mut GraphBuilder, ValueId) -> Result<ValueId>,
 ) -> Result<(GraphBuilder, ValueId, ValueId)> {
     let mut net = GraphBuilder::new(phase);
-    let gather = Gather::new(height, width, source.normalize);
+    let gather = Gather::new(height, width, source.normalize).with_augment(source.augment);
     let (images, labels) = net.gather(source.len, source.image, batch, gather)?;
     let logits = network(&mut net, images)?;
     net.graph_mut().keep(logits);

@@ -3,12 +3,53 @@
 use rayon::prelude::*;
 
 use super::Real;
-use crate::ops::{IGNORE, Normalize};
+use crate::ops::{Augment, IGNORE, Normalize};
+use crate::rng::pcg4d;
 
 /// Dimensions of a gather: the data set `[M,C,h,w]` and the size `[H,W]` of the batch's images.
 pub(crate) struct Geometry {
     pub(crate) source: [usize; 4],
     pub(crate) size: [usize; 2],
+}
+
+/// Where the pixels of an augmented image come from.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Crop {
+    down: isize,
+    right: isize,
+    mirrored: bool,
+}
+
+impl Crop {
+    /// The byte of `map [h,w]` at `(y, x)`, 0 outside.
+    fn pixel(self, map: &[u8], [h, w]: [usize; 2], y: usize, x: usize) -> u8 {
+        let x = if self.mirrored { w - 1 - x } else { x };
+        let row = y.checked_add_signed(self.down).filter(|&row| row < h);
+        let column = x
+            .checked_add_signed(self.right)
+            .filter(|&column| column < w);
+        match (row, column) {
+            (Some(row), Some(column)) => map[row * w + column],
+            _ => 0,
+        }
+    }
+}
+
+/// The crop of each image of a batch; `random` holds seed and step.
+pub(crate) fn crops(augment: Augment, random: Option<&[u32]>) -> impl Fn(usize) -> Crop + Sync {
+    let key = random.map(|random| (random[0], random[1]));
+    move |n| {
+        let Some((seed, step)) = key else {
+            return Crop::default();
+        };
+        let [down, right, mirror, _] = pcg4d([n as u32, u32::MAX, step, seed]);
+        let moved = |word: u32| (word % (2 * augment.crop + 1)) as isize - augment.crop as isize;
+        Crop {
+            down: moved(down),
+            right: moved(right),
+            mirrored: augment.flip && mirror >> 31 == 1,
+        }
+    }
 }
 
 /// Two source positions along one axis and the weight of the second.
@@ -21,6 +62,7 @@ fn taps(at: usize, source: usize, size: usize) -> (usize, usize, f64) {
 pub(crate) fn forward<T: Real>(
     geometry: &Geometry,
     normalize: &Normalize,
+    crop: impl Fn(usize) -> Crop + Sync,
     images: &[u8],
     labels: &[u32],
     indices: &[u32],
@@ -30,7 +72,7 @@ pub(crate) fn forward<T: Real>(
     let [len, c, src_h, src_w] = geometry.source;
     let [h, w] = geometry.size;
     let batch = out.par_chunks_mut(c * h * w).zip(indices).zip(out_labels);
-    batch.for_each(|((image, &index), label)| {
+    batch.enumerate().for_each(|(n, ((image, &index), label))| {
         let index = index as usize;
         if index >= len {
             image.fill(T::default());
@@ -38,11 +80,15 @@ pub(crate) fn forward<T: Real>(
             return;
         }
         *label = labels[index];
+        let crop = crop(n);
         for (channel, map) in image.chunks_mut(h * w).enumerate() {
             let source = &images[(index * c + channel) * src_h * src_w..][..src_h * src_w];
             let mean = T::from_f64(normalize.mean[channel].into());
             let std = T::from_f64(normalize.std[channel].into());
-            let value = |y: usize, x: usize| T::from_f64(f64::from(source[y * src_w + x]) / 255.0);
+            let value = |y: usize, x: usize| {
+                let byte = crop.pixel(source, [src_h, src_w], y, x);
+                T::from_f64(f64::from(byte) / 255.0)
+            };
             for (y, row) in map.chunks_mut(w).enumerate() {
                 let (y0, y1, fy) = taps(y, src_h, h);
                 let fy = T::from_f64(fy);
@@ -56,4 +102,67 @@ pub(crate) fn forward<T: Real>(
             }
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an augmented image must be: a window of the padded, perhaps mirrored original.
+    #[test]
+    fn an_augmented_image_is_a_window_of_its_padded_original() {
+        let original: Vec<u8> = (1..=20).collect(); // [1,4,5]
+        let augment = Augment {
+            crop: 2,
+            flip: true,
+        };
+        let images = 1000;
+        let (mut out, mut labels) = (vec![0f64; images * 20], vec![0; images]);
+        let geometry = Geometry {
+            source: [1, 1, 4, 5],
+            size: [4, 5],
+        };
+        let crop = crops(augment, Some(&[1, 2]));
+        let indices = vec![0; images];
+        let plain = Normalize::default();
+        forward(
+            &geometry,
+            &plain,
+            crop,
+            &original,
+            &[3],
+            &indices,
+            &mut out,
+            &mut labels,
+        );
+
+        let mut seen = std::collections::HashMap::new();
+        for image in out.chunks(20) {
+            let image: Vec<u8> = image.iter().map(|x| (255.0 * x).round() as u8).collect();
+            *seen.entry(image).or_insert(0) += 1;
+        }
+        let mut windows = Vec::new();
+        for mirrored in [false, true] {
+            for (down, right) in (0..25).map(|i| (i / 5, i % 5)) {
+                let mut padded = [[0u8; 9]; 8];
+                for (i, &value) in original.iter().enumerate() {
+                    let x = if mirrored { 4 - i % 5 } else { i % 5 };
+                    padded[2 + i / 5][2 + x] = value;
+                }
+                let rows = padded[down..down + 4].iter();
+                windows.push(
+                    rows.flat_map(|row| row[right..right + 5].to_vec())
+                        .collect(),
+                );
+            }
+        }
+        assert_eq!(seen.len(), 50, "every window is drawn");
+        assert!(
+            windows
+                .iter()
+                .all(|window: &Vec<u8>| seen.contains_key(window))
+        );
+        let most = seen.values().max();
+        assert!(most < Some(&60), "20 of each are expected: {most:?}");
+    }
 }

@@ -100,7 +100,7 @@ impl TrainOptions {
     pub fn learning_rate_at(&self, step: u64, steps: u64) -> f64 {
         let warmup = self.warmup_steps;
         if step < warmup {
-            return self.learning_rate * step as f64 / warmup as f64;
+            return self.learning_rate * (step as f64 / warmup as f64);
         }
         match self.schedule {
             Schedule::Constant => self.learning_rate,
