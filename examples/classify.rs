@@ -1,4 +1,4 @@
-//! Names what is in a picture: `cargo run --release --example classify -- img.png`.
+//! Names what is in a picture: `cargo run --example classify -- img.png`.
 
 #[path = "classify/args.rs"]
 mod args;
@@ -11,17 +11,21 @@ use std::time::SystemTime;
 use anyhow::{Context, Result, bail};
 use args::Args;
 use clap::Parser;
-use nin_wgpu::checkpoint::{self, Metadata};
+use nin_wgpu::checkpoint;
+use nin_wgpu::classifier::{Classifier, Prediction};
 use nin_wgpu::data::image_file;
 use nin_wgpu::device::Device;
-use nin_wgpu::models::Model;
-use nin_wgpu::ops::Normalize;
 use nin_wgpu::pictures::{self, heatmap};
-use nin_wgpu::program::{Program, Run, Source};
 use serde_json::json;
 
 /// Pictures that are classified at once, at most.
 const BATCH: usize = 16;
+
+/// The network that comes with the source.
+const SHIPPED: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/models/fashion-mnist.safetensors"
+);
 
 fn main() -> ExitCode {
     match run(&Args::parse()) {
@@ -34,90 +38,36 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<()> {
-    let path = match &args.model {
-        Some(path) => path.clone(),
-        None => newest_run(Path::new("runs"))?,
-    };
-    let (parameters, metadata) = checkpoint::load_trained(&path)?;
-    let model = Model::find(&metadata.model).with_context(|| path.display().to_string())?;
     let images = args.pictures()?;
-    let mut pixels = Vec::new();
-    for image in &images {
-        pixels.push(image_file::load(image, metadata.image, args.invert.into())?);
-    }
-
+    let model = match &args.model {
+        Some(path) => path.clone(),
+        None => newest_run(Path::new("runs")).unwrap_or_else(|| SHIPPED.into()),
+    };
+    let (_, metadata) = checkpoint::load_trained(&model)?;
+    // All are read before the first is printed, so that a bad one among them ends the program before it began.
+    let load = |image: &PathBuf| image_file::load(image, metadata.image, args.invert.into());
+    let pixels = images.iter().map(load).collect::<Result<Vec<_>, _>>()?;
     let device = Device::open(args.device).with_context(|| format!("--device {}", args.device))?;
-    let program = program(model, &metadata, images.len().min(BATCH))?;
-    checkpoint::check(&path, &parameters, program.graph())?;
-    let mut run = program.load(&device)?;
-    run.set_parameters(&parameters)?;
-    classify(args, &mut run, model, &metadata, &images, &pixels)
-}
+    let mut classifier = Classifier::open(&device, &model, images.len().min(BATCH))?;
+    if !args.json {
+        let of = (&metadata.model, &metadata.dataset);
+        eprintln!("with {}: {} trained on {}\n", model.display(), of.0, of.1);
+    }
 
-fn program(model: &Model, metadata: &Metadata, batch: usize) -> Result<Program> {
-    let [_, height, width] = metadata.image;
-    let normalize = Normalize::from_channels(&metadata.normalize);
-    let source = Source::new(batch, metadata.image).with_normalize(normalize);
-    let size = model.input_size(height, width);
-    let classes = metadata.classes.len();
-    Ok(Program::inference(&source, size, batch, |net, x| {
-        model.build(net, x, classes)
-    })?)
-}
-
-/// Runs the pictures in batches, prints their classes and draws what was asked for.
-fn classify(
-    args: &Args,
-    run: &mut Run,
-    model: &Model,
-    metadata: &Metadata,
-    images: &[PathBuf],
-    pixels: &[Vec<u8>],
-) -> Result<()> {
-    let draw = args.heatmap.is_some() || args.maps.is_some();
-    let classes = metadata.classes.len();
-    let batch = run.program().batch();
-    let indices: Vec<u32> = (0..batch as u32).collect();
-    let (mut seen, mut map) = (Vec::new(), [0; 2]);
-    for (paths, pixels) in images.chunks(batch).zip(pixels.chunks(batch)) {
-        let mut bytes = pixels.concat();
-        // The last batch is filled up; its filling is not printed.
-        bytes.resize(batch * metadata.image.iter().product::<usize>(), 0);
-        run.set_data(&bytes, &vec![0; batch])?;
-        let probabilities = run.probabilities(&indices)?;
-        let rows = probabilities.data.chunks(classes);
-        for (path, row) in paths.iter().zip(rows.clone()) {
-            print_classes(args, path, row, &metadata.classes).context("cannot print")?;
-        }
-        if draw && seen.len() < heatmap::MOST {
-            let maps = run.maps()?;
-            let [_, _, height, width] = maps.shape.nchw("maps", "maps")?;
-            map = [height, width];
-            let maps = maps.data.chunks(classes * height * width);
-            let parts = paths.iter().zip(pixels).zip(rows).zip(maps);
-            seen.extend(parts.map(|(((path, pixels), row), maps)| {
-                heatmap::Seen {
-                    name: path
-                        .file_name()
-                        .unwrap_or_default()
-                        .to_string_lossy()
-                        .into(),
-                    pixels: pixels.clone(),
-                    probabilities: row.to_vec(),
-                    maps: maps.to_vec(),
-                }
-            }));
+    let mut seen = Vec::new();
+    for (paths, pixels) in images.chunks(BATCH).zip(pixels.chunks(BATCH)) {
+        let predictions = classifier.predict(pixels)?;
+        for ((path, pixels), prediction) in paths.iter().zip(pixels).zip(predictions) {
+            print_classes(args, path, &prediction, &metadata.classes).context("cannot print")?;
+            if args.draws() && seen.len() < heatmap::MOST {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                seen.push(prediction.seen(name, pixels.clone()));
+            }
         }
     }
-    if let (true, Some(grid)) = (draw, run.program().map_grid()) {
-        seen.truncate(heatmap::MOST);
-        let [_, height, width] = metadata.image;
-        let network = heatmap::Network {
-            classes: metadata.classes.clone(),
-            image: metadata.image,
-            input: model.input_size(height, width),
-            map,
-            grid,
+    if args.draws() {
+        let Some(network) = classifier.network() else {
+            bail!("the network of {} keeps no maps to draw", model.display());
         };
         draw_maps(args, &network, &seen, images.len())?;
     }
@@ -150,34 +100,28 @@ fn draw_maps(
 fn print_classes(
     args: &Args,
     path: &Path,
-    probabilities: &[f32],
+    prediction: &Prediction,
     classes: &[String],
 ) -> std::io::Result<()> {
-    let mut ranked: Vec<usize> = (0..classes.len()).collect();
-    ranked.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
-    ranked.truncate(args.top);
+    let ranked = prediction.ranked().into_iter().take(args.top);
+    let of = ranked.map(|label| (&classes[label], prediction.probabilities[label]));
     let mut out = std::io::stdout().lock();
     if args.json {
-        let top: Vec<_> = ranked
-            .iter()
-            .map(|&l| json!({ "class": classes[l], "probability": probabilities[l] }))
+        let top: Vec<_> = of
+            .map(|(class, probability)| json!({ "class": class, "probability": probability }))
             .collect();
-        writeln!(
-            out,
-            "{}",
-            json!({ "image": path.display().to_string(), "top": top })
-        )
-    } else {
-        writeln!(out, "{}", path.display())?;
-        for l in ranked {
-            writeln!(out, "  {:>5.1} %  {}", 100.0 * probabilities[l], classes[l])?;
-        }
-        Ok(())
+        let line = json!({ "image": path.display().to_string(), "top": top });
+        return writeln!(out, "{line}");
     }
+    writeln!(out, "{}", path.display())?;
+    for (class, probability) in of {
+        writeln!(out, "  {:>5.1} %  {class}", 100.0 * probability)?;
+    }
+    Ok(())
 }
 
 /// `best.safetensors` of the run that was written to last.
-fn newest_run(runs: &Path) -> Result<PathBuf> {
+fn newest_run(runs: &Path) -> Option<PathBuf> {
     let mut newest: Option<(SystemTime, PathBuf)> = None;
     for entry in std::fs::read_dir(runs).into_iter().flatten().flatten() {
         let path = entry.path().join("best.safetensors");
@@ -187,11 +131,5 @@ fn newest_run(runs: &Path) -> Result<PathBuf> {
             newest = Some((time, path));
         }
     }
-    match newest {
-        Some((_, path)) => Ok(path),
-        None => bail!(
-            "no checkpoint in {}/; train one with `cargo run --release --example train`, or name one with --model FILE",
-            runs.display()
-        ),
-    }
+    newest.map(|(_, path)| path)
 }

@@ -4,26 +4,26 @@
 mod args;
 #[path = "train/screen.rs"]
 mod screen;
+#[path = "train/setup.rs"]
+mod setup;
 
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use args::{Args, InitChoice, RecipeName};
+use args::Args;
 use clap::Parser;
-use nin_wgpu::checkpoint::{self, Metadata};
-use nin_wgpu::data::{self, Split};
+use nin_wgpu::checkpoint;
+use nin_wgpu::data;
 use nin_wgpu::device::{Device, DeviceChoice};
 use nin_wgpu::gpu::Gpu;
-use nin_wgpu::init::Init;
-use nin_wgpu::models::{Model, Recipe};
-use nin_wgpu::ops::Normalize;
+use nin_wgpu::models::Model;
+use nin_wgpu::ops::{Augment, Normalize};
 use nin_wgpu::plan::{Conv2dAlgorithm, Plan, PlanOptions};
-use nin_wgpu::program::{Parameters, Program};
-use nin_wgpu::train::{Event, Resumed, RunFolder, TrainOptions, Trainer, training_program};
+use nin_wgpu::train::{Event, Trainer, evaluate, training_program};
 use screen::Screen;
+use setup::Setup;
 
 fn main() -> ExitCode {
     match run(&Args::parse()) {
@@ -53,12 +53,6 @@ fn list_devices() -> Result<()> {
     Ok(())
 }
 
-/// The model asked for, or the one that suits the device.
-fn model(args: &Args, software: bool) -> Result<&'static Model> {
-    let default = if software { "nin-small" } else { "nin" };
-    Ok(Model::find(args.model.as_deref().unwrap_or(default))?)
-}
-
 /// Prints the plan of a training step. Needs neither a GPU, nor a driver, nor the data.
 fn print_plan(args: &Args) -> Result<()> {
     let software = matches!(args.device, DeviceChoice::Software);
@@ -72,7 +66,7 @@ fn print_plan(args: &Args) -> Result<()> {
         .limit_train
         .map_or(outline.len, |limit| limit.min(outline.len));
     let model = Model::find(args.model.as_deref().unwrap_or("nin"))?;
-    let options = options(args, model, Normalize::default());
+    let options = setup::options(args, model, Normalize::default(), Augment::NONE);
     let program = training_program(model, &outline, &options)?;
     let plan = Plan::new(
         program.graph().clone(),
@@ -85,156 +79,23 @@ fn print_plan(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Flags over the recipe's values.
-fn options(args: &Args, model: &Model, normalize: Normalize) -> TrainOptions {
-    let recipe = match args.recipe {
-        RecipeName::Default => model.recipe,
-        RecipeName::Seed => Recipe::SEED,
-    };
-    TrainOptions {
-        batch_size: args.batch_size.unwrap_or(recipe.batch_size),
-        epochs: args.epochs.unwrap_or(recipe.epochs),
-        learning_rate: args.lr.unwrap_or(recipe.learning_rate),
-        warmup_steps: args.warmup.unwrap_or(recipe.warmup_steps),
-        schedule: args.schedule.map_or(recipe.schedule, Into::into),
-        normalize,
-        seed: args.seed,
-        shuffle: !args.no_shuffle,
-        log_every: args.log_every,
-        checkpoint_every: args.checkpoint_every,
-        max_steps: args.max_steps,
-        first_step: args.dump.is_some(),
-    }
-}
-
-fn load_data(
-    name: &str,
-    folder: Option<&Path>,
-    limit_train: Option<usize>,
-    limit_test: Option<usize>,
-) -> Result<Split> {
-    let mut split = data::load(name, folder)?;
-    if let Some(limit) = limit_train {
-        split.train = split.train.limit(limit);
-    }
-    if let Some(limit) = limit_test {
-        split.test = split.test.limit(limit);
-    }
-    Ok(split)
-}
-
-fn normalization(args: &Args, split: &Split) -> (Normalize, Vec<(f32, f32)>) {
-    let channels = split.train.channels();
-    let statistics = match args.normalize {
-        true => split.train.mean_std(),
-        false => vec![(0.0, 1.0); channels],
-    };
-    (Normalize::from_channels(&statistics), statistics)
-}
-
-fn parameters(args: &Args, program: &Program) -> Result<Parameters> {
-    let init = args.init.clone().unwrap_or(match args.recipe {
-        RecipeName::Default => InitChoice::Kaiming,
-        RecipeName::Seed => InitChoice::PyTorch,
-    });
-    Ok(match init {
-        InitChoice::Kaiming => Init::Kaiming.parameters(program.graph(), args.seed)?,
-        InitChoice::PyTorch => Init::PyTorch.parameters(program.graph(), args.seed)?,
-        InitChoice::File(path) => {
-            let (parameters, _) = checkpoint::load(&path).context("--init")?;
-            checkpoint::check(&path, &parameters, program.graph()).context("--init")?;
-            parameters
-        }
-    })
-}
-
-/// Everything that a run is made of.
-struct Setup {
-    model: &'static Model,
-    split: Split,
-    options: TrainOptions,
-    parameters: Parameters,
-    folder: RunFolder,
-    /// Where a run that was stopped goes on.
-    resumed: Option<Resumed>,
-}
-
-/// A new run, as the flags say.
-fn new_run(args: &Args, device: &Device) -> Result<Setup> {
-    let model = model(args, device.is_software())?;
-    let split = load_data(
-        &args.dataset,
-        args.data_dir.as_deref(),
-        args.limit_train,
-        args.limit_test,
-    )?;
-    let (normalize, statistics) = normalization(args, &split);
-    let options = options(args, model, normalize);
-    let default = || PathBuf::from("runs").join(format!("{}-{}", model.name, args.dataset));
-    let out = args.out.clone().unwrap_or_else(default);
-    let program = training_program(model, &split.train.outline(), &options)?;
-    let parameters = parameters(args, &program)?;
-    let metadata = Metadata {
-        model: model.name.to_owned(),
-        dataset: args.dataset.clone(),
-        classes: split.train.classes().to_vec(),
-        image: split.train.outline().image,
-        normalize: statistics,
-        epoch: 0,
-        step: 0,
-        seed: args.seed,
-        resume: None,
-    };
-    let config = args.config(model, device, &options);
-    let folder = RunFolder::create(&out, &config, metadata).context("--out")?;
-    Ok(Setup {
-        model,
-        split,
-        options,
-        parameters,
-        folder,
-        resumed: None,
-    })
-}
-
-/// The run in `out`, where it stopped.
-fn resumed_run(args: &Args, out: &Path) -> Result<Setup> {
-    let (folder, resumed) = RunFolder::resume(out).context("--resume")?;
-    let Resumed {
-        metadata,
-        state,
-        parameters,
-        ..
-    } = &resumed;
-    let model = Model::find(&metadata.model).context("--resume")?;
-    let limits = [state.train_images, state.test_images].map(Some);
-    let split = load_data(
-        &metadata.dataset,
-        args.data_dir.as_deref(),
-        limits[0],
-        limits[1],
-    )?;
-    let mut options = state.options.clone();
-    options.epochs = args.epochs.unwrap_or(options.epochs);
-    options.max_steps = args.max_steps;
-    let parameters = parameters.clone();
-    Ok(Setup {
-        model,
-        split,
-        options,
-        parameters,
-        folder,
-        resumed: Some(resumed),
-    })
-}
-
 fn train(args: &Args) -> Result<()> {
     let start = Instant::now();
     let device = Device::open(args.device).with_context(|| format!("--device {}", args.device))?;
     let setup = match &args.resume {
-        Some(out) => resumed_run(args, out)?,
-        None => new_run(args, &device)?,
+        Some(out) => setup::resumed_run(args, out)?,
+        None => {
+            let default = if device.is_software() {
+                "nin-small"
+            } else {
+                "nin"
+            };
+            let model = Model::find(args.model.as_deref().unwrap_or(default))?;
+            setup::new_run(args, model, &device)?
+        }
     };
+    let screen = Screen::new(args.quiet, setup.split.train.classes());
+    screen.header(args, &device, &setup)?;
     let Setup {
         model,
         split,
@@ -244,30 +105,35 @@ fn train(args: &Args) -> Result<()> {
         resumed,
     } = setup;
     let out = folder.path().to_owned();
-    let screen = Screen::new(args.quiet, split.train.classes());
-    screen.header(args, model, &device, &split, &options, &out)?;
-    let mut trainer = Trainer::new(&device, model, &split, &parameters, options)?;
-    if let Some(Resumed {
-        metadata,
-        moments,
-        state,
-        ..
-    }) = &resumed
-    {
-        trainer.resume(metadata.step, moments, state)?;
-        screen.resumed(metadata.step);
+    let mut trainer = Trainer::new(&device, model, &split, &parameters, options.clone())?;
+    if let Some(resumed) = &resumed {
+        let step = resumed.metadata.step;
+        trainer.resume(step, &resumed.moments, &resumed.state)?;
+        screen.resumed(step);
     }
     stop_on_interrupt(&trainer)?;
     screen.ready(start);
-    let summary = trainer.run(|event| {
-        folder.record(&event)?;
-        if let (Event::FirstStep(tensors), Some(path)) = (&event, &args.dump) {
+    let mut record = |event: &Event<'_>| -> nin_wgpu::Result<()> {
+        folder.record(event)?;
+        if let (Event::FirstStep(tensors), Some(path)) = (event, &args.dump) {
             checkpoint::save(path, tensors, None)?;
         }
-        screen.show(&event);
+        screen.show(event);
         Ok(())
-    })?;
-    screen.summary(&summary, start, &out);
+    };
+    let summary = trainer.run(|event| record(&event))?;
+
+    let best = out.join("best.safetensors");
+    if !summary.stopped && split.val.is_some() {
+        let (parameters, _) = checkpoint::load(&best)?;
+        let metrics = evaluate(&device, model, &parameters, &split.test, &options)?;
+        record(&Event::Tested(metrics.accuracy()))?;
+    }
+    if let Some(path) = &args.export {
+        let (parameters, metadata) = checkpoint::load_trained(&best)?;
+        checkpoint::save_f16(path, &parameters, Some(&metadata)).context("--export")?;
+    }
+    screen.summary(args, &summary, start, &out);
     Ok(())
 }
 

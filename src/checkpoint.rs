@@ -4,10 +4,13 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use half::{bf16, f16};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
+use crate::data::Dataset;
 use crate::graph::Graph;
+use crate::models::Model;
 use crate::program::Parameters;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -87,6 +90,24 @@ pub struct Metadata {
     pub resume: Option<State>,
 }
 
+impl Metadata {
+    /// Of a model that has not been trained yet on `data`, whose channels are normalised by these means and standard
+    /// deviations (0 and 1 for none).
+    pub fn new(model: &Model, data: &Dataset, normalize: Vec<(f32, f32)>, seed: u64) -> Self {
+        Self {
+            model: model.name.to_owned(),
+            dataset: data.name().to_owned(),
+            classes: data.classes().to_vec(),
+            image: data.outline().image,
+            normalize,
+            epoch: 0,
+            step: 0,
+            seed,
+            resume: None,
+        }
+    }
+}
+
 /// Key of the metadata in the safetensors header.
 const KEY: &str = "nin-wgpu";
 
@@ -99,13 +120,51 @@ pub fn save(
     tensors: &Parameters,
     metadata: Option<&Metadata>,
 ) -> Result<(), CheckpointError> {
+    let bytes = tensors
+        .iter()
+        .map(|(_, tensor)| bytemuck::cast_slice(&tensor.data).to_vec())
+        .collect();
+    save_as(path, tensors, Dtype::F32, bytes, metadata)
+}
+
+/// The same in half the space: every number rounded to 16 bits. To be shipped, not to be trained on with.
+///
+/// # Errors
+/// As [`save`], also if a number is beyond the range of 16 bits.
+pub fn save_f16(
+    path: &Path,
+    tensors: &Parameters,
+    metadata: Option<&Metadata>,
+) -> Result<(), CheckpointError> {
+    let mut bytes = Vec::new();
+    for (name, tensor) in tensors {
+        let halves: Vec<f16> = tensor.data.iter().map(|&x| f16::from_f32(x)).collect();
+        if halves.iter().any(|x| !x.is_finite()) {
+            let message = format!("tensor `{name}` has numbers beyond the range of 16 bits");
+            return Err(CheckpointError::Write {
+                path: path.to_owned(),
+                source: io::Error::other(message),
+            });
+        }
+        bytes.push(bytemuck::cast_slice(&halves).to_vec());
+    }
+    save_as(path, tensors, Dtype::F16, bytes, metadata)
+}
+
+/// Writes the bytes of each tensor as numbers of one type.
+fn save_as(
+    path: &Path,
+    tensors: &Parameters,
+    dtype: Dtype,
+    bytes: Vec<Vec<u8>>,
+    metadata: Option<&Metadata>,
+) -> Result<(), CheckpointError> {
     let error = |source: io::Error| CheckpointError::Write {
         path: path.to_owned(),
         source,
     };
-    let views = tensors.iter().map(|(name, tensor)| {
-        let bytes = bytemuck::cast_slice(&tensor.data);
-        let view = TensorView::new(Dtype::F32, tensor.shape.dims().to_vec(), bytes);
+    let views = tensors.iter().zip(&bytes).map(|((name, tensor), bytes)| {
+        let view = TensorView::new(dtype, tensor.shape.dims().to_vec(), bytes);
         view.map(|view| (name.as_str(), view))
             .map_err(io::Error::other)
     });
@@ -151,21 +210,26 @@ pub fn load(path: &Path) -> Result<(Parameters, Option<Metadata>), CheckpointErr
     let file = SafeTensors::deserialize(&bytes).map_err(|e| format(e.to_string()))?;
     let mut tensors = Parameters::new();
     for (name, view) in file.iter() {
-        if view.dtype() != Dtype::F32 {
-            return Err(format(format!(
-                "tensor `{name}` is {:?}, expected F32",
-                view.dtype()
-            )));
-        }
+        let halves = bytemuck::pod_collect_to_vec::<u8, u16>;
+        let data = match view.dtype() {
+            Dtype::F32 => bytemuck::pod_collect_to_vec(view.data()),
+            Dtype::F16 => halves(view.data())
+                .into_iter()
+                .map(|x| f16::from_bits(x).to_f32())
+                .collect(),
+            Dtype::BF16 => halves(view.data())
+                .into_iter()
+                .map(|x| bf16::from_bits(x).to_f32())
+                .collect(),
+            other => {
+                return Err(format(format!(
+                    "tensor `{name}` is {other:?}, expected F32, F16 or BF16"
+                )));
+            }
+        };
         let shape =
             Shape::new(view.shape()).map_err(|e| format(format!("tensor `{name}`: {e}")))?;
-        tensors.push((
-            name.to_owned(),
-            Tensor {
-                shape,
-                data: bytemuck::pod_collect_to_vec(view.data()),
-            },
-        ));
+        tensors.push((name.to_owned(), Tensor { shape, data }));
     }
     tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
     let metadata = header

@@ -39,6 +39,7 @@
 
 pub mod autodiff;
 pub mod checkpoint;
+pub mod classifier;
 pub mod data;
 pub mod device;
 mod error;

@@ -22,17 +22,7 @@ fn devices() -> Vec<Device> {
 }
 
 fn metadata(model: &Model, split: &Split) -> Metadata {
-    Metadata {
-        model: model.name.into(),
-        dataset: "synthetic".into(),
-        classes: split.train.classes().to_vec(),
-        image: split.train.outline().image,
-        normalize: vec![(0.0, 1.0)],
-        epoch: 0,
-        step: 0,
-        seed: 1,
-        resume: None,
-    }
+    Metadata::new(model, &split.train, vec![(0.0, 1.0)], 1)
 }
 
 /// Starts or resumes the run in `folder`, stops after `until` steps, and returns the parameters.

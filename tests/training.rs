@@ -155,10 +155,7 @@ fn one_batch_is_overfitted() {
 #[test]
 fn nin_small_learns_2000_real_images_to_70_percent_on_held_out_ones() {
     let split = data::load("fashion-mnist", None).expect("./scripts/setup installs the data set");
-    let split = Split {
-        train: split.train.limit(2000),
-        test: split.test.limit(1000),
-    };
+    let split = Split::new(split.train.limit(2000), split.test.limit(1000));
     for device in devices() {
         let recipe = small().recipe;
         let options = TrainOptions {

@@ -14,7 +14,7 @@ pub(crate) struct Args {
     /// Pictures (PNG, JPEG, WebP or GIF, any size), and folders of them
     #[arg(required = true, value_name = "IMG|DIR")]
     images: Vec<PathBuf>,
-    /// Checkpoint [default: best.safetensors of the newest run in runs/]
+    /// Checkpoint [default: best.safetensors of the newest run in runs/, else the Fashion-MNIST network in models/]
     #[arg(long, value_name = "FILE")]
     pub(crate) model: Option<PathBuf>,
     /// Where to run: auto, gpu, gpu:N, software or cpu
@@ -80,6 +80,11 @@ fn has_ending(path: &Path, endings: &[&str]) -> bool {
 }
 
 impl Args {
+    /// Whether any map is to be drawn.
+    pub(crate) fn draws(&self) -> bool {
+        self.heatmap.is_some() || self.maps.is_some()
+    }
+
     /// Every picture that is named, and those of the folders that are named, by name.
     pub(crate) fn pictures(&self) -> Result<Vec<PathBuf>> {
         let mut pictures = Vec::new();

@@ -1,11 +1,13 @@
 //! The command line of `train`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::{Parser, ValueEnum};
+use nin_wgpu::data::{DATASETS, Dataset};
 use nin_wgpu::device::{Device, DeviceChoice};
 use nin_wgpu::models::Model;
+use nin_wgpu::ops::Augment;
 use nin_wgpu::train::{Schedule, TrainOptions};
 use serde_json::{Value, json};
 
@@ -19,11 +21,16 @@ pub(crate) struct Args {
     /// Network: nin (224x224), nin-paper (the paper's), nin-small [default: nin on a GPU, else nin-small]
     #[arg(long, help_heading = "What to train")]
     pub(crate) model: Option<String>,
-    /// Data set: fashion-mnist, mnist, cifar10, folder (your own pictures: --data-dir with a sub-folder for each class),
-    /// or synthetic (needs no files)
-    #[arg(long, default_value = "fashion-mnist", help_heading = "What to train")]
+    /// Data set: fashion-mnist, mnist, cifar10, synthetic (needs no files), or a folder of your own pictures with a
+    /// sub-folder for each class
+    #[arg(
+        long,
+        value_name = "NAME|DIR",
+        default_value = "fashion-mnist",
+        help_heading = "What to train"
+    )]
     pub(crate) dataset: String,
-    /// Folder with the data set's files [default: the system's, then the user's cache folder]
+    /// Folder with the data set's files [default: the system's, then the user's cache folder, then a download]
     #[arg(long, value_name = "DIR", help_heading = "What to train")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Use only the first N training images
@@ -32,6 +39,27 @@ pub(crate) struct Args {
     /// Use only the first N test images
     #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = "What to train")]
     pub(crate) limit_test: Option<usize>,
+    /// Hold this share of the training images out, choose the best epoch by them, and test once, at the end
+    #[arg(long, value_name = "SHARE", value_parser = share, help_heading = "What to train")]
+    pub(crate) val_split: Option<f64>,
+    /// Change the training images at random in each step: crop moves them, flip mirrors them; auto, which is meant if no
+    /// value is given, leaves flip out where left and right matter (digits)
+    #[arg(
+        long,
+        value_enum,
+        value_name = "HOW",
+        num_args = 0..=1,
+        default_value = "none",
+        default_missing_value = "auto",
+        help_heading = "What to train"
+    )]
+    pub(crate) augment: AugmentName,
+    /// Normalise the input by the training set's mean and standard deviation, instead of 0..1
+    #[arg(long, help_heading = "What to train")]
+    pub(crate) normalize: bool,
+    /// Take the images in the order they lie in
+    #[arg(long, help_heading = "What to train")]
+    pub(crate) no_shuffle: bool,
 
     /// Where to run: auto (a GPU, else the CPU), gpu, gpu:N, software (a software Vulkan driver) or cpu
     #[arg(long, default_value_t, help_heading = "Where to run")]
@@ -63,9 +91,6 @@ pub(crate) struct Args {
     /// How the learning rate goes on: it stays, or falls to 0 along half a cosine [default: the recipe's]
     #[arg(long, value_enum, help_heading = "How to train")]
     pub(crate) schedule: Option<ScheduleName>,
-    /// Normalise the input by the training set's mean and standard deviation, instead of 0..1
-    #[arg(long, help_heading = "How to train")]
-    pub(crate) normalize: bool,
     /// Initial parameters: kaiming, pytorch, or a safetensors file under PyTorch's names [default: the recipe's]
     #[arg(
         long,
@@ -76,20 +101,20 @@ pub(crate) struct Args {
     /// Seed of initialisation, order and dropout
     #[arg(long, default_value_t = 1, help_heading = "How to train")]
     pub(crate) seed: u64,
-    /// Take the images in the order they lie in
-    #[arg(long, help_heading = "How to train")]
-    pub(crate) no_shuffle: bool,
     /// Stop after N steps, test, and save
     #[arg(long, value_name = "N", help_heading = "How to train")]
     pub(crate) max_steps: Option<u64>,
+    /// Stop early after N epochs without a better accuracy on the held-out images (on the test images without --val-split)
+    #[arg(long, value_name = "N", help_heading = "How to train")]
+    pub(crate) patience: Option<u64>,
 
     /// Go on with the run in this folder where it stopped; only --epochs, --max-steps, --device and --data-dir may change
     #[arg(
         long,
         value_name = "DIR",
         help_heading = "How to train",
-        conflicts_with_all = ["model", "dataset", "limit_train", "limit_test", "recipe", "batch_size", "lr", "warmup", "schedule",
-            "normalize", "init", "seed", "no_shuffle", "out", "log_every", "checkpoint_every", "dump"]
+        conflicts_with_all = ["model", "dataset", "limit_train", "limit_test", "val_split", "augment", "recipe", "batch_size", "lr", "warmup", "schedule",
+            "normalize", "init", "seed", "patience", "no_shuffle", "out", "log_every", "checkpoint_every", "dump"]
     )]
     pub(crate) resume: Option<PathBuf>,
 
@@ -115,6 +140,9 @@ pub(crate) struct Args {
     /// Write the first step's logits and gradients to a safetensors file
     #[arg(long, value_name = "FILE", help_heading = "What to write")]
     pub(crate) dump: Option<PathBuf>,
+    /// At the end write the best epoch's parameters to a safetensors file of 16-bit floats, half the size
+    #[arg(long, value_name = "FILE", help_heading = "What to write")]
+    pub(crate) export: Option<PathBuf>,
     /// Print errors, warnings and the summary only
     #[arg(long, help_heading = "What to write")]
     pub(crate) quiet: bool,
@@ -157,6 +185,35 @@ impl From<ScheduleName> for Schedule {
     }
 }
 
+/// Random changes to the training images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AugmentName {
+    None,
+    Auto,
+    Crop,
+    Flip,
+    Both,
+}
+
+impl AugmentName {
+    /// For images of a data set: moved by up to an eighth of their side.
+    pub(crate) fn of(self, data: &Dataset) -> Augment {
+        let [crop, flip] = match self {
+            Self::None => [false, false],
+            // The mirror image of a digit is none, and that of a synthetic grating is another class.
+            Self::Auto => [true, !matches!(data.name(), "mnist" | "synthetic")],
+            Self::Crop => [true, false],
+            Self::Flip => [false, true],
+            Self::Both => [true, true],
+        };
+        let side = data.height().min(data.width()) as u32;
+        Augment {
+            crop: if crop { side / 8 } else { 0 },
+            flip,
+        }
+    }
+}
+
 /// Where the initial parameters come from.
 #[derive(Clone, Debug)]
 pub(crate) enum InitChoice {
@@ -185,14 +242,33 @@ fn at_least_one(s: &str) -> Result<usize, String> {
     }
 }
 
+fn share(s: &str) -> Result<f64, String> {
+    match s.parse::<f64>() {
+        Ok(share) if share > 0.0 && share < 1.0 => Ok(share),
+        Ok(_) => Err("expected a share between 0 and 1, such as 0.1".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 impl Args {
+    /// The data set's name, and its folder if one is given: a folder in place of a name is one of pictures.
+    pub(crate) fn dataset(&self) -> (&str, Option<PathBuf>) {
+        let folder = Path::new(&self.dataset);
+        if !DATASETS.contains(&self.dataset.as_str()) && self.data_dir.is_none() && folder.is_dir()
+        {
+            return ("folder", Some(folder.to_owned()));
+        }
+        (&self.dataset, self.data_dir.clone())
+    }
+
     /// What `config.json` records.
     pub(crate) fn config(&self, model: &Model, device: &Device, options: &TrainOptions) -> Value {
         json!({
             "command": std::env::args().skip(1).collect::<Vec<_>>(),
             "version": env!("CARGO_PKG_VERSION"),
             "model": model.name,
-            "dataset": self.dataset,
+            "dataset": self.dataset().0,
+            "data_dir": self.dataset().1.and_then(|folder| std::path::absolute(folder).ok()),
             "device": device.to_string(),
             "recipe": format!("{:?}", self.recipe).to_lowercase(),
             "init": self.init.as_ref().map(|init| format!("{init:?}")),
@@ -202,6 +278,9 @@ impl Args {
             "warmup_steps": options.warmup_steps,
             "schedule": options.schedule,
             "normalize": self.normalize,
+            "augment": options.augment,
+            "val_split": self.val_split,
+            "patience": options.patience,
             "seed": options.seed,
             "shuffle": options.shuffle,
             "max_steps": options.max_steps,

@@ -6,20 +6,24 @@ use std::time::Instant;
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use nin_wgpu::data::Split;
+use nin_wgpu::data::download;
 use nin_wgpu::device::Device;
-use nin_wgpu::models::{Model, layers};
+use nin_wgpu::models::layers;
+use nin_wgpu::ops::Augment;
 use nin_wgpu::plan::Plan;
 use nin_wgpu::program::Program;
-use nin_wgpu::train::{Event, Progress, Summary, TrainOptions, training_program};
+use nin_wgpu::train::{Event, Progress, Summary, training_program};
 
 use crate::args::Args;
+use crate::setup::Setup;
 
 pub(crate) struct Screen {
     quiet: bool,
     bar: ProgressBar,
     phase: Cell<Option<(u64, bool)>>,
     classes: Vec<String>,
+    /// Accuracy on the test set, if a validation set chose the epoch.
+    tested: Cell<Option<f64>>,
 }
 
 impl Screen {
@@ -44,22 +48,22 @@ impl Screen {
             bar,
             phase: Cell::new(None),
             classes: classes.to_vec(),
+            tested: Cell::new(None),
         }
     }
 
     /// What is about to be trained, and on what.
-    pub(crate) fn header(
-        &self,
-        args: &Args,
-        model: &Model,
-        device: &Device,
-        split: &Split,
-        options: &TrainOptions,
-        out: &Path,
-    ) -> Result<()> {
+    pub(crate) fn header(&self, args: &Args, device: &Device, setup: &Setup) -> Result<()> {
         if self.quiet {
             return Ok(());
         }
+        let Setup {
+            model,
+            split,
+            options,
+            folder,
+            ..
+        } = setup;
         let program = training_program(model, &split.train.outline(), options)?;
         println!("model    {} ({})", model.name, model.summary);
         println!("device   {device}");
@@ -69,11 +73,16 @@ impl Screen {
             );
         }
         let (train, test) = (&split.train, &split.test);
+        let val = split
+            .val
+            .as_ref()
+            .map_or(String::new(), |val| format!(", {} validation", val.len()));
         println!(
-            "data     {}: {} training and {} test images",
+            "data     {}: {} training{val} and {} test images, {} classes",
             train.name(),
             train.len(),
-            test.len()
+            test.len(),
+            train.classes().len()
         );
         println!(
             "recipe   batch {}, {} epochs, learning rate {} ({}), {} steps of warm-up, seed {}",
@@ -84,6 +93,11 @@ impl Screen {
             options.warmup_steps,
             options.seed
         );
+        let Augment { crop, flip } = options.augment;
+        if options.augment != Augment::NONE {
+            let mirrored = if flip { ", half of them mirrored" } else { "" };
+            println!("augment  images moved by up to {crop} pixels{mirrored}");
+        }
         if let Device::Gpu(gpu) = device
             && let Ok(plan) = Plan::new(program.graph().clone(), &gpu.plan_options())
         {
@@ -93,7 +107,7 @@ impl Screen {
                 plan.dispatches().len()
             );
         }
-        println!("folder   {}", out.display());
+        println!("folder   {}", folder.path().display());
         print_layers(&program, options.batch_size);
         Ok(())
     }
@@ -131,13 +145,15 @@ impl Screen {
             }
             Event::DeadClasses(classes) => self.warn_of(classes),
             Event::Epoch(e) => self.line(&format!(
-                "epoch {:>2}  train loss {:.4}  train accuracy {:.2} %  test accuracy {:.2} %  {:.1} s",
+                "epoch {:>2}  train loss {:.4}  train accuracy {:.2} %  {} accuracy {:.2} %  {:.1} s",
                 e.epoch,
                 e.train_loss,
                 100.0 * e.train_accuracy,
-                100.0 * e.test_accuracy,
+                if e.val_accuracy.is_some() { "validation" } else { "test" },
+                100.0 * e.accuracy(),
                 e.seconds
             )),
+            Event::Tested(accuracy) => self.tested.set(Some(*accuracy)),
             Event::FirstStep(_) | Event::Checkpoint { .. } => {}
         }
     }
@@ -174,30 +190,90 @@ impl Screen {
         });
     }
 
-    pub(crate) fn summary(&self, summary: &Summary, start: Instant, out: &Path) {
+    pub(crate) fn summary(&self, args: &Args, summary: &Summary, start: Instant, out: &Path) {
         self.bar.finish_and_clear();
-        let seconds = start.elapsed().as_secs_f64();
-        let best = match summary.best_epoch {
-            0 => "not tested yet".to_owned(),
-            epoch => format!(
-                "best test accuracy {:.2} % (epoch {epoch})",
-                100.0 * summary.best_accuracy
-            ),
-        };
-        println!("{} steps, {seconds:.1} s; {best}", summary.steps);
-        println!("saved to {}", out.display());
-        if summary.stopped {
+        let out = out.display();
+        if summary.early {
             println!(
-                "stopped; go on with: cargo run --release --example train -- --resume {}",
-                out.display()
-            );
-        } else {
-            let best = out.join("best.safetensors");
-            println!(
-                "next: cargo run --release --example classify -- --model {} IMAGE…",
-                best.display()
+                "stopped early: no better accuracy since epoch {}",
+                summary.best_epoch
             );
         }
+        println!();
+        println!("steps    {} in {}", summary.steps, duration(start));
+        let best = 100.0 * summary.best_accuracy;
+        match (summary.best_epoch, self.tested.get()) {
+            (0, _) => println!("best     not tested yet"),
+            (epoch, None) => println!("best     epoch {epoch}: test accuracy {best:.2} %"),
+            (epoch, Some(tested)) => println!(
+                "best     epoch {epoch}: validation accuracy {best:.2} %, test accuracy {:.2} %",
+                100.0 * tested
+            ),
+        }
+        println!("saved    {out}/: best.safetensors, last.safetensors, curve.svg, metrics.jsonl");
+        if let Some(path) = &args.export {
+            println!("         {}, in 16-bit floats", path.display());
+        }
+        let next = match summary.stopped {
+            true => format!("train -- --resume {out}"),
+            false => format!("classify -- --model {out}/best.safetensors PICTURE…"),
+        };
+        println!("next     cargo run --release --example {next}");
+    }
+}
+
+/// The time since `start`, to be read by people.
+fn duration(start: Instant) -> String {
+    let seconds = start.elapsed().as_secs_f64();
+    match seconds {
+        ..60.0 => format!("{seconds:.1} s"),
+        ..3600.0 => format!(
+            "{:.0} min {:.0} s",
+            (seconds / 60.0).floor(),
+            seconds % 60.0
+        ),
+        _ => format!(
+            "{:.0} h {:.0} min",
+            (seconds / 3600.0).floor(),
+            seconds % 3600.0 / 60.0
+        ),
+    }
+}
+
+/// Shows how far a download is.
+pub(crate) struct DownloadBar(ProgressBar);
+
+pub(crate) fn download_bar() -> DownloadBar {
+    let bar = ProgressBar::new(0);
+    // The template is a constant of this program.
+    if let Ok(style) = ProgressStyle::with_template(
+        "{msg} {bar:24} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left",
+    ) {
+        bar.set_style(style);
+    }
+    DownloadBar(bar)
+}
+
+impl DownloadBar {
+    pub(crate) fn show(&self, progress: &download::Progress<'_>) {
+        let name = progress.url.rsplit('/').next().unwrap_or(progress.url);
+        if self.0.message() != name {
+            self.0.reset();
+            self.0.set_message(name.to_owned());
+            if self.0.is_hidden() {
+                eprintln!(
+                    "downloading {} ({:.1} MB)",
+                    progress.url,
+                    progress.total as f64 / 1e6
+                );
+            }
+        }
+        self.0.set_length(progress.total);
+        self.0.set_position(progress.done);
+    }
+
+    pub(crate) fn clear(&self) {
+        self.0.finish_and_clear();
     }
 }
 

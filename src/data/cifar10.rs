@@ -110,10 +110,7 @@ pub(super) fn load(loader: &mut Loader<'_>) -> Result<Split, DataError> {
             .collect::<Result<_, _>>()?,
     };
     let test = batches.split_off(FILES.len() - 1);
-    Ok(Split {
-        train: join(batches)?,
-        test: join(test)?,
-    })
+    Ok(Split::new(join(batches)?, join(test)?))
 }
 
 /// The records of one file and what to call it in messages.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::DataError;
+use crate::rng::pcg4d;
 
 /// The size of a data set: all that a plan needs to know of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,13 +16,40 @@ pub struct Outline {
     pub classes: usize,
 }
 
-/// A data set in its usual two parts.
+/// A data set in its usual parts.
 #[derive(Clone, Debug)]
 pub struct Split {
     /// What to train on.
     pub train: Dataset,
+    /// What to choose the best epoch by, if it is not to be chosen by the test set.
+    pub val: Option<Dataset>,
     /// What to test on, never trained on.
     pub test: Dataset,
+}
+
+impl Split {
+    /// Without a validation set.
+    pub fn new(train: Dataset, test: Dataset) -> Self {
+        Self {
+            train,
+            val: None,
+            test,
+        }
+    }
+
+    /// Moves `count` pictures, chosen by `seed`, from the training set to a validation set. At least one stays.
+    #[must_use]
+    pub fn hold_out(self, count: usize, seed: u64) -> Self {
+        if count == 0 {
+            return self;
+        }
+        let (train, val) = self.train.split_off(count, seed);
+        Self {
+            train,
+            val: Some(val),
+            ..self
+        }
+    }
 }
 
 /// Pictures of one shape, each with the index of its class.
@@ -144,6 +172,57 @@ impl Dataset {
         self.images.truncate(n * self.image_len());
         self.labels.truncate(n);
         self
+    }
+
+    /// Splits off a share of the pictures, chosen by `seed`, to test on. At least one is on each side.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Form`] if there is only one picture.
+    pub fn split(self, share: f64, seed: u64) -> Result<Split, DataError> {
+        if self.len() < 2 {
+            return Err(DataError::Form {
+                name: self.name,
+                what: "pictures",
+                got: "1".into(),
+                want: "at least 2, to train on and to test on".into(),
+            });
+        }
+        let count = (self.len() as f64 * share).round() as usize;
+        let (train, test) = self.split_off(count, seed);
+        Ok(Split::new(train, test))
+    }
+
+    /// All but `count` pictures, and `count` pictures chosen by `seed`; both parts keep the order.
+    fn split_off(self, count: usize, seed: u64) -> (Self, Self) {
+        let count = count.clamp(1, self.len().saturating_sub(1).max(1));
+        // A few keys may be equal: the index decides between them.
+        let key = |&i: &usize| {
+            (
+                pcg4d([i as u32, u32::MAX, seed as u32, (seed >> 32) as u32]),
+                i,
+            )
+        };
+        let mut order: Vec<usize> = (0..self.len()).collect();
+        order.sort_by_key(key);
+        let (off, rest) = order.split_at_mut(count);
+        off.sort_unstable();
+        rest.sort_unstable();
+        (self.select(rest), self.select(off))
+    }
+
+    fn select(&self, indices: &[usize]) -> Self {
+        Self {
+            name: self.name.clone(),
+            images: indices
+                .iter()
+                .flat_map(|&i| self.image(i))
+                .copied()
+                .collect(),
+            labels: indices.iter().map(|&i| self.labels[i]).collect(),
+            shape: self.shape,
+            classes: self.classes.clone(),
+        }
     }
 
     /// Mean and standard deviation of the values divided by 255, per channel.

@@ -62,10 +62,7 @@ pub(super) fn load(loader: &Loader<'_>) -> Result<Split, DataError> {
         None => suitable_shape(&train, &test)?,
     };
     let read = |items: &[Item]| read(items, shape, loader.invert, &classes);
-    Ok(Split {
-        train: read(&train)?,
-        test: read(&test)?,
-    })
+    Ok(Split::new(read(&train)?, read(&test)?))
 }
 
 fn is_split(root: &Path) -> bool {

@@ -58,10 +58,7 @@ pub(super) fn load(
 ) -> Result<Split, DataError> {
     let paths = set.find(loader)?;
     let pair = |images: usize| load_pair(set.name, classes, &paths[images], &paths[images + 1]);
-    Ok(Split {
-        train: pair(0)?,
-        test: pair(2)?,
-    })
+    Ok(Split::new(pair(0)?, pair(2)?))
 }
 
 fn load_pair(

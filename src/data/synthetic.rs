@@ -55,11 +55,10 @@ impl Synthetic {
     ///
     /// [`DataError::Form`] if a count or side is zero or there are more than 256 classes.
     pub fn generate(&self) -> Result<Split, DataError> {
-        Ok(Split {
-            train: self.part(self.train, self.seed)?,
-            // Any constant does that makes the two parts differ.
-            test: self.part(self.test, self.seed ^ 0x9e37_79b9_7f4a_7c15)?,
-        })
+        let train = self.part(self.train, self.seed)?;
+        // Any constant does that makes the two parts differ.
+        let test = self.part(self.test, self.seed ^ 0x9e37_79b9_7f4a_7c15)?;
+        Ok(Split::new(train, test))
     }
 
     fn part(&self, count: usize, seed: u64) -> Result<Dataset, DataError> {

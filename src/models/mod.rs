@@ -23,7 +23,24 @@ pub enum ModelError {
     },
 }
 
-/// A network that can be built for any number of classes.
+/// Appends a network to a graph: images `[N,C,H,W]` and a number of classes -> logits `[N,classes]`.
+pub type Network = fn(&mut GraphBuilder, ValueId, usize) -> Result<ValueId>;
+
+/// A network that can be built for any number of classes: a preset, or one of your own.
+///
+/// ```
+/// use nin_wgpu::models::Model;
+/// use nin_wgpu::ops::Conv2d;
+///
+/// let tiny = Model::new("tiny", |net, x, classes| {
+///     let x = net.conv2d("conv1", x, 8, Conv2d::new(5, 2, 2)?)?;
+///     let x = net.relu(x)?;
+///     let x = net.conv2d("conv2", x, classes, Conv2d::new(1, 1, 0)?)?;
+///     Ok(net.global_avg_pool(x)?)
+/// });
+/// # assert_eq!(tiny.name, "tiny");
+/// # Ok::<(), nin_wgpu::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Model {
     /// Name for the command line and checkpoints.
@@ -34,7 +51,7 @@ pub struct Model {
     pub size: Option<[usize; 2]>,
     /// How it is trained unless told otherwise.
     pub recipe: Recipe,
-    network: nin::Nin,
+    network: Network,
 }
 
 /// How a preset is trained unless told otherwise, from [`crate::init::Init::Kaiming`].
@@ -53,6 +70,15 @@ pub struct Recipe {
 }
 
 impl Recipe {
+    /// A careful start for a network without a recipe of its own.
+    pub const DEFAULT: Self = Self {
+        batch_size: 32,
+        epochs: 8,
+        learning_rate: 1e-3,
+        warmup_steps: 30,
+        schedule: Schedule::Cosine,
+    };
+
     /// The tutorial's script for `nin`: to be used with [`crate::init::Init::PyTorch`].
     pub const SEED: Self = Self {
         batch_size: 16,
@@ -67,6 +93,17 @@ impl Recipe {
 pub const MODELS: &[Model] = &[nin::NIN, nin::NIN_PAPER, nin::NIN_SMALL];
 
 impl Model {
+    /// A model of your own, at the size of the data's images.
+    pub const fn new(name: &'static str, network: Network) -> Self {
+        Self {
+            name,
+            summary: "",
+            size: None,
+            recipe: Recipe::DEFAULT,
+            network,
+        }
+    }
+
     /// The preset of this name.
     ///
     /// # Errors
@@ -100,6 +137,6 @@ impl Model {
         images: ValueId,
         classes: usize,
     ) -> Result<ValueId> {
-        self.network.build(net, images, classes)
+        (self.network)(net, images, classes)
     }
 }

@@ -37,48 +37,40 @@ impl Block {
     }
 }
 
-/// Blocks with a pool between neighbours.
-#[derive(Debug)]
-pub(super) struct Nin {
-    blocks: &'static [Block],
-    /// Dropout behind each pool.
+/// Blocks with a pool, and dropout with that probability, between neighbours.
+fn nin(
+    net: &mut GraphBuilder,
+    images: ValueId,
+    classes: usize,
+    blocks: &[Block],
     dropout: Option<f32>,
-}
-
-impl Nin {
-    pub(super) fn build(
-        &self,
-        net: &mut GraphBuilder,
-        images: ValueId,
-        classes: usize,
-    ) -> Result<ValueId> {
-        let mut x = images;
-        let mut position = 0;
-        for (i, block) in self.blocks.iter().enumerate() {
-            if i > 0 {
-                x = net.max_pool2d(x, Pool2d::new(3, 2)?)?;
-                position += 1;
-                if let Some(p) = self.dropout {
-                    x = net.dropout(x, p)?;
-                    position += 1;
-                }
-            }
-            for (j, width) in block.widths.iter().enumerate() {
-                let k = match *width {
-                    Channels(k) => k,
-                    Classes => classes,
-                };
-                let conv = match j {
-                    0 => Conv2d::new(block.filter, block.stride, block.pad)?,
-                    _ => Conv2d::new(1, 1, 0)?,
-                };
-                x = net.conv2d(&format!("conv.{position}.{}", 2 * j), x, k, conv)?;
-                x = net.relu(x)?;
-            }
+) -> Result<ValueId> {
+    let mut x = images;
+    let mut position = 0;
+    for (i, block) in blocks.iter().enumerate() {
+        if i > 0 {
+            x = net.max_pool2d(x, Pool2d::new(3, 2)?)?;
             position += 1;
+            if let Some(p) = dropout {
+                x = net.dropout(x, p)?;
+                position += 1;
+            }
         }
-        Ok(net.global_avg_pool(x)?)
+        for (j, width) in block.widths.iter().enumerate() {
+            let k = match *width {
+                Channels(k) => k,
+                Classes => classes,
+            };
+            let conv = match j {
+                0 => Conv2d::new(block.filter, block.stride, block.pad)?,
+                _ => Conv2d::new(1, 1, 0)?,
+            };
+            x = net.conv2d(&format!("conv.{position}.{}", 2 * j), x, k, conv)?;
+            x = net.relu(x)?;
+        }
+        position += 1;
     }
+    Ok(net.global_avg_pool(x)?)
 }
 
 /// The tutorial network at 224x224: 1,992,166 parameters for one channel and ten classes.
@@ -93,14 +85,19 @@ pub(super) const NIN: Model = Model {
         warmup_steps: 30,
         schedule: Schedule::Constant,
     },
-    network: Nin {
-        blocks: &[
-            Block::new(11, 4, 2, [Channels(96); 3]),
-            Block::new(5, 1, 2, [Channels(256); 3]),
-            Block::new(3, 1, 1, [Channels(384); 3]),
-            Block::new(3, 1, 1, [Classes; 3]),
-        ],
-        dropout: None,
+    network: |net, images, classes| {
+        nin(
+            net,
+            images,
+            classes,
+            &[
+                Block::new(11, 4, 2, [Channels(96); 3]),
+                Block::new(5, 1, 2, [Channels(256); 3]),
+                Block::new(3, 1, 1, [Channels(384); 3]),
+                Block::new(3, 1, 1, [Classes; 3]),
+            ],
+            None,
+        )
     },
 };
 
@@ -116,13 +113,18 @@ pub(super) const NIN_PAPER: Model = Model {
         warmup_steps: 100,
         schedule: Schedule::Cosine,
     },
-    network: Nin {
-        blocks: &[
-            Block::new(5, 1, 2, [Channels(192), Channels(160), Channels(96)]),
-            Block::new(5, 1, 2, [Channels(192); 3]),
-            Block::new(3, 1, 1, [Channels(192), Channels(192), Classes]),
-        ],
-        dropout: Some(0.5),
+    network: |net, images, classes| {
+        nin(
+            net,
+            images,
+            classes,
+            &[
+                Block::new(5, 1, 2, [Channels(192), Channels(160), Channels(96)]),
+                Block::new(5, 1, 2, [Channels(192); 3]),
+                Block::new(3, 1, 1, [Channels(192), Channels(192), Classes]),
+            ],
+            Some(0.5),
+        )
     },
 };
 
@@ -138,12 +140,17 @@ pub(super) const NIN_SMALL: Model = Model {
         warmup_steps: 30,
         schedule: Schedule::Cosine,
     },
-    network: Nin {
-        blocks: &[
-            Block::new(5, 2, 2, [Channels(32); 3]),
-            Block::new(3, 1, 1, [Channels(64); 3]),
-            Block::new(3, 1, 1, [Classes; 3]),
-        ],
-        dropout: None,
+    network: |net, images, classes| {
+        nin(
+            net,
+            images,
+            classes,
+            &[
+                Block::new(5, 2, 2, [Channels(32); 3]),
+                Block::new(3, 1, 1, [Channels(64); 3]),
+                Block::new(3, 1, 1, [Classes; 3]),
+            ],
+            None,
+        )
     },
 };

@@ -71,6 +71,12 @@ impl Normalize {
         }
         this
     }
+
+    /// Mean and standard deviation of the first `count` channels.
+    pub fn channels(&self, count: usize) -> Vec<(f32, f32)> {
+        let both = self.mean.iter().copied().zip(self.std);
+        both.take(count).collect()
+    }
 }
 
 impl Gather {

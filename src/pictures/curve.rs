@@ -19,7 +19,8 @@ enum Line {
         accuracy: f64,
     },
     Epoch {
-        test_accuracy: f64,
+        val_accuracy: Option<f64>,
+        test_accuracy: Option<f64>,
     },
     #[serde(other)]
     Other,
@@ -33,7 +34,10 @@ type Series = Vec<(u64, f64)>;
 struct Curve {
     loss: Series,
     accuracy: Series,
-    test: Series,
+    /// After each epoch, on images that are not trained on.
+    held_out: Series,
+    /// Whether those are of the validation set.
+    validated: bool,
 }
 
 impl Curve {
@@ -54,13 +58,18 @@ impl Curve {
                     for series in [&mut curve.loss, &mut curve.accuracy] {
                         series.retain(|(before, _)| *before < step);
                     }
-                    curve.test.retain(|(before, _)| *before < step);
+                    curve.held_out.retain(|(before, _)| *before < step);
                     curve.loss.push((step, loss));
                     curve.accuracy.push((step, 100.0 * accuracy));
                 }
-                Line::Epoch { test_accuracy } => {
+                Line::Epoch {
+                    val_accuracy,
+                    test_accuracy,
+                } => {
                     let step = curve.loss.last().map_or(0, |(step, _)| *step);
-                    curve.test.push((step, 100.0 * test_accuracy));
+                    curve.validated = val_accuracy.is_some();
+                    let accuracy = val_accuracy.or(test_accuracy);
+                    curve.held_out.extend(accuracy.map(|a| (step, 100.0 * a)));
                 }
                 Line::Other => {}
             }
@@ -90,13 +99,13 @@ const WIDTH: u32 = 860;
 const HEIGHT: u32 = 720;
 /// Blue and vermilion of Okabe and Ito's palette, told apart by the colour-blind.
 const TRAINING: RGBColor = RGBColor(0x00, 0x72, 0xb2);
-const TEST: RGBColor = RGBColor(0xd5, 0x5e, 0x00);
+const HELD_OUT: RGBColor = RGBColor(0xd5, 0x5e, 0x00);
 const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
 const GRID: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
 const FONT: &str = "sans-serif";
 
 /// The curves of a run under `title`, from the text of its `metrics.jsonl`: loss and accuracy of each log interval,
-/// and test accuracy of each epoch.
+/// and of each epoch the accuracy on the validation set, or on the test set if there is none.
 ///
 /// # Errors
 /// [`PictureError::Curve`] if plotters fails.
@@ -114,7 +123,7 @@ fn draw(title: &str, curve: &Curve, text: &mut String) -> Result<(), Box<dyn Err
     let style = (FONT, 26, &INK).into_text_style(&root);
     let root = root.titled(title, style)?;
     let (upper, lower) = root.split_vertically(HEIGHT / 2 - 22);
-    let all = [&curve.loss, &curve.test];
+    let all = [&curve.loss, &curve.held_out];
     let last = all.into_iter().flatten().map(|(step, _)| *step).max();
     let steps = 0..last.unwrap_or(0).max(1);
 
@@ -130,12 +139,16 @@ fn draw(title: &str, curve: &Curve, text: &mut String) -> Result<(), Box<dyn Err
     let accuracy = Panel {
         what: "accuracy, %",
         steps,
-        values: bottom_of(&[&curve.accuracy, &curve.test])..100.0,
+        values: bottom_of(&[&curve.accuracy, &curve.held_out])..100.0,
         legend: SeriesLabelPosition::LowerRight,
     };
     let training = ("training accuracy", &curve.accuracy, TRAINING);
-    let test = ("test accuracy", &curve.test, TEST);
-    accuracy.draw(&lower, &[training, test])?;
+    let name = match curve.validated {
+        true => "validation accuracy",
+        false => "test accuracy",
+    };
+    let held_out = (name, &curve.held_out, HELD_OUT);
+    accuracy.draw(&lower, &[training, held_out])?;
     root.present()?;
     Ok(())
 }
@@ -251,12 +264,12 @@ mod tests {
     fn an_epoch_stands_at_its_last_step_and_a_resumed_run_takes_over() {
         let curve = Curve::parse(METRICS);
         assert_eq!(curve.loss, [(50, 2.0), (100, 1.0), (150, 0.5)]);
-        assert_eq!(curve.test, [(100, 75.0)]);
+        assert_eq!(curve.held_out, [(100, 75.0)]);
         let again = METRICS.rsplit_once('\n').expect("lines").0.to_owned()
             + "\n{\"kind\":\"step\",\"step\":100,\"loss\":0.9,\"accuracy\":0.6}";
         let curve = Curve::parse(&again);
         assert_eq!(curve.loss, [(50, 2.0), (100, 0.9)]);
-        assert_eq!(curve.test, []);
+        assert_eq!(curve.held_out, []);
     }
 
     #[test]

@@ -187,6 +187,14 @@ impl Program {
         }
     }
 
+    /// Shape `[batch,L,h,w]` of each class's maps; `None` if the program keeps none.
+    pub fn map_shape(&self) -> Option<Shape> {
+        match self.goal {
+            Goal::Infer { maps, .. } => maps.map(|(maps, _)| self.graph.value(maps).shape),
+            _ => None,
+        }
+    }
+
     /// Images of a batch.
     pub fn batch(&self) -> usize {
         self.batch

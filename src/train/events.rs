@@ -14,7 +14,7 @@ pub struct Progress {
     pub images: u64,
     /// Images of the epoch.
     pub of: u64,
-    /// Whether these are test images.
+    /// Whether these are images of the validation or the test set.
     pub testing: bool,
 }
 
@@ -42,10 +42,21 @@ pub struct Epoch {
     pub train_loss: f64,
     /// Mean training accuracy, likewise.
     pub train_accuracy: f64,
-    /// Accuracy on the test set after the epoch.
-    pub test_accuracy: f64,
+    /// Accuracy on the validation set after the epoch, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub val_accuracy: Option<f64>,
+    /// Accuracy on the test set after the epoch, if there is no validation set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_accuracy: Option<f64>,
     /// Time for training and testing.
     pub seconds: f64,
+}
+
+impl Epoch {
+    /// The accuracy that epochs are compared by.
+    pub fn accuracy(&self) -> f64 {
+        self.val_accuracy.or(self.test_accuracy).unwrap_or(0.0)
+    }
 }
 
 /// Something happened.
@@ -61,13 +72,15 @@ pub enum Event<'a> {
     DeadClasses(Vec<usize>),
     /// An epoch is over.
     Epoch(Epoch),
+    /// Accuracy of the best epoch on the test set, which had no part in choosing it.
+    Tested(f64),
     /// The parameters as they are now, to be saved.
     Checkpoint {
         /// Epochs finished.
         epoch: u64,
         /// Steps done.
         step: u64,
-        /// Whether no epoch had a better test accuracy.
+        /// Whether no epoch had a better accuracy on the validation set, or on the test set if there is none.
         best: bool,
         /// The parameters.
         parameters: &'a Parameters,

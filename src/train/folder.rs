@@ -33,10 +33,19 @@ pub struct Resumed {
     pub metadata: Metadata,
     /// Options and progress.
     pub state: State,
+    /// What `config.json` holds; null if it is not there.
+    pub config: serde_json::Value,
 }
 
 const RESUME: &str = "resume.safetensors";
 const METRICS: &str = "metrics.jsonl";
+const CONFIG: &str = "config.json";
+
+fn holds_a_run(folder: &Path) -> bool {
+    [RESUME, "last.safetensors", "best.safetensors"]
+        .iter()
+        .any(|name| folder.join(name).exists())
+}
 
 fn error(path: &Path) -> impl FnOnce(std::io::Error) -> TrainError + use<> {
     let path = path.to_owned();
@@ -44,15 +53,32 @@ fn error(path: &Path) -> impl FnOnce(std::io::Error) -> TrainError + use<> {
 }
 
 impl RunFolder {
+    /// `folder`, or if there is a run in it the first of `folder-2`, `folder-3`, … that has none.
+    pub fn unused(folder: &Path) -> PathBuf {
+        let name = folder.file_name().unwrap_or_default().to_os_string();
+        let numbered = (2..).map(|n| {
+            let mut name = name.clone();
+            name.push(format!("-{n}"));
+            folder.with_file_name(name)
+        });
+        let mut all = std::iter::once(folder.to_owned()).chain(numbered);
+        all.find(|folder| !holds_a_run(folder))
+            .expect("invariant: there is a number without a run")
+    }
+
     /// Makes the folder, empties `metrics.jsonl` and writes `config`.
     ///
     /// `metadata` goes into every checkpoint, its epoch and step brought up to date.
     ///
     /// # Errors
-    /// [`TrainError::Folder`] if the folder or a file in it cannot be written.
+    /// [`TrainError::HoldsRun`] if the folder holds checkpoints already, [`TrainError::Folder`] if it or a file in it
+    /// cannot be written.
     pub fn create(folder: &Path, config: &impl Serialize, metadata: Metadata) -> Result<Self> {
+        if holds_a_run(folder) {
+            return Err(TrainError::HoldsRun(folder.to_owned()).into());
+        }
         std::fs::create_dir_all(folder).map_err(error(folder))?;
-        let path = folder.join("config.json");
+        let path = folder.join(CONFIG);
         let json = serde_json::to_vec_pretty(config).map_err(|e| error(&path)(e.into()))?;
         checkpoint::write_whole(&path, &json).map_err(error(&path))?;
         let path = folder.join(METRICS);
@@ -95,6 +121,10 @@ impl RunFolder {
             metrics,
             metadata: metadata.clone(),
         };
+        let config = std::fs::read(folder.join(CONFIG)).ok();
+        let config = config
+            .and_then(|json| serde_json::from_slice(&json).ok())
+            .unwrap_or_default();
         Ok((
             this,
             Resumed {
@@ -102,6 +132,7 @@ impl RunFolder {
                 moments,
                 metadata,
                 state,
+                config,
             },
         ))
     }
@@ -118,6 +149,7 @@ impl RunFolder {
     pub fn record(&mut self, event: &Event<'_>) -> Result<()> {
         match event {
             Event::Interval(interval) => self.line("step", interval),
+            Event::Tested(accuracy) => self.line("test", &json!({ "test_accuracy": accuracy })),
             Event::Epoch(epoch) => {
                 self.line("epoch", epoch)?;
                 self.curve()
@@ -147,7 +179,7 @@ impl RunFolder {
 
     /// Draws `curve.svg` from `metrics.jsonl`, which may go back to before this process.
     fn curve(&self) -> Result<()> {
-        let path = self.folder.join("metrics.jsonl");
+        let path = self.folder.join(METRICS);
         let metrics =
             std::fs::read_to_string(&path).map_err(|source| TrainError::Folder { path, source })?;
         let title = format!("{} on {}", self.metadata.model, self.metadata.dataset);

@@ -1,6 +1,7 @@
 //! Training: epochs, steps, learning rates, metrics. Emits events and prints nothing.
 
 mod events;
+mod fit;
 mod folder;
 mod options;
 mod order;
@@ -8,10 +9,11 @@ mod state;
 mod trainer;
 
 pub use events::{Epoch, Event, Interval, Progress};
+pub use fit::{Fitted, fit};
 pub use folder::{Resumed, RunFolder};
 pub use options::{Schedule, TrainOptions};
 pub use state::State;
-pub use trainer::{Summary, Trainer, training_program};
+pub use trainer::{Summary, Trainer, evaluate, training_program};
 
 /// Errors of training.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +56,14 @@ pub enum TrainError {
     /// A checkpoint to resume from does not belong to this data or device.
     #[error("cannot resume: {0}")]
     Resume(String),
+    /// A picture to classify of another size.
+    #[error("a picture of {got} bytes, expected {want:?} channels, rows and columns")]
+    Picture {
+        /// Its bytes.
+        got: usize,
+        /// Channels, height and width.
+        want: [usize; 3],
+    },
     /// A run was asked for what its program does not do.
     #[error("this program is not for {0}; build it with the matching constructor of `Program`")]
     WrongProgram(&'static str),
@@ -62,6 +72,9 @@ pub enum TrainError {
         "this network has no class maps; only one whose logits come from global average pooling has"
     )]
     NoMaps,
+    /// A new run would overwrite another.
+    #[error("{0} holds a run already; go on with it by --resume, or name another folder")]
+    HoldsRun(std::path::PathBuf),
     /// The run folder cannot be written.
     #[error("cannot write {path}")]
     Folder {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
-use crate::ops::Normalize;
+use crate::ops::{Augment, Normalize};
 
 /// How the learning rate goes on after the warm-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +32,9 @@ pub struct TrainOptions {
     pub schedule: Schedule,
     /// Mean and standard deviation that each channel is normalised by.
     pub normalize: Normalize,
-    /// Seed of the order of images and of dropout.
+    /// Random changes to the training images.
+    pub augment: Augment,
+    /// Seed of initialisation, order of images, dropout and augmentation.
     pub seed: u64,
     /// Whether each epoch has an order of its own.
     pub shuffle: bool,
@@ -42,6 +44,8 @@ pub struct TrainOptions {
     pub checkpoint_every: u64,
     /// Steps after which to stop; `None` for all epochs.
     pub max_steps: Option<u64>,
+    /// Epochs without a better accuracy after which to stop early; `None` goes on.
+    pub patience: Option<u64>,
     /// Whether to emit [`Event::FirstStep`](super::Event::FirstStep).
     pub first_step: bool,
 }
@@ -55,11 +59,13 @@ impl Default for TrainOptions {
             warmup_steps: 30,
             schedule: Schedule::Constant,
             normalize: Normalize::default(),
+            augment: Augment::NONE,
             seed: 1,
             shuffle: true,
             log_every: 100,
             checkpoint_every: 0,
             max_steps: None,
+            patience: None,
             first_step: false,
         }
     }
@@ -82,6 +88,9 @@ impl TrainOptions {
         }
         if self.max_steps == Some(0) {
             return option("maximum of steps", "0".into(), "at least 1");
+        }
+        if self.patience == Some(0) {
+            return option("patience", "0".into(), "at least 1 epoch");
         }
         if self.log_every == 0 {
             return option("log interval", "0".into(), "at least 1");

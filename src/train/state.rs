@@ -13,11 +13,13 @@ pub struct State {
     pub options: TrainOptions,
     /// Images of the training set.
     pub train_images: usize,
+    /// Images of the validation set, 0 if there is none.
+    pub val_images: usize,
     /// Images of the test set.
     pub test_images: usize,
     /// Sums over the epoch so far.
     pub epoch_so_far: Metrics,
-    /// Best test accuracy so far.
+    /// Best accuracy so far on the validation set, or on the test set if there is none.
     pub best_accuracy: f64,
     /// Its epoch; 0 before the first.
     pub best_epoch: u64,

@@ -20,19 +20,22 @@ use crate::program::{Metrics, Parameters, Program, Run, Source};
 pub struct Summary {
     /// Steps done, those before a resumption included.
     pub steps: u64,
-    /// Test accuracy of the best epoch.
+    /// Accuracy of the best epoch on the validation set, or on the test set if there is none.
     pub best_accuracy: f64,
     /// That epoch; 0 before the first test.
     pub best_epoch: u64,
     /// Whether it was stopped by [`Trainer::stop_flag`].
     pub stopped: bool,
+    /// Whether it ended before the last epoch for want of progress ([`TrainOptions::patience`]).
+    pub early: bool,
 }
 
 /// A model, its data and its optimizer on a device.
 pub struct Trainer<'a> {
     split: &'a Split,
     train: Run,
-    test: Run,
+    /// Evaluates the validation set, or the test set if there is none.
+    held_out: Run,
     state: State,
     step: u64,
     /// Step at which this process took the run up.
@@ -71,14 +74,16 @@ impl<'a> Trainer<'a> {
             Ok(run)
         };
         let train = training_program(model, &split.train.outline(), &options)?;
-        let test = test_program(model, &split.test.outline(), &options)?;
+        let held_out = split.val.as_ref().unwrap_or(&split.test);
+        let evaluation = evaluation_program(model, &held_out.outline(), &options)?;
         Ok(Self {
             split,
             train: load(train, &split.train)?,
-            test: load(test, &split.test)?,
+            held_out: load(evaluation, held_out)?,
             state: State {
                 options,
                 train_images: split.train.len(),
+                val_images: split.val.as_ref().map_or(0, Dataset::len),
                 test_images: split.test.len(),
                 epoch_so_far: Metrics::empty(),
                 best_accuracy: 0.0,
@@ -99,15 +104,11 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// [`TrainError::Resume`] if the data differ in size, [`crate::runtime::RuntimeError`] if the moments do not fit.
     pub fn resume(&mut self, step: u64, moments: &Parameters, state: &State) -> Result<()> {
-        let (was, is) = (
-            [state.train_images, state.test_images],
-            [self.state.train_images, self.state.test_images],
-        );
+        let sizes = |state: &State| [state.train_images, state.val_images, state.test_images];
+        let (was, is) = (sizes(state), sizes(&self.state));
         if was != is {
-            let [train, test] = was;
             let message = format!(
-                "the run had {train} training and {test} test images, but these are {} and {}; use the same data",
-                is[0], is[1]
+                "the run had {was:?} training, validation and test images, but these are {is:?}; use the same data"
             );
             return Err(TrainError::Resume(message).into());
         }
@@ -140,18 +141,19 @@ impl<'a> Trainer<'a> {
             let mut best = false;
             if !stopped || self.step.is_multiple_of(per_epoch) {
                 let parameters = self.train.parameters()?;
-                let test_accuracy = self.test_epoch(epoch, &parameters, &mut tell)?;
+                let accuracy = self.evaluate(epoch, &parameters, &mut tell)?;
                 let trained = &self.state.epoch_so_far;
                 tell(Event::Epoch(Epoch {
                     epoch,
                     train_loss: trained.loss(),
                     train_accuracy: trained.accuracy(),
-                    test_accuracy,
+                    val_accuracy: self.split.val.is_some().then_some(accuracy),
+                    test_accuracy: self.split.val.is_none().then_some(accuracy),
                     seconds: start.elapsed().as_secs_f64(),
                 }))?;
-                best = self.state.best_epoch == 0 || test_accuracy > self.state.best_accuracy;
+                best = self.state.best_epoch == 0 || accuracy > self.state.best_accuracy;
                 if best {
-                    self.state.best_accuracy = test_accuracy;
+                    self.state.best_accuracy = accuracy;
                     self.state.best_epoch = epoch;
                 }
                 if self.step.is_multiple_of(per_epoch) {
@@ -166,6 +168,7 @@ impl<'a> Trainer<'a> {
             best_accuracy: self.state.best_accuracy,
             best_epoch: self.state.best_epoch,
             stopped,
+            early: self.without_progress(),
         })
     }
 
@@ -176,7 +179,17 @@ impl<'a> Trainer<'a> {
     fn finished(&self) -> bool {
         let options = &self.state.options;
         let all = options.epochs * self.steps_per_epoch();
-        self.step >= options.max_steps.map_or(all, |most| most.min(all))
+        self.step >= options.max_steps.map_or(all, |most| most.min(all)) || self.without_progress()
+    }
+
+    /// Whether the last epochs, as many as the patience lasts, brought no better accuracy.
+    fn without_progress(&self) -> bool {
+        let epochs = self.step / self.steps_per_epoch();
+        let since = epochs.saturating_sub(self.state.best_epoch);
+        self.state
+            .options
+            .patience
+            .is_some_and(|patience| since >= patience)
     }
 
     /// Hands everything that the run depends on to `tell`.
@@ -304,17 +317,17 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// Accuracy over the test set.
-    fn test_epoch(
+    /// Accuracy over the validation set, or over the test set if there is none.
+    fn evaluate(
         &mut self,
         epoch: u64,
         parameters: &Parameters,
         tell: &mut impl FnMut(Event<'_>) -> Result<()>,
     ) -> Result<f64> {
-        let len = self.split.test.len();
-        let batch = self.test.program().batch();
-        let before = self.test.completed();
-        self.test.set_parameters(parameters)?;
+        let len = self.split.val.as_ref().unwrap_or(&self.split.test).len();
+        let batch = self.held_out.program().batch();
+        let before = self.held_out.completed();
+        self.held_out.set_parameters(parameters)?;
         let progress = |run: &Run, tell: &mut dyn FnMut(Event<'_>) -> Result<()>| {
             let images = ((run.completed() - before) * batch as u64).min(len as u64);
             tell(Event::Progress(Progress {
@@ -324,17 +337,15 @@ impl<'a> Trainer<'a> {
                 testing: true,
             }))
         };
-        for start in (0..len).step_by(batch) {
-            // Indices past the end fill up the last batch and count for nothing.
-            let indices: Vec<u32> = (start..start + batch).map(|i| i as u32).collect();
-            self.test.queue_evaluation(&indices, start + batch >= len)?;
-            progress(&self.test, tell)?;
+        for (indices, last) in batches(len, batch) {
+            self.held_out.queue_evaluation(&indices, last)?;
+            progress(&self.held_out, tell)?;
         }
         loop {
-            if let Some(metrics) = self.test.take_metrics(false)?.pop() {
+            if let Some(metrics) = self.held_out.take_metrics(false)?.pop() {
                 return Ok(metrics.accuracy());
             }
-            progress(&self.test, tell)?;
+            progress(&self.held_out, tell)?;
             std::thread::sleep(Duration::from_millis(2));
         }
     }
@@ -349,7 +360,7 @@ pub fn training_program(model: &Model, data: &Outline, options: &TrainOptions) -
     options.check(data.len)?;
     let (source, size) = source(model, data, options);
     Program::training(
-        &source,
+        &source.with_augment(options.augment),
         size,
         options.batch_size,
         Adam::default(),
@@ -357,12 +368,45 @@ pub fn training_program(model: &Model, data: &Outline, options: &TrainOptions) -
     )
 }
 
-fn test_program(model: &Model, data: &Outline, options: &TrainOptions) -> Result<Program> {
+fn evaluation_program(model: &Model, data: &Outline, options: &TrainOptions) -> Result<Program> {
     let (source, size) = source(model, data, options);
     let batch = options.batch_size.min(data.len);
     Program::evaluation(&source, size, batch, |net, x| {
         model.build(net, x, data.classes)
     })
+}
+
+/// The indices of each batch over `len` images, and whether it is the last. Indices past the end fill that one up and
+/// count for nothing.
+fn batches(len: usize, batch: usize) -> impl Iterator<Item = (Vec<u32>, bool)> {
+    (0..len).step_by(batch).map(move |start| {
+        let indices = (start..start + batch).map(|i| i as u32).collect();
+        (indices, start + batch >= len)
+    })
+}
+
+/// Loss and accuracy of `parameters` on a data set. Of the options it takes batch size and normalisation.
+///
+/// # Errors
+/// Those of planning and of the device.
+pub fn evaluate(
+    device: &Device,
+    model: &Model,
+    parameters: &Parameters,
+    data: &Dataset,
+    options: &TrainOptions,
+) -> Result<Metrics> {
+    let mut run = evaluation_program(model, &data.outline(), options)?.load(device)?;
+    run.set_data(data.images(), data.labels())?;
+    run.set_parameters(parameters)?;
+    for (indices, last) in batches(data.len(), run.program().batch()) {
+        run.queue_evaluation(&indices, last)?;
+    }
+    let metrics = run.take_metrics(true)?;
+    Ok(metrics
+        .into_iter()
+        .next_back()
+        .unwrap_or_else(Metrics::empty))
 }
 
 fn source(model: &Model, data: &Outline, options: &TrainOptions) -> (Source, [usize; 2]) {
