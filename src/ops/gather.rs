@@ -215,21 +215,13 @@ impl Definition for Gather {
         let shape = gather::Geometry {
             source: [0, 1, 2, 3].map(|i| source.dims()[i]),
             size: [self.height, self.width],
+            normalize: self.normalize,
         };
         let random = self.is_random().then(|| io.input_u32(3));
         let crop = gather::crops(self.augment, random);
         let (images, labels, indices) = (io.input_u8(0), io.input_u32(1), io.input_u32(2));
         let (out, out_labels) = io.outputs_with_u32(0, 1);
-        gather::forward(
-            &shape,
-            &self.normalize,
-            crop,
-            images,
-            labels,
-            indices,
-            out,
-            out_labels,
-        );
+        gather::forward(&shape, crop, images, labels, indices, out, out_labels);
     }
 
     fn tolerance(&self) -> Tolerance {

@@ -6,10 +6,11 @@ use super::Real;
 use crate::ops::{Augment, IGNORE, Normalize};
 use crate::rng::pcg4d;
 
-/// Dimensions of a gather: the data set `[M,C,h,w]` and the size `[H,W]` of the batch's images.
+/// The data set `[M,C,h,w]`, and the size `[H,W]` and normalisation of the batch's images.
 pub(crate) struct Geometry {
     pub(crate) source: [usize; 4],
     pub(crate) size: [usize; 2],
+    pub(crate) normalize: Normalize,
 }
 
 /// Where the pixels of an augmented image come from.
@@ -61,7 +62,6 @@ fn taps(at: usize, source: usize, size: usize) -> (usize, usize, f64) {
 
 pub(crate) fn forward<T: Real>(
     geometry: &Geometry,
-    normalize: &Normalize,
     crop: impl Fn(usize) -> Crop + Sync,
     images: &[u8],
     labels: &[u32],
@@ -83,8 +83,8 @@ pub(crate) fn forward<T: Real>(
         let crop = crop(n);
         for (channel, map) in image.chunks_mut(h * w).enumerate() {
             let source = &images[(index * c + channel) * src_h * src_w..][..src_h * src_w];
-            let mean = T::from_f64(normalize.mean[channel].into());
-            let std = T::from_f64(normalize.std[channel].into());
+            let mean = T::from_f64(geometry.normalize.mean[channel].into());
+            let std = T::from_f64(geometry.normalize.std[channel].into());
             let value = |y: usize, x: usize| {
                 let byte = crop.pixel(source, [src_h, src_w], y, x);
                 T::from_f64(f64::from(byte) / 255.0)
@@ -121,13 +121,12 @@ mod tests {
         let geometry = Geometry {
             source: [1, 1, 4, 5],
             size: [4, 5],
+            normalize: Normalize::default(),
         };
         let crop = crops(augment, Some(&[1, 2]));
         let indices = vec![0; images];
-        let plain = Normalize::default();
         forward(
             &geometry,
-            &plain,
             crop,
             &original,
             &[3],
