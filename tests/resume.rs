@@ -13,8 +13,11 @@ use nin_wgpu::data::synthetic::Synthetic;
 use nin_wgpu::device::Device;
 use nin_wgpu::init::Init;
 use nin_wgpu::models::Model;
+use nin_wgpu::ops::Augment;
 use nin_wgpu::program::Parameters;
-use nin_wgpu::train::{Event, Resumed, RunFolder, TrainOptions, Trainer, training_program};
+use nin_wgpu::train::{
+    Event, Resumed, RunFolder, Schedule, TrainOptions, Trainer, training_program,
+};
 
 fn devices() -> Vec<Device> {
     let gpu = cases::gpu().map(|gpu| Device::Gpu(gpu.clone()));
@@ -31,11 +34,18 @@ fn run_until(
     model: &Model,
     split: &Split,
     folder: &Path,
+    epochs: u64,
     until: u64,
 ) -> Parameters {
     let options = TrainOptions {
         batch_size: 4,
-        epochs: 3,
+        epochs,
+        // All that draws on the step goes on too: the schedule and the random changes.
+        schedule: Schedule::Cosine,
+        augment: Augment {
+            crop: 1,
+            flip: true,
+        },
         log_every: 3,
         max_steps: Some(until),
         ..TrainOptions::default()
@@ -90,11 +100,11 @@ fn a_run_in_three_parts_equals_a_run_in_one_bit_for_bit() {
         let model = Model::find(name).expect("exists");
         for device in devices() {
             let [one, parts] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
-            let whole = run_until(&device, model, &split, one.path(), 12);
+            let whole = run_until(&device, model, &split, one.path(), 3, 12);
             for until in [3, 10] {
-                run_until(&device, model, &split, parts.path(), until);
+                run_until(&device, model, &split, parts.path(), 3, until);
             }
-            let resumed = run_until(&device, model, &split, parts.path(), 12);
+            let resumed = run_until(&device, model, &split, parts.path(), 3, 12);
             assert_eq!(whole.len(), 18);
             assert!(whole == resumed, "{name} on {device} differs");
             let read = |folder: &Path| {
@@ -117,6 +127,26 @@ fn a_run_in_three_parts_equals_a_run_in_one_bit_for_bit() {
                 "the means of the second epoch, {device}"
             );
         }
+    }
+}
+
+#[test]
+fn two_hundred_steps_equal_a_hundred_and_a_hundred_more() {
+    let split = Synthetic {
+        shape: [1, 14, 14],
+        train: 80,
+        test: 8,
+        ..Synthetic::default()
+    }
+    .generate()
+    .expect("valid");
+    let model = Model::find("nin-small").expect("exists");
+    for device in devices() {
+        let [one, parts] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+        let whole = run_until(&device, model, &split, one.path(), 10, 200);
+        let half = run_until(&device, model, &split, parts.path(), 10, 100);
+        let resumed = run_until(&device, model, &split, parts.path(), 10, 200);
+        assert!(whole == resumed && whole != half, "{device}");
     }
 }
 
