@@ -1,6 +1,32 @@
 //! Programs: whole training, evaluation and inference graphs, with the values that a host reads and writes.
 //!
 //! The network itself is a closure from images to logits, so any network that [`GraphBuilder`] can express will do.
+//!
+//! ```
+//! use nin_wgpu::device::{Device, DeviceChoice};
+//! use nin_wgpu::init::Init;
+//! use nin_wgpu::ops::{Adam, Conv2d};
+//! use nin_wgpu::program::{Program, Source};
+//!
+//! // A data set of four 8x8 images, two classes: dark and bright.
+//! let pixels: Vec<u8> = [10u8, 240, 30, 250].iter().flat_map(|&v| [v; 64]).collect();
+//! let source = Source::new(4, [1, 8, 8]);
+//! let program = Program::training(&source, [8, 8], 4, Adam::default(), |net, x| {
+//!     let x = net.conv2d("conv1", x, 8, Conv2d::new(3, 1, 1)?)?;
+//!     let x = net.relu(x)?;
+//!     let x = net.conv2d("conv2", x, 2, Conv2d::new(1, 1, 0)?)?;
+//!     Ok(net.global_avg_pool(x)?)
+//! })?;
+//!
+//! let mut run = program.load(&Device::open(DeviceChoice::Cpu)?)?;
+//! run.set_parameters(&Init::Kaiming.parameters(program.graph(), 1)?)?;
+//! run.set_data(&pixels, &[0, 1, 0, 1])?;
+//! let losses: Vec<f64> = (1..=20)
+//!     .map(|step| run.train_step(&[0, 1, 2, 3], 0.01, step).map(|metrics| metrics.loss()))
+//!     .collect::<Result<_, _>>()?;
+//! assert!(losses[19] < losses[0]);
+//! # Ok::<(), nin_wgpu::Error>(())
+//! ```
 
 mod metrics;
 mod run;
