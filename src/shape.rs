@@ -134,6 +134,28 @@ impl Shape {
         }
     }
 
+    /// How many windows fit in the padded `x [N,C,H,W]`, down and across: `[P,Q]`.
+    ///
+    /// A rest that they do not cover is left out.
+    pub(crate) fn windows(
+        &self,
+        op: &'static str,
+        window: usize,
+        stride: usize,
+        pad: usize,
+    ) -> Result<[usize; 2], ShapeError> {
+        let [.., h, w] = self.nchw(op, "x")?;
+        if h.min(w) + 2 * pad < window {
+            return Err(ShapeError::Window {
+                op,
+                window,
+                pad,
+                got: *self,
+            });
+        }
+        Ok([h, w].map(|size| (size + 2 * pad - window) / stride + 1))
+    }
+
     /// The error that says this shape is not the one wanted.
     pub(crate) fn mismatch(
         &self,
@@ -189,5 +211,19 @@ mod tests {
         let shape = Shape::new(&[16, 96, 55, 55]).expect("valid");
         assert_eq!(shape.to_string(), "16x96x55x55");
         assert_eq!(shape.len(), 16 * 96 * 55 * 55);
+    }
+
+    #[test]
+    fn windows_leave_out_a_rest_and_must_fit_both_ways() {
+        let windows = |h, w, pad| {
+            Shape::new(&[1, 1, h, w])
+                .expect("valid")
+                .windows("op", 3, 2, pad)
+        };
+        assert_eq!(windows(8, 3, 0), Ok([3, 1]));
+        assert_eq!(windows(8, 1, 1), Ok([4, 1]));
+        for (h, w) in [(2, 8), (8, 2)] {
+            assert!(matches!(windows(h, w, 0), Err(ShapeError::Window { .. })));
+        }
     }
 }

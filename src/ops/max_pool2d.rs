@@ -59,19 +59,7 @@ impl Pool2d {
     /// [`ShapeError::Operand`] if `x` has not four dimensions, [`ShapeError::Window`] if the window does not fit.
     pub fn geometry(&self, x: Shape) -> Result<PoolGeometry, ShapeError> {
         let [n, c, h, w] = x.nchw("max_pool2d", "x")?;
-        let out = |size: usize| {
-            (size + 2 * self.pad)
-                .checked_sub(self.window)
-                .map(|rest| rest / self.stride + 1)
-        };
-        let (Some(p), Some(q)) = (out(h), out(w)) else {
-            return Err(ShapeError::Window {
-                op: "max_pool2d",
-                window: self.window,
-                pad: self.pad,
-                got: x,
-            });
-        };
+        let [p, q] = x.windows("max_pool2d", self.window, self.stride, self.pad)?;
         let Self {
             window,
             stride,

@@ -121,19 +121,7 @@ impl Conv2d {
     /// [`ShapeError::Operand`] if `x` has not four dimensions, [`ShapeError::Window`] if the filter does not fit.
     pub fn geometry(&self, x: Shape, k: usize) -> Result<Geometry, ShapeError> {
         let [n, c, h, w] = x.nchw("conv2d", "x")?;
-        let out = |size: usize| {
-            (size + 2 * self.pad)
-                .checked_sub(self.filter)
-                .map(|rest| rest / self.stride + 1)
-        };
-        let (Some(p), Some(q)) = (out(h), out(w)) else {
-            return Err(ShapeError::Window {
-                op: "conv2d",
-                window: self.filter,
-                pad: self.pad,
-                got: x,
-            });
-        };
+        let [p, q] = x.windows("conv2d", self.filter, self.stride, self.pad)?;
         Ok(Geometry {
             n,
             c,

@@ -1,0 +1,55 @@
+//! Forward: filters times columns; bias and ReLU while the product is in the cache.
+
+use gemm::Parallelism;
+use rayon::prelude::*;
+
+use super::blocks::{BLOCK, block_len, blocks};
+use super::columns::with_columns;
+use super::matrix::{Matrix, multiply};
+use crate::ops::Geometry;
+
+pub(crate) fn forward(g: &Geometry, relu: bool, x: &[f32], w: &[f32], b: &[f32], y: &mut [f32]) {
+    let (from, to) = (g.c * g.h * g.w, g.k * g.pixels());
+    let finish = |k: usize, y: &mut [f32]| {
+        let b = b[k];
+        for y in y {
+            let v = *y + b;
+            // Not-a-number fails the comparison and passes through.
+            *y = if relu && v < 0.0 { 0.0 } else { v };
+        }
+    };
+    // As many images as the threads share evenly run one per thread; on each of the rest work all
+    // threads, so that several blocks make one.
+    let threads = rayon::current_num_threads();
+    let shared = g.n - g.n % threads;
+    let one = (BLOCK, Parallelism::None);
+    let pairs = y.par_chunks_mut(to).zip(x.par_chunks(from)).take(shared);
+    pairs.for_each(|(y, x)| forward_image(g, x, w, y, one, finish));
+    let all = (8 * threads * BLOCK, Parallelism::Rayon(0));
+    for (y, x) in y.chunks_mut(to).zip(x.chunks(from)).skip(shared) {
+        forward_image(g, x, w, y, all, finish);
+    }
+}
+
+/// Convolves one image in blocks of `block` floats; each row `k` of an output block, while it is
+/// in the cache, goes through `finish(k, row)`.
+fn forward_image(
+    g: &Geometry,
+    x: &[f32],
+    w: &[f32],
+    y: &mut [f32],
+    (block, threads): (usize, Parallelism),
+    finish: impl Fn(usize, &mut [f32]),
+) {
+    let (terms, pixels) = (g.terms(), g.pixels());
+    for (_, range) in blocks(g, 0..pixels, block_len(block, terms)) {
+        with_columns(g, x, &range, threads, |columns| {
+            let size = [g.k, range.len(), terms];
+            let to = (&mut y[range.start..], pixels);
+            multiply(size, Matrix(w, terms, 1), columns, to, false, threads);
+        });
+        for (k, y) in y.chunks_mut(pixels).enumerate() {
+            finish(k, &mut y[range.clone()]);
+        }
+    }
+}

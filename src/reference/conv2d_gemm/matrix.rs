@@ -1,0 +1,60 @@
+//! The GEMM behind a checked interface, and sums over matrices.
+
+use gemm::Parallelism;
+use rayon::prelude::*;
+
+/// A matrix: its elements, the distance between its rows and that between its columns.
+#[derive(Clone, Copy)]
+pub(super) struct Matrix<'a>(pub(super) &'a [f32], pub(super) usize, pub(super) usize);
+
+/// `to [m, n] = a [m, k] * b [k, n]`, or `+=`; rows of `to` are `stride` apart.
+#[rustfmt::skip] // else nineteen lines for the call
+pub(super) fn multiply(
+    [m, n, k]: [usize; 3],
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+    (to, stride): (&mut [f32], usize),
+    accumulate: bool,
+    threads: Parallelism,
+) {
+    assert!(m > 0 && n > 0 && k > 0, "invariant: no dimension is empty");
+    assert!(stride >= n, "invariant: rows of the product are apart");
+    for (of, rows, columns) in [(a, m, k), (b, k, n), (Matrix(to, stride, 1), m, n)] {
+        let (row, column) = ((rows - 1).saturating_mul(of.1), (columns - 1).saturating_mul(of.2));
+        assert!(row.saturating_add(column) < of.0.len(), "invariant: the matrix is in its slice");
+    }
+    let [a_row, a_column, b_row, b_column, stride] =
+        [a.1, a.2, b.1, b.2, stride].map(|distance| distance as isize);
+    let (a, b, to) = (a.0.as_ptr(), b.0.as_ptr(), to.as_mut_ptr());
+    #[expect(unsafe_code, reason = "the kernel takes raw pointers")]
+    // SAFETY: all three matrices lie within their slices and rows of `to` do not overlap, as just
+    // checked; being borrowed mutably, `to` overlaps neither factor.
+    unsafe {
+        gemm::gemm(
+            m, n, k, to, 1, stride, accumulate, a, a_column, a_row, b, b_column, b_row,
+            1.0, 1.0, false, false, false, threads,
+        );
+    }
+}
+
+/// `to [columns, rows]` = transposed sum, in order, of all matrices in `from [.., rows, columns]`.
+pub(super) fn sum_transposed(from: &[f32], rows: usize, columns: usize, to: &mut [f32]) {
+    // One cache line of each row of `from` at once.
+    let tasks = to.par_chunks_mut(16 * rows).enumerate();
+    tasks.for_each(|(i, to)| {
+        for (row, from) in from.chunks(columns).enumerate() {
+            let to = to[row % rows..].iter_mut().step_by(rows);
+            for (to, &from) in to.zip(&from[16 * i..]) {
+                *to = if row < rows { from } else { *to + from };
+            }
+        }
+    });
+}
+
+/// Sum in sixteen lanes, which vectorises and rounds less than in one.
+pub(super) fn sum(values: &[f32]) -> f32 {
+    let (chunks, rest) = values.as_chunks::<16>();
+    let add = |lanes: [f32; 16], chunk: &[f32; 16]| std::array::from_fn(|i| lanes[i] + chunk[i]);
+    let lanes = chunks.iter().fold([0.0; 16], add);
+    lanes.iter().chain(rest).sum()
+}

@@ -1,0 +1,145 @@
+//! Agreement with plain loops, and the same bits every time.
+
+use super::{dgrad, forward, wgrad};
+use crate::ops::Geometry;
+use crate::reference::conv2d;
+
+fn geometry(
+    n: usize,
+    c: usize,
+    k: usize,
+    [h, w]: [usize; 2],
+    [r, stride, pad]: [usize; 3],
+) -> Geometry {
+    let out = |size: usize| (size + 2 * pad - r) / stride + 1;
+    Geometry {
+        n,
+        c,
+        h,
+        w,
+        k,
+        r,
+        stride,
+        pad,
+        p: out(h),
+        q: out(w),
+    }
+}
+
+/// Odd shapes, after some so large that they take several blocks.
+fn geometries() -> Vec<Geometry> {
+    let mut all = vec![
+        geometry(3, 24, 7, [61, 45], [5, 1, 2]),
+        geometry(2, 16, 5, [120, 90], [5, 2, 2]),
+        geometry(1, 130, 70, [27, 23], [3, 1, 1]),
+        geometry(2, 70, 96, [40, 40], [1, 1, 0]),
+    ];
+    for n in [1, 3] {
+        for (c, k) in [(1, 10), (3, 17), (5, 1)] {
+            for (r, pad) in [(1, 0), (2, 1), (3, 0), (3, 1), (5, 2), (11, 5)] {
+                for stride in 1..=4 {
+                    all.push(geometry(n, c, k, [13, 11], [r, stride, pad]));
+                }
+            }
+        }
+    }
+    all
+}
+
+fn random(seed: usize, len: usize) -> Vec<f32> {
+    let mut state = seed as u32 + 1;
+    let mut next = || {
+        state = state.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
+        let word = ((state >> ((state >> 28) + 4)) ^ state).wrapping_mul(277_803_737);
+        ((word >> 22) ^ word) as f32 / u32::MAX as f32 - 0.5
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+fn widen(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&v| v.into()).collect()
+}
+
+fn check(what: &str, g: &Geometry, got: &[f32], expected: &[f64]) {
+    let scale = expected.iter().fold(1e-30, |max: f64, e| max.max(e.abs()));
+    for (i, (&got, expected)) in got.iter().zip(expected).enumerate() {
+        let error = (f64::from(got) - expected).abs() / scale;
+        assert!(
+            error < 1e-4,
+            "{what} of {g:?}: element {i} is {got}, expected {expected}"
+        );
+    }
+}
+
+struct Case {
+    x: Vec<f32>,
+    w: Vec<f32>,
+    b: Vec<f32>,
+    dy: Vec<f32>,
+}
+
+impl Case {
+    fn new(g: &Geometry) -> Self {
+        Self {
+            x: random(1, g.n * g.c * g.h * g.w),
+            w: random(2, g.k * g.terms()),
+            b: random(3, g.k),
+            dy: random(4, g.n * g.k * g.pixels()),
+        }
+    }
+
+    /// Outputs start as not-a-number, since they must be overwritten.
+    fn run(&self, g: &Geometry, fused: bool) -> [Vec<f32>; 4] {
+        let like = |of: &[f32]| vec![f32::NAN; of.len()];
+        let [mut y, mut dx, mut dw, mut db] =
+            [&self.dy, &self.x, &self.w, &self.b].map(|of| like(of));
+        forward(g, fused, &self.x, &self.w, &self.b, &mut y);
+        dgrad(g, &self.dy, &self.w, fused.then_some(&self.x), &mut dx);
+        wgrad(g, &self.x, &self.dy, &mut dw, &mut db);
+        [y, dx, dw, db]
+    }
+}
+
+#[test]
+fn agrees_with_plain_loops_in_f64() {
+    for g in geometries() {
+        let case = Case::new(&g);
+        let [x, w, b, dy] = [&case.x, &case.w, &case.b, &case.dy].map(|of| widen(of));
+        for fused in [false, true] {
+            let [mut y, mut dx, mut dw, mut db] =
+                [&dy, &x, &w, &b].map(|of| vec![f64::NAN; of.len()]);
+            conv2d::forward(&g, fused, &x, &w, &b, &mut y);
+            conv2d::dgrad(&g, &dy, &w, fused.then_some(&x), &mut dx);
+            conv2d::wgrad(&g, &x, &dy, &mut dw, &mut db);
+            let got = case.run(&g, fused);
+            for (what, (got, expected)) in ["y", "dx", "dw", "db"]
+                .iter()
+                .zip(got.iter().zip([y, dx, dw, db]))
+            {
+                check(what, &g, got, &expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn repeats_bit_for_bit() {
+    for g in geometries() {
+        let case = Case::new(&g);
+        let bits = || {
+            case.run(&g, true)
+                .map(|of| of.into_iter().map(f32::to_bits).collect::<Vec<_>>())
+        };
+        assert_eq!(bits(), bits(), "{g:?}");
+    }
+}
+
+#[test]
+fn not_a_number_passes_relu_and_mask() {
+    let g = geometry(1, 1, 1, [1, 1], [1, 1, 0]);
+    let (mut y, mut dx) = ([0.0], [0.0]);
+    forward(&g, true, &[f32::NAN], &[1.0], &[0.0], &mut y);
+    dgrad(&g, &[2.0], &[1.0], Some(&[f32::NAN]), &mut dx);
+    assert!(y[0].is_nan());
+    assert_eq!(dx, [2.0]);
+}
