@@ -90,7 +90,7 @@ impl Recipe {
 }
 
 /// Every preset.
-pub const MODELS: &[Model] = &[nin::NIN, nin::NIN_PAPER, nin::NIN_SMALL];
+pub const MODELS: &[Model] = &[nin::NIN, nin::NIN_PAPER, nin::NIN_SMALL, nin::NIN_FINE];
 
 impl Model {
     /// A model of your own, at the size of the data's images.

@@ -24,6 +24,8 @@ struct Block {
     stride: usize,
     pad: usize,
     widths: [Width; 3],
+    /// Whether a max pool, and dropout if the network has it, lie before it.
+    pooled: bool,
 }
 
 impl Block {
@@ -33,11 +35,20 @@ impl Block {
             stride,
             pad,
             widths,
+            pooled: true,
+        }
+    }
+
+    /// At the size of the block before.
+    const fn unpooled(self) -> Self {
+        Self {
+            pooled: false,
+            ..self
         }
     }
 }
 
-/// Blocks with a pool, and dropout with that probability, between neighbours.
+/// Blocks; in front of those that are pooled, but the first, a pool, and dropout if it has a probability.
 fn nin(
     net: &mut GraphBuilder,
     images: ValueId,
@@ -48,7 +59,7 @@ fn nin(
     let mut x = images;
     let mut position = 0;
     for (i, block) in blocks.iter().enumerate() {
-        if i > 0 {
+        if i > 0 && block.pooled {
             x = net.max_pool2d(x, Pool2d::new(3, 2)?)?;
             position += 1;
             if let Some(p) = dropout {
@@ -149,6 +160,34 @@ pub(super) const NIN_SMALL: Model = Model {
                 Block::new(5, 2, 2, [Channels(32); 3]),
                 Block::new(3, 1, 1, [Channels(64); 3]),
                 Block::new(3, 1, 1, [Classes; 3]),
+            ],
+            None,
+        )
+    },
+};
+
+/// Fine maps of its classes: each pixel of the 13x13 at 28x28 sees 15x15 pixels of the image and no more, so what is hot
+/// lies where the evidence is.
+pub(super) const NIN_FINE: Model = Model {
+    name: "nin-fine",
+    summary: "5x5 32, 3x3 64, 3x3 64-64-classes, one pool, at the data's size: fine heat maps",
+    size: None,
+    recipe: Recipe {
+        batch_size: 64,
+        epochs: 8,
+        learning_rate: 2e-3,
+        warmup_steps: 100,
+        schedule: Schedule::Cosine,
+    },
+    network: |net, images, classes| {
+        nin(
+            net,
+            images,
+            classes,
+            &[
+                Block::new(5, 1, 2, [Channels(32); 3]),
+                Block::new(3, 1, 1, [Channels(64); 3]),
+                Block::new(3, 1, 1, [Channels(64), Channels(64), Classes]).unpooled(),
             ],
             None,
         )
