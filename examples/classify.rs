@@ -15,6 +15,7 @@ use nin_wgpu::checkpoint;
 use nin_wgpu::classifier::{Classifier, Prediction};
 use nin_wgpu::data::image_file;
 use nin_wgpu::device::Device;
+use nin_wgpu::output;
 use nin_wgpu::pictures::{self, heatmap};
 use serde_json::json;
 
@@ -39,6 +40,11 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<()> {
     let images = args.pictures()?;
+    for (flag, path) in [("--heatmap", &args.heatmap), ("--maps", &args.maps)] {
+        if let Some(path) = path {
+            output::check(path).context(flag)?;
+        }
+    }
     let model = match &args.model {
         Some(path) => path.clone(),
         None => newest_run(Path::new("runs")).unwrap_or_else(|| SHIPPED.into()),
@@ -48,7 +54,11 @@ fn run(args: &Args) -> Result<()> {
     let load = |image: &PathBuf| image_file::load(image, metadata.image, args.invert.into());
     let pixels = images.iter().map(load).collect::<Result<Vec<_>, _>>()?;
     let device = Device::open(args.device).with_context(|| format!("--device {}", args.device))?;
-    let mut classifier = Classifier::open(&device, &model, images.len().min(BATCH))?;
+    let classifier = Classifier::open(&device, &model, images.len().min(BATCH));
+    let mut classifier = classifier.with_context(|| {
+        let (file, name, classes) = (model.display(), &metadata.model, metadata.classes.len());
+        format!("cannot use {file}, which says that it is of {name} with {classes} classes")
+    })?;
     if !args.json {
         let of = (&metadata.model, &metadata.dataset);
         eprintln!("with {}: {} trained on {}\n", model.display(), of.0, of.1);

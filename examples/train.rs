@@ -20,6 +20,7 @@ use nin_wgpu::device::{Device, DeviceChoice};
 use nin_wgpu::gpu::Gpu;
 use nin_wgpu::models::Model;
 use nin_wgpu::ops::{Augment, Normalize};
+use nin_wgpu::output;
 use nin_wgpu::plan::{Conv2dAlgorithm, Plan, PlanOptions};
 use nin_wgpu::train::{Event, Trainer, evaluate, training_program};
 use screen::Screen;
@@ -61,7 +62,10 @@ fn print_plan(args: &Args) -> Result<()> {
     } else {
         Conv2dAlgorithm::HARDWARE
     };
-    let mut outline = data::outline(&args.dataset)?;
+    let mut outline = match args.dataset() {
+        ("folder", Some(folder)) => data::load("folder", Some(&folder))?.train.outline(),
+        (name, _) => data::outline(name).context("--dataset")?,
+    };
     outline.len = args
         .limit_train
         .map_or(outline.len, |limit| limit.min(outline.len));
@@ -81,6 +85,12 @@ fn print_plan(args: &Args) -> Result<()> {
 
 fn train(args: &Args) -> Result<()> {
     let start = Instant::now();
+    // Now, not at the end of hours.
+    for (flag, path) in [("--export", &args.export), ("--dump", &args.dump)] {
+        if let Some(path) = path {
+            output::check(path).context(flag)?;
+        }
+    }
     let device = Device::open(args.device).with_context(|| format!("--device {}", args.device))?;
     let setup = match &args.resume {
         Some(out) => setup::resumed_run(args, out)?,
@@ -129,9 +139,14 @@ fn train(args: &Args) -> Result<()> {
         let metrics = evaluate(&device, model, &parameters, &split.test, &options)?;
         record(&Event::Tested(metrics.accuracy()))?;
     }
-    if let Some(path) = &args.export {
+    if !summary.stopped
+        && let Some(path) = &args.export
+    {
         let (parameters, metadata) = checkpoint::load_trained(&best)?;
-        checkpoint::save_f16(path, &parameters, Some(&metadata)).context("--export")?;
+        checkpoint::save_f16(path, &parameters, Some(&metadata)).with_context(|| {
+            let out = out.display();
+            format!("--export (the run is whole: `train --resume {out} --export FILE` tries again)")
+        })?;
     }
     screen.summary(args, &summary, start, &out);
     Ok(())

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::Dataset;
 use crate::graph::Graph;
 use crate::models::Model;
+use crate::output::{WriteError, write_whole};
 use crate::program::Parameters;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -21,7 +22,7 @@ use crate::train::State;
 #[non_exhaustive]
 pub enum CheckpointError {
     /// The file cannot be read.
-    #[error("cannot read checkpoint {path}")]
+    #[error("cannot read checkpoint {path}, check the path")]
     Read {
         /// The file.
         path: PathBuf,
@@ -29,15 +30,10 @@ pub enum CheckpointError {
         source: io::Error,
     },
     /// The file cannot be written.
-    #[error("cannot write {path}; the file that was there is unchanged")]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Write(#[from] WriteError),
     /// The file is no whole safetensors file.
-    #[error("{path} is not a whole safetensors file: {message}")]
+    #[error("{path} is not a whole safetensors file ({message}), copy it anew or take another")]
     Format {
         /// The file.
         path: PathBuf,
@@ -141,10 +137,7 @@ pub fn save_f16(
         let halves: Vec<f16> = tensor.data.iter().map(|&x| f16::from_f32(x)).collect();
         if halves.iter().any(|x| !x.is_finite()) {
             let message = format!("tensor `{name}` has numbers beyond the range of 16 bits");
-            return Err(CheckpointError::Write {
-                path: path.to_owned(),
-                source: io::Error::other(message),
-            });
+            return Err(WriteError::of(path)(io::Error::other(message)).into());
         }
         bytes.push(bytemuck::cast_slice(&halves).to_vec());
     }
@@ -159,16 +152,13 @@ fn save_as(
     bytes: Vec<Vec<u8>>,
     metadata: Option<&Metadata>,
 ) -> Result<(), CheckpointError> {
-    let error = |source: io::Error| CheckpointError::Write {
-        path: path.to_owned(),
-        source,
-    };
+    let error = WriteError::of(path);
     let views = tensors.iter().zip(&bytes).map(|((name, tensor), bytes)| {
         let view = TensorView::new(dtype, tensor.shape.dims().to_vec(), bytes);
         view.map(|view| (name.as_str(), view))
             .map_err(io::Error::other)
     });
-    let views = views.collect::<io::Result<Vec<_>>>().map_err(error)?;
+    let views = views.collect::<io::Result<Vec<_>>>().map_err(&error)?;
     let header = metadata
         .map(|metadata| {
             serde_json::to_string(metadata).map(|json| HashMap::from([(KEY.to_owned(), json)]))
@@ -176,21 +166,7 @@ fn save_as(
         .transpose()
         .map_err(|e| error(e.into()))?;
     let bytes = safetensors::serialize(views, header).map_err(|e| error(io::Error::other(e)))?;
-    write_whole(path, &bytes).map_err(error)
-}
-
-/// Writes a file so that `path` holds either its old contents or all of `bytes`.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".partial");
-    let temporary = path.with_file_name(name);
-    let written =
-        std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
-    if written.is_err() {
-        // The first error is the one to report; the leftover may not even exist.
-        let _ = std::fs::remove_file(&temporary);
-    }
-    written
+    Ok(write_whole(path, &bytes)?)
 }
 
 /// A file's tensors and, if `train` wrote it, its metadata.

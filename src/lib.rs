@@ -87,6 +87,7 @@ pub mod graph;
 pub mod init;
 pub mod models;
 pub mod ops;
+pub mod output;
 pub mod pictures;
 pub mod plan;
 pub mod program;

@@ -3,11 +3,9 @@
 mod cases;
 
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
 
-use nin_wgpu::checkpoint::{self, Metadata};
+use nin_wgpu::checkpoint::Metadata;
 use nin_wgpu::data::Split;
 use nin_wgpu::data::synthetic::Synthetic;
 use nin_wgpu::device::Device;
@@ -190,108 +188,4 @@ fn a_stop_flag_ends_the_run_with_a_checkpoint_of_the_step() {
         "{summary:?}"
     );
     assert_eq!(saved, Some(summary.steps));
-}
-
-fn train(args: &[&str], out: &Path) -> Command {
-    let test = std::env::current_exe().expect("a path");
-    let profile = test
-        .parent()
-        .and_then(Path::parent)
-        .expect("target/<profile>/deps");
-    let mut command = Command::new(profile.join("examples/train"));
-    command
-        .args(args)
-        .arg(out)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
-}
-
-const NEW: &[&str] = &[
-    "--dataset",
-    "synthetic",
-    "--model",
-    "nin-small",
-    "--device",
-    "cpu",
-    "--batch-size",
-    "8",
-    "--limit-test",
-    "16",
-    "--log-every",
-    "1",
-    "--epochs",
-    "40",
-    "--out",
-];
-
-#[cfg(unix)]
-#[test]
-fn ctrl_c_saves_and_the_run_can_be_taken_up() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let child = train(NEW, folder.path())
-        .spawn()
-        .expect("starts; run `cargo build --release --examples` first");
-    let metrics = folder.path().join("metrics.jsonl");
-    let start = Instant::now();
-    while std::fs::read_to_string(&metrics).map_or(0, |text| text.lines().count()) < 3 {
-        assert!(
-            start.elapsed() < Duration::from_secs(60),
-            "no step in a minute"
-        );
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status()
-        .expect("kill runs");
-    let output = child.wait_with_output().expect("ends");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && text.contains("stopped; go on with"),
-        "{text}"
-    );
-    let (_, saved) =
-        checkpoint::load_trained(&folder.path().join("resume.safetensors")).expect("whole");
-    assert!(saved.step >= 3, "{}", saved.step);
-
-    let until = (saved.step + 4).to_string();
-    let args = ["--device", "cpu", "--max-steps", &until, "--resume"];
-    let output = train(&args, folder.path()).output().expect("starts");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        text.contains(&format!("resumed after step {}", saved.step)),
-        "{text}"
-    );
-    let (_, now) =
-        checkpoint::load_trained(&folder.path().join("last.safetensors")).expect("whole");
-    assert_eq!(now.step, saved.step + 4);
-    let text = std::fs::read_to_string(&metrics).expect("readable");
-    let steps: Vec<u64> = text
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()?["step"].as_u64())
-        .collect();
-    assert!(
-        steps.iter().copied().eq(1..=now.step),
-        "each step once, in order: {steps:?}"
-    );
-}
-
-#[test]
-fn a_folder_without_a_run_and_flags_that_would_change_it_are_refused() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let output = train(&["--device", "cpu", "--resume"], folder.path())
-        .output()
-        .expect("starts");
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        !output.status.success() && text.contains("--resume: cannot read checkpoint"),
-        "{text}"
-    );
-    let output = train(&["--lr", "1", "--resume"], folder.path())
-        .output()
-        .expect("starts");
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{text}");
-    assert!(text.contains("--lr") && text.contains("--resume"), "{text}");
 }

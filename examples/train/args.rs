@@ -34,13 +34,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", help_heading = "What to train")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Use only the first N training images
-    #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = "What to train")]
+    #[arg(long, value_name = "N", value_parser = at_least_one::<usize>, help_heading = "What to train")]
     pub(crate) limit_train: Option<usize>,
     /// Use only the first N test images
-    #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = "What to train")]
+    #[arg(long, value_name = "N", value_parser = at_least_one::<usize>, help_heading = "What to train")]
     pub(crate) limit_test: Option<usize>,
     /// Hold this share of the training images out, choose the best epoch by them, and test once, at the end
-    #[arg(long, value_name = "SHARE", value_parser = share, help_heading = "What to train")]
+    #[arg(long, value_name = "SHARE", value_parser = share, help_heading = "What to train", allow_negative_numbers = true)]
     pub(crate) val_split: Option<f64>,
     /// Change the training images at random in each step: crop moves them, flip mirrors them; auto, which is meant if no
     /// value is given, leaves flip out where left and right matter (digits)
@@ -77,13 +77,13 @@ pub(crate) struct Args {
     )]
     pub(crate) recipe: RecipeName,
     /// Passes over the training set [default: the recipe's]
-    #[arg(long, value_name = "N", help_heading = "How to train")]
+    #[arg(long, value_name = "N", value_parser = at_least_one::<u64>, help_heading = "How to train", allow_negative_numbers = true)]
     pub(crate) epochs: Option<u64>,
     /// Images of a step [default: the recipe's]
-    #[arg(long, value_name = "N", help_heading = "How to train")]
+    #[arg(long, value_name = "N", value_parser = at_least_one::<usize>, help_heading = "How to train", allow_negative_numbers = true)]
     pub(crate) batch_size: Option<usize>,
     /// Adam's learning rate [default: the recipe's]
-    #[arg(long, help_heading = "How to train")]
+    #[arg(long, value_name = "RATE", value_parser = rate, help_heading = "How to train", allow_negative_numbers = true)]
     pub(crate) lr: Option<f64>,
     /// Steps over which the learning rate rises to its full value [default: the recipe's]
     #[arg(long, value_name = "STEPS", help_heading = "How to train")]
@@ -102,10 +102,10 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 1, help_heading = "How to train")]
     pub(crate) seed: u64,
     /// Stop after N steps, test, and save
-    #[arg(long, value_name = "N", help_heading = "How to train")]
+    #[arg(long, value_name = "N", value_parser = at_least_one::<u64>, help_heading = "How to train")]
     pub(crate) max_steps: Option<u64>,
     /// Stop early after N epochs without a better accuracy on the held-out images (on the test images without --val-split)
-    #[arg(long, value_name = "N", help_heading = "How to train")]
+    #[arg(long, value_name = "N", value_parser = at_least_one::<u64>, help_heading = "How to train")]
     pub(crate) patience: Option<u64>,
 
     /// Go on with the run in this folder where it stopped; only --epochs, --max-steps, --device and --data-dir may change
@@ -125,6 +125,7 @@ pub(crate) struct Args {
     #[arg(
         long,
         value_name = "STEPS",
+        value_parser = at_least_one::<u64>,
         default_value_t = 100,
         help_heading = "What to write"
     )]
@@ -234,20 +235,20 @@ impl FromStr for InitChoice {
     }
 }
 
-fn at_least_one(s: &str) -> Result<usize, String> {
-    match s.parse() {
-        Ok(0) => Err("expected at least 1".to_owned()),
-        Ok(n) => Ok(n),
-        Err(error) => Err(error.to_string()),
-    }
+fn at_least_one<T: FromStr + PartialOrd + From<u8>>(s: &str) -> Result<T, &'static str> {
+    let number = s.parse().ok().filter(|n| *n >= T::from(1));
+    number.ok_or("expected a whole number, at least 1")
 }
 
-fn share(s: &str) -> Result<f64, String> {
-    match s.parse::<f64>() {
-        Ok(share) if share > 0.0 && share < 1.0 => Ok(share),
-        Ok(_) => Err("expected a share between 0 and 1, such as 0.1".to_owned()),
-        Err(error) => Err(error.to_string()),
-    }
+fn share(s: &str) -> Result<f64, &'static str> {
+    let number = s.parse().ok().filter(|share| *share > 0.0 && *share < 1.0);
+    number.ok_or("expected a share between 0 and 1, such as 0.1")
+}
+
+fn rate(s: &str) -> Result<f64, &'static str> {
+    let number: Option<f64> = s.parse().ok();
+    let number = number.filter(|rate| rate.is_finite() && *rate > 0.0);
+    number.ok_or("expected a number above 0, such as 0.001")
 }
 
 impl Args {

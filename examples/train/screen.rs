@@ -190,9 +190,9 @@ impl Screen {
         });
     }
 
-    pub(crate) fn summary(&self, args: &Args, summary: &Summary, start: Instant, out: &Path) {
+    pub(crate) fn summary(&self, args: &Args, summary: &Summary, start: Instant, folder: &Path) {
         self.bar.finish_and_clear();
-        let out = out.display();
+        let out = folder.display();
         if summary.early {
             println!(
                 "stopped early: no better accuracy since epoch {}",
@@ -210,8 +210,13 @@ impl Screen {
                 100.0 * tested
             ),
         }
-        println!("saved    {out}/: best.safetensors, last.safetensors, curve.svg, metrics.jsonl");
-        if let Some(path) = &args.export {
+        // A run that was stopped early may have no best epoch and no curve yet.
+        let mut saved = SAVED.to_vec();
+        saved.retain(|name| folder.join(name).exists());
+        println!("saved    {out}/: {}", saved.join(", "));
+        if !summary.stopped
+            && let Some(path) = &args.export
+        {
             println!("         {}, in 16-bit floats", path.display());
         }
         let next = match summary.stopped {
@@ -221,6 +226,14 @@ impl Screen {
         println!("next     cargo run --release --example {next}");
     }
 }
+
+/// Files of a run that people look at.
+const SAVED: [&str; 4] = [
+    "best.safetensors",
+    "last.safetensors",
+    "curve.svg",
+    "metrics.jsonl",
+];
 
 /// The time since `start`, to be read by people.
 fn duration(start: Instant) -> String {

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use nin_wgpu::checkpoint::{self, Metadata};
-use nin_wgpu::data::{Dataset, Loader, Split};
+use nin_wgpu::data::{DataError, Dataset, Loader, Outline, Split};
 use nin_wgpu::device::Device;
 use nin_wgpu::init::Init;
 use nin_wgpu::models::{Model, Recipe};
@@ -66,7 +66,12 @@ fn load_data(
     let loader = Loader::new(name).data_dir(folder).seed(seed);
     let split = loader.on_download(|progress| bar.show(progress)).load();
     bar.clear();
-    let split = split?;
+    let split = split.map_err(|error| match error {
+        DataError::UnknownDataset { .. } => {
+            anyhow!("--dataset: {error}, or a folder of pictures that is there")
+        }
+        other => other.into(),
+    })?;
     let limit = |data: Dataset, most: Option<usize>| match most {
         Some(most) => data.limit(most),
         None => data,
@@ -84,7 +89,8 @@ fn normalization(args: &Args, train: &Dataset) -> Vec<(f32, f32)> {
     }
 }
 
-fn parameters(args: &Args, program: &Program) -> Result<Parameters> {
+/// `of` is what is to be trained, which a checkpoint to start from must be of too.
+fn parameters(args: &Args, program: &Program, of: &str) -> Result<Parameters> {
     let init = args.init.clone().unwrap_or(match args.recipe {
         RecipeName::Default => InitChoice::Kaiming,
         RecipeName::Seed => InitChoice::PyTorch,
@@ -93,11 +99,20 @@ fn parameters(args: &Args, program: &Program) -> Result<Parameters> {
         InitChoice::Kaiming => Init::Kaiming.parameters(program.graph(), args.seed)?,
         InitChoice::PyTorch => Init::PyTorch.parameters(program.graph(), args.seed)?,
         InitChoice::File(path) => {
-            let (parameters, _) = checkpoint::load(&path).context("--init")?;
-            checkpoint::check(&path, &parameters, program.graph()).context("--init")?;
+            let (parameters, metadata) = checkpoint::load(&path).context("--init")?;
+            checkpoint::check(&path, &parameters, program.graph()).with_context(|| {
+                let holds = metadata.map(|of| describe(&of.model, of.image, of.classes.len()));
+                let holds = holds.unwrap_or_else(|| "a network that it does not name".to_owned());
+                format!("--init: the file holds {holds}, but {of} is to be trained")
+            })?;
             parameters
         }
     })
+}
+
+/// A network and the pictures that it is for, to be read by people.
+fn describe(model: &str, [c, h, w]: [usize; 3], classes: usize) -> String {
+    format!("{model} for {classes} classes of {c}x{h}x{w} pictures")
 }
 
 /// `runs/<model>-<data>`, or if there is a run in it `runs/<model>-<data>-2`, and so on.
@@ -119,8 +134,10 @@ pub(crate) fn new_run(args: &Args, model: &'static Model, device: &Device) -> Re
     let statistics = normalization(args, &split.train);
     let normalize = Normalize::from_channels(&statistics);
     let options = options(args, model, normalize, args.augment.of(&split.train));
-    let program = training_program(model, &split.train.outline(), &options)?;
-    let parameters = parameters(args, &program)?;
+    let outline = split.train.outline();
+    let program = training_program(model, &outline, &options)?;
+    let Outline { image, classes, .. } = outline;
+    let parameters = parameters(args, &program, &describe(model.name, image, classes))?;
     let metadata = Metadata::new(model, &split.train, statistics, args.seed);
     let config = args.config(model, device, &options);
     let out = args.out.clone();

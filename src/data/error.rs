@@ -161,7 +161,7 @@ pub enum DataError {
         missing: String,
     },
     /// A file could not be opened or read.
-    #[error("cannot read {}", path.display())]
+    #[error("cannot read {}, check the path", path.display())]
     Read {
         /// The file.
         path: PathBuf,

@@ -164,7 +164,10 @@ impl Gpu {
                     .enumerate()
                     .map(|(i, d)| format!("gpu:{i} = {d}"))
                     .collect();
-                list.join("; ")
+                format!(
+                    "{}; name one of these, or use `--device cpu`",
+                    list.join("; ")
+                )
             };
             return Err(GpuError::NoAdapter {
                 wanted: wants.to_owned(),

@@ -9,11 +9,11 @@ pub mod curve;
 pub mod heatmap;
 
 use std::io::Cursor;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use image::{ImageFormat, RgbImage};
 
-use crate::checkpoint::write_whole;
+use crate::output::{WriteError, write_whole};
 
 /// Errors of drawing and writing pictures.
 #[derive(Debug, thiserror::Error)]
@@ -43,13 +43,8 @@ pub enum PictureError {
     #[error("cannot draw the curve: {0}")]
     Curve(String),
     /// The file cannot be written.
-    #[error("cannot write {path}")]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Write(#[from] WriteError),
 }
 
 /// Writes a picture as a PNG file; `path` then holds either its old contents or the whole picture.
@@ -57,13 +52,9 @@ pub enum PictureError {
 /// # Errors
 /// [`PictureError::Write`].
 pub fn save_png(path: &Path, picture: &RgbImage) -> Result<(), PictureError> {
-    let error = |source| PictureError::Write {
-        path: path.to_owned(),
-        source,
-    };
     let mut bytes = Cursor::new(Vec::new());
     picture
         .write_to(&mut bytes, ImageFormat::Png)
-        .map_err(|e| error(std::io::Error::other(e)))?;
-    write_whole(path, bytes.get_ref()).map_err(error)
+        .map_err(|e| WriteError::of(path)(std::io::Error::other(e)))?;
+    Ok(write_whole(path, bytes.get_ref())?)
 }

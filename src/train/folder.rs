@@ -10,6 +10,7 @@ use serde_json::json;
 use super::{Event, State, TrainError};
 use crate::checkpoint::{self, Metadata};
 use crate::error::Result;
+use crate::output::{self, WriteError};
 use crate::pictures::curve;
 use crate::program::Parameters;
 
@@ -47,9 +48,20 @@ fn holds_a_run(folder: &Path) -> bool {
         .any(|name| folder.join(name).exists())
 }
 
-fn error(path: &Path) -> impl FnOnce(std::io::Error) -> TrainError + use<> {
-    let path = path.to_owned();
-    move |source| TrainError::Folder { path, source }
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
+    Ok(output::write_whole(path, bytes)?)
+}
+
+fn write_error(path: &Path) -> impl Fn(std::io::Error) -> TrainError + use<> {
+    let error = WriteError::of(path);
+    move |source| error(source).into()
+}
+
+fn read(path: &Path) -> Result<String, TrainError> {
+    std::fs::read_to_string(path).map_err(|source| TrainError::Read {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 impl RunFolder {
@@ -71,18 +83,18 @@ impl RunFolder {
     /// `metadata` goes into every checkpoint, its epoch and step brought up to date.
     ///
     /// # Errors
-    /// [`TrainError::HoldsRun`] if the folder holds checkpoints already, [`TrainError::Folder`] if it or a file in it
+    /// [`TrainError::HoldsRun`] if the folder holds checkpoints already, [`TrainError::Write`] if it or a file in it
     /// cannot be written.
     pub fn create(folder: &Path, config: &impl Serialize, metadata: Metadata) -> Result<Self> {
         if holds_a_run(folder) {
             return Err(TrainError::HoldsRun(folder.to_owned()).into());
         }
-        std::fs::create_dir_all(folder).map_err(error(folder))?;
+        std::fs::create_dir_all(folder).map_err(write_error(folder))?;
         let path = folder.join(CONFIG);
-        let json = serde_json::to_vec_pretty(config).map_err(|e| error(&path)(e.into()))?;
-        checkpoint::write_whole(&path, &json).map_err(error(&path))?;
+        let json = serde_json::to_vec_pretty(config).map_err(|e| write_error(&path)(e.into()))?;
+        write_whole(&path, &json)?;
         let path = folder.join(METRICS);
-        let metrics = File::create(&path).map_err(error(&path))?;
+        let metrics = File::create(&path).map_err(write_error(&path))?;
         Ok(Self {
             folder: folder.to_owned(),
             metrics,
@@ -93,10 +105,13 @@ impl RunFolder {
     /// Opens the folder of a run that was stopped. Lines of `metrics.jsonl` later than its checkpoint are dropped.
     ///
     /// # Errors
-    /// [`checkpoint::CheckpointError`] if there is no whole `resume.safetensors`, [`TrainError::Folder`] if
-    /// `metrics.jsonl` cannot be read and written.
+    /// [`TrainError::NoRun`] if there is no `resume.safetensors`, [`checkpoint::CheckpointError`] if it is not whole,
+    /// [`TrainError::Read`] or [`TrainError::Write`] if `metrics.jsonl` cannot be read or written.
     pub fn resume(folder: &Path) -> Result<(Self, Resumed)> {
         let path = folder.join(RESUME);
+        if !path.exists() {
+            return Err(TrainError::NoRun(folder.to_owned()).into());
+        }
         let (tensors, metadata) = checkpoint::load_trained(&path)?;
         let Some(state) = metadata.resume.clone() else {
             let message = format!("{} holds no state of a run", path.display());
@@ -106,16 +121,16 @@ impl RunFolder {
             |(name, _): &(String, _)| name.ends_with(".moment1") || name.ends_with(".moment2");
         let (moments, parameters) = tensors.into_iter().partition(is_moment);
         let path = folder.join(METRICS);
-        let text = std::fs::read_to_string(&path).map_err(error(&path))?;
+        let text = read(&path)?;
         let kept: String = text
             .split_inclusive('\n')
             .take_while(|line| !is_later(line, metadata.step))
             .collect();
-        checkpoint::write_whole(&path, kept.as_bytes()).map_err(error(&path))?;
+        write_whole(&path, kept.as_bytes())?;
         let metrics = File::options()
             .append(true)
             .open(&path)
-            .map_err(error(&path))?;
+            .map_err(write_error(&path))?;
         let this = Self {
             folder: folder.to_owned(),
             metrics,
@@ -145,7 +160,7 @@ impl RunFolder {
     /// Writes what an event has for the disk.
     ///
     /// # Errors
-    /// [`TrainError::Folder`] or [`checkpoint::CheckpointError`] if a file cannot be written.
+    /// [`TrainError::Write`] or [`checkpoint::CheckpointError`] if a file cannot be written.
     pub fn record(&mut self, event: &Event<'_>) -> Result<()> {
         match event {
             Event::Interval(interval) => self.line("step", interval),
@@ -179,15 +194,10 @@ impl RunFolder {
 
     /// Draws `curve.svg` from `metrics.jsonl`, which may go back to before this process.
     fn curve(&self) -> Result<()> {
-        let path = self.folder.join(METRICS);
-        let metrics =
-            std::fs::read_to_string(&path).map_err(|source| TrainError::Folder { path, source })?;
+        let metrics = read(&self.folder.join(METRICS))?;
         let title = format!("{} on {}", self.metadata.model, self.metadata.dataset);
         let svg = curve::svg(&title, &metrics)?;
-        let path = self.folder.join("curve.svg");
-        checkpoint::write_whole(&path, svg.as_bytes())
-            .map_err(|source| TrainError::Folder { path, source })?;
-        Ok(())
+        Ok(write_whole(&self.folder.join("curve.svg"), svg.as_bytes())?)
     }
 
     /// Appends a line to `metrics.jsonl`, `kind` first.
@@ -197,19 +207,14 @@ impl RunFolder {
             let fields = fields.trim_start_matches('{');
             writeln!(file, "{{\"kind\":{},{fields}", json!(kind))
         };
-        write(&mut self.metrics).map_err(|source| {
-            TrainError::Folder {
-                path: self.folder.join(METRICS),
-                source,
-            }
-            .into()
-        })
+        Ok(write(&mut self.metrics).map_err(write_error(&self.folder.join(METRICS)))?)
     }
 }
 
-/// Whether a line of `metrics.jsonl` is of a step after `step`.
+/// Whether a line of `metrics.jsonl` is of a step after `step`, of the end of the run, or torn off.
 fn is_later(line: &str, step: u64) -> bool {
-    let line: Option<serde_json::Value> = serde_json::from_str(line).ok();
-    line.and_then(|line| line["step"].as_u64())
-        .is_some_and(|of| of > step)
+    let parsed: Option<serde_json::Value> = serde_json::from_str(line).ok();
+    let is_later =
+        |line: serde_json::Value| line["kind"] == "test" || line["step"].as_u64() > Some(step);
+    !line.ends_with('\n') || parsed.is_none_or(is_later)
 }

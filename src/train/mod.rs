@@ -35,7 +35,7 @@ pub enum TrainError {
     },
     /// A batch larger than the data.
     #[error(
-        "a batch of {batch} is larger than the {len} training images; use a smaller batch or more data"
+        "a batch of {batch} is larger than the {len} training images; use a smaller --batch-size or more data"
     )]
     Batch {
         /// Images of a batch.
@@ -75,12 +75,18 @@ pub enum TrainError {
     /// A new run would overwrite another.
     #[error("{0} holds a run already; go on with it by --resume, or name another folder")]
     HoldsRun(std::path::PathBuf),
-    /// The run folder cannot be written.
-    #[error("cannot write {path}")]
-    Folder {
-        /// The file or folder.
+    /// A folder to go on with has none.
+    #[error("{0} holds no run to go on with (no resume.safetensors), name the folder of one")]
+    NoRun(std::path::PathBuf),
+    /// A file of the run folder cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
         path: std::path::PathBuf,
         /// Why.
         source: std::io::Error,
     },
+    /// The run folder or a file in it cannot be written.
+    #[error(transparent)]
+    Write(#[from] crate::output::WriteError),
 }

@@ -1,106 +1,12 @@
-//! The pictures that the programs read and make: curves, heat maps, folders of images, light and dark.
+//! The pictures that `classify` reads and draws: heat maps, folders of images, light and dark.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::sync::LazyLock;
+use std::path::Path;
 
-use serde_json::Value;
-
-/// An example, as built beside this test.
-fn example(name: &str) -> Command {
-    let test = std::env::current_exe().expect("a path");
-    let mut folders = test.ancestors().skip(2);
-    let profile = folders.next().expect("target/<profile>/deps");
-    let path = profile
-        .join("examples")
-        .join(name)
-        .with_extension(std::env::consts::EXE_EXTENSION);
-    assert!(
-        path.exists(),
-        "{} is missing: run `cargo build --examples` for this profile first",
-        path.display()
-    );
-    let mut command = Command::new(path);
-    command
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .env_remove("RUST_BACKTRACE");
-    command
-}
-
-fn run(command: &mut Command) -> Output {
-    command.output().expect("the program starts")
-}
-
-/// Stdout and stderr of a run that must succeed.
-fn ok(command: &mut Command) -> (String, String) {
-    let output = run(command);
-    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
-    assert!(output.status.success(), "{command:?} failed: {stderr}");
-    (stdout, stderr)
-}
-
-/// Stderr of a run that must fail in an orderly way.
-fn refused(command: &mut Command) -> String {
-    let output = run(command);
-    let stderr = String::from_utf8(output.stderr).expect("UTF-8");
-    let code = output.status.code();
-    assert!(
-        matches!(code, Some(1 | 2)),
-        "{command:?}: {code:?} {stderr}"
-    );
-    assert!(stderr.starts_with("error: ") && !stderr.contains("panicked"));
-    stderr
-}
-
-/// A run folder of `nin-small`, a few steps trained on the synthetic set.
-fn trained() -> &'static Path {
-    static RUN: LazyLock<PathBuf> = LazyLock::new(|| {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli_pictures");
-        let flags = "--dataset synthetic --model nin-small --device cpu --batch-size 16 --limit-train 96 --limit-test 40 \
-                     --epochs 2 --log-every 2 --quiet --out";
-        ok(example("train").args(flags.split_whitespace()).arg(&folder));
-        folder
-    });
-    &RUN
-}
-
-fn classify() -> Command {
-    let mut command = example("classify");
-    command
-        .args(["--device", "cpu", "--model"])
-        .arg(trained().join("best.safetensors"));
-    command
-}
-
-fn samples() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/images")
-}
-
-/// The JSON lines that `classify` prints.
-fn json(command: &mut Command) -> Vec<Value> {
-    let (text, _) = ok(command.arg("--json"));
-    let lines = text.lines().map(serde_json::from_str);
-    lines.collect::<Result<_, _>>().expect("JSON")
-}
-
-#[test]
-fn train_draws_the_curve_of_its_run() {
-    let svg = std::fs::read_to_string(trained().join("curve.svg")).expect("written");
-    for part in [
-        "nin-small on synthetic",
-        "training loss",
-        "training accuracy",
-        "test accuracy",
-        "step",
-    ] {
-        assert!(svg.contains(part), "{part:?} is missing in: {svg}");
-    }
-}
+use crate::programs::{assert_says, classify, json, new_folder, refused, run, samples};
 
 #[test]
 fn heat_maps_have_a_row_a_picture_and_maps_a_place_a_class() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
+    let folder = new_folder();
     let out = |name: &str| folder.path().join(name);
     let size = |path: &Path| image::image_dimensions(path).expect("a PNG file");
     let one = samples().join("bag.png");
@@ -108,7 +14,14 @@ fn heat_maps_have_a_row_a_picture_and_maps_a_place_a_class() {
         let mut command = classify();
         command.args(images);
         command.arg("--heatmap").arg(out(heatmap));
-        ok(command.arg("--maps").arg(out(maps)))
+        let ended = run(command.arg("--maps").arg(out(maps)));
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        let (note, warning) = ended
+            .stderr
+            .split_once("\n\n")
+            .expect("a note of the network");
+        assert_says(note, &["best.safetensors: nin-small trained on synthetic"]);
+        (ended.stdout, warning.to_owned())
     };
     let (text, _) = draw(&[&one], "one.png", "one maps.PNG");
     assert!(text.contains('%'), "{text}");
@@ -131,7 +44,7 @@ fn heat_maps_have_a_row_a_picture_and_maps_a_place_a_class() {
 
 #[test]
 fn a_folder_stands_for_its_pictures_in_order() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
+    let folder = new_folder();
     let copy = |from: &str, to: &str| {
         std::fs::copy(samples().join(from), folder.path().join(to)).expect("copied");
     };
@@ -150,15 +63,15 @@ fn a_folder_stands_for_its_pictures_in_order() {
     let want: Vec<_> = want.iter().map(|path| path.to_str()).collect();
     assert_eq!(names, want);
 
-    let empty = tempfile::tempdir().expect("a temporary folder");
+    let empty = new_folder();
     let error = refused(classify().arg(empty.path()));
-    assert!(error.contains("holds no pictures"), "{error}");
-    assert!(error.contains(".png") && error.contains(&empty.path().display().to_string()));
+    let named = empty.path().display().to_string();
+    assert_says(&error, &["holds no pictures", ".png", &named]);
 }
 
 #[test]
 fn light_and_dark_are_swapped_where_asked_and_where_the_border_is_bright() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
+    let folder = new_folder();
     let dark = samples().join("trouser.png");
     let bright = folder.path().join("bright.png");
     let mut picture = image::open(&dark).expect("a picture").into_luma8();
@@ -184,7 +97,7 @@ fn light_and_dark_are_swapped_where_asked_and_where_the_border_is_bright() {
 
 #[test]
 fn outputs_that_cannot_be_are_refused_and_nothing_is_written_over() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
+    let folder = new_folder();
     let picture = folder.path().join("bag.png");
     std::fs::copy(samples().join("bag.png"), &picture).expect("copied");
     let before = std::fs::read(&picture).expect("readable");
@@ -208,9 +121,7 @@ fn outputs_that_cannot_be_are_refused_and_nothing_is_written_over() {
     ];
     for (flags, parts) in cases {
         let error = refused(classify().args(*flags).arg(&picture));
-        for part in *parts {
-            assert!(error.contains(part), "{flags:?}: no {part:?} in: {error}");
-        }
+        assert_says(&error, parts);
     }
     assert_eq!(std::fs::read(&picture).expect("readable"), before);
     let left = std::fs::read_dir(folder.path()).expect("readable").count();

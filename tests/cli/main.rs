@@ -1,0 +1,10 @@
+//! The programs as a user meets them: what they write, what they print, and how they refuse.
+
+mod classify;
+mod disk;
+mod errors;
+mod options;
+mod pictures;
+mod programs;
+mod resume;
+mod train;
