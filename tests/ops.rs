@@ -96,3 +96,8 @@ fn every_layer_of_nin_paper_matches_the_reference_at_28x28_and_32x32x3() {
 fn every_layer_of_nin_small_matches_the_reference() {
     check_layers(&MODELS[2], [1, 28, 28]);
 }
+
+#[test]
+fn every_layer_of_nin_fine_matches_the_reference() {
+    check_layers(&MODELS[3], [1, 28, 28]);
+}

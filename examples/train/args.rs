@@ -18,7 +18,8 @@ use serde_json::{Value, json};
 #[derive(Debug, Parser)]
 #[command(name = "train", version, args_override_self = true, after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Network: nin (224x224), nin-paper (the paper's), nin-small [default: nin on a GPU, else nin-small]
+    /// Network: nin (224x224), nin-paper (the paper's), nin-small, nin-fine (fine heat maps) [default: nin on a GPU, else
+    /// nin-small]
     #[arg(long, help_heading = "What to train")]
     pub(crate) model: Option<String>,
     /// Data set: fashion-mnist, mnist, cifar10, synthetic (needs no files), or a folder of your own pictures with a
