@@ -1,5 +1,6 @@
 //! Checkpoints: safetensors files under PyTorch's names, written beside the old one and renamed over it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -118,7 +119,7 @@ pub fn save(
 ) -> Result<(), CheckpointError> {
     let bytes = tensors
         .iter()
-        .map(|(_, tensor)| bytemuck::cast_slice(&tensor.data).to_vec())
+        .map(|(_, tensor)| bytemuck::cast_slice(&tensor.data).into())
         .collect();
     save_as(path, tensors, Dtype::F32, bytes, metadata)
 }
@@ -139,7 +140,7 @@ pub fn save_f16(
             let message = format!("tensor `{name}` has numbers beyond the range of 16 bits");
             return Err(WriteError::of(path)(io::Error::other(message)).into());
         }
-        bytes.push(bytemuck::cast_slice(&halves).to_vec());
+        bytes.push(bytemuck::cast_slice(&halves).to_vec().into());
     }
     save_as(path, tensors, Dtype::F16, bytes, metadata)
 }
@@ -149,7 +150,7 @@ fn save_as(
     path: &Path,
     tensors: &Parameters,
     dtype: Dtype,
-    bytes: Vec<Vec<u8>>,
+    bytes: Vec<Cow<'_, [u8]>>,
     metadata: Option<&Metadata>,
 ) -> Result<(), CheckpointError> {
     let error = WriteError::of(path);

@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use crate::checkpoint::{self, Metadata};
+use crate::data::DataError;
 use crate::device::Device;
 use crate::error::Result;
 use crate::models::Model;
 use crate::ops::Normalize;
 use crate::pictures::heatmap::{Network, Seen};
-use crate::program::{Program, Run, Source};
+use crate::program::{Parameters, Program, Run, Source};
 use crate::shape::Shape;
-use crate::train::TrainError;
 
 /// A trained network on a device, ready for pictures.
 pub struct Classifier {
@@ -35,6 +35,16 @@ impl Prediction {
         ranked.sort_by(|&a, &b| self.probabilities[b].total_cmp(&self.probabilities[a]));
         ranked
     }
+
+    /// For a heat map: the prediction beside its picture, under a name.
+    pub fn seen(self, name: impl Into<String>, pixels: Vec<u8>) -> Seen {
+        Seen {
+            name: name.into(),
+            pixels,
+            probabilities: self.probabilities,
+            maps: self.maps,
+        }
+    }
 }
 
 impl Classifier {
@@ -44,9 +54,9 @@ impl Classifier {
     /// [`checkpoint::CheckpointError`] if the file is no whole checkpoint of the model that it names,
     /// [`crate::models::ModelError`] if that is no preset, and those of the device.
     pub fn open(device: &Device, path: &Path, batch: usize) -> Result<Self> {
-        let (_, metadata) = checkpoint::load_trained(path)?;
-        let model = Model::find(&metadata.model)?;
-        Self::open_as(device, path, model, batch)
+        let trained = checkpoint::load_trained(path)?;
+        let model = Model::find(&trained.1.model)?;
+        Self::with(device, path, model, trained, batch)
     }
 
     /// Loads a checkpoint of a model of your own.
@@ -54,7 +64,16 @@ impl Classifier {
     /// # Errors
     /// As [`Classifier::open`].
     pub fn open_as(device: &Device, path: &Path, model: &Model, batch: usize) -> Result<Self> {
-        let (parameters, metadata) = checkpoint::load_trained(path)?;
+        Self::with(device, path, model, checkpoint::load_trained(path)?, batch)
+    }
+
+    fn with(
+        device: &Device,
+        path: &Path,
+        model: &Model,
+        (parameters, metadata): (Parameters, Metadata),
+        batch: usize,
+    ) -> Result<Self> {
         let [_, height, width] = metadata.image;
         let normalize = Normalize::from_channels(&metadata.normalize);
         let source = Source::new(batch, metadata.image).with_normalize(normalize);
@@ -79,14 +98,14 @@ impl Classifier {
     /// Classifies pictures of `[C,H,W]` bytes, any number of them.
     ///
     /// # Errors
-    /// [`TrainError::Picture`] if a picture has another length, [`crate::runtime::RuntimeError`] if the device fails.
+    /// [`DataError::PictureBytes`] if a picture has another length, [`crate::runtime::RuntimeError`] if the device fails.
     pub fn predict(&mut self, pictures: &[impl AsRef<[u8]>]) -> Result<Vec<Prediction>> {
         let len: usize = self.metadata.image.iter().product();
         if let Some(wrong) = pictures
             .iter()
             .find(|picture| picture.as_ref().len() != len)
         {
-            return Err(TrainError::Picture {
+            return Err(DataError::PictureBytes {
                 got: wrong.as_ref().len(),
                 want: self.metadata.image,
             }
@@ -97,7 +116,7 @@ impl Classifier {
         let mut predictions = Vec::new();
         for chunk in pictures.chunks(batch) {
             let mut bytes: Vec<u8> = chunk.iter().flat_map(AsRef::as_ref).copied().collect();
-            // The last batch is filled up; what comes of its filling is left out by `zip`.
+            // The last batch is filled up; what comes of its filling is left out by `take`.
             bytes.resize(batch * len, 0);
             self.run.set_data(&bytes, &vec![0; batch])?;
             let probabilities = self.run.probabilities(&indices)?;
@@ -131,17 +150,5 @@ impl Classifier {
             map: [height, width],
             grid: self.run.program().map_grid()?,
         })
-    }
-}
-
-impl Prediction {
-    /// For a heat map: the prediction beside its picture, under a name.
-    pub fn seen(self, name: impl Into<String>, pixels: Vec<u8>) -> Seen {
-        Seen {
-            name: name.into(),
-            pixels,
-            probabilities: self.probabilities,
-            maps: self.maps,
-        }
     }
 }

@@ -164,6 +164,8 @@ fn the_validation_set_is_held_out_and_chosen_by_the_seed() {
     assert!(both == before, "no image is lost or doubled");
     assert!(all.clone().hold_out(100, 1).val == split.val);
     assert!(all.hold_out(100, 2).val != split.val);
+    let single = Split::new(data.clone().limit(1), data.limit(1)).hold_out(1, 1);
+    assert!(single.train.len() == 1 && single.val.is_none());
 }
 
 #[test]
@@ -181,6 +183,12 @@ fn patience_ends_a_run_that_gets_no_better() {
     };
     let fitted = fit(&Device::Cpu, &TINY, &split, &options).expect("trains");
     assert!(fitted.summary.early);
+    let to_the_end = TrainOptions {
+        epochs: 3,
+        ..options.clone()
+    };
+    let last = fit(&Device::Cpu, &TINY, &split, &to_the_end).expect("trains");
+    assert!(!last.summary.early, "it ended with its last epoch");
     assert_eq!(
         (fitted.summary.best_epoch, fitted.summary.steps),
         (1, 3 * (240 / 20))

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::files::{FileSet, Published};
+use super::files::{FileSet, Published, all_found};
 use super::{DataError, Dataset, Loader, Outline, Split, check_labels};
 
 /// The names of the classes, by label.
@@ -87,17 +87,7 @@ fn locate(folder: &Path) -> Result<Vec<PathBuf>, Vec<&'static str>> {
     if found.iter().any(Option::is_none) && archive.is_file() {
         return Ok(vec![archive]);
     }
-    let missing: Vec<_> = FILES
-        .into_iter()
-        .zip(&found)
-        .filter(|(_, path)| path.is_none())
-        .map(|(name, _)| name)
-        .collect();
-    if missing.is_empty() {
-        Ok(found.into_iter().flatten().collect())
-    } else {
-        Err(missing)
-    }
+    all_found(&FILES, found)
 }
 
 pub(super) fn load(loader: &mut Loader<'_>) -> Result<Split, DataError> {

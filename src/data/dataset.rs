@@ -37,10 +37,11 @@ impl Split {
         }
     }
 
-    /// Moves `count` pictures, chosen by `seed`, from the training set to a validation set. At least one stays.
+    /// Moves `count` pictures, chosen by `seed`, from the training set to a validation set. At least one stays, so of a
+    /// single one there is no validation set.
     #[must_use]
     pub fn hold_out(self, count: usize, seed: u64) -> Self {
-        if count == 0 {
+        if count == 0 || self.train.len() < 2 {
             return self;
         }
         let (train, val) = self.train.split_off(count, seed);
@@ -193,9 +194,9 @@ impl Dataset {
         Ok(Split::new(train, test))
     }
 
-    /// All but `count` pictures, and `count` pictures chosen by `seed`; both parts keep the order.
+    /// All but `count` of at least two pictures, and `count` pictures chosen by `seed`; both parts keep the order.
     fn split_off(self, count: usize, seed: u64) -> (Self, Self) {
-        let count = count.clamp(1, self.len().saturating_sub(1).max(1));
+        let count = count.clamp(1, self.len() - 1);
         // A few keys may be equal: the index decides between them.
         let key = |&i: &usize| {
             (
@@ -204,7 +205,7 @@ impl Dataset {
             )
         };
         let mut order: Vec<usize> = (0..self.len()).collect();
-        order.sort_by_key(key);
+        order.sort_by_cached_key(key);
         let (off, rest) = order.split_at_mut(count);
         off.sort_unstable();
         rest.sort_unstable();

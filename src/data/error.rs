@@ -224,6 +224,14 @@ pub enum DataError {
         /// The dimensions in its header.
         dims: Vec<usize>,
     },
+    /// A picture in memory has another length than the network takes.
+    #[error("a picture has {got} bytes, want {want:?} channels, rows and columns")]
+    PictureBytes {
+        /// Its bytes.
+        got: usize,
+        /// Channels, height and width.
+        want: [usize; 3],
+    },
     /// The pictures in a file do not have the size of the data set.
     #[error(
         "{} holds pictures of {}x{}, want {}x{}, check that it is the right file",

@@ -37,6 +37,20 @@ pub(super) struct FileSet {
     pub(super) published: &'static [Published],
 }
 
+/// The paths of the files of these names, or the names of those that were not found.
+pub(super) fn all_found<const N: usize>(
+    names: &[&'static str; N],
+    paths: [Option<PathBuf>; N],
+) -> Result<Vec<PathBuf>, Vec<&'static str>> {
+    let named = names.iter().zip(&paths);
+    let missing = named.filter(|(_, path)| path.is_none());
+    let missing: Vec<_> = missing.map(|(name, _)| *name).collect();
+    match missing.is_empty() {
+        true => Ok(paths.into_iter().flatten().collect()),
+        false => Err(missing),
+    }
+}
+
 impl FileSet {
     /// The files, from the first place that has all of them.
     pub(super) fn find(&self, loader: &mut Loader<'_>) -> Result<Vec<PathBuf>, DataError> {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::files::FileSet;
+use super::files::{FileSet, all_found};
 use super::{DataError, Dataset, Loader, Outline, Split, check_labels, idx};
 
 /// The files of such a set: pictures and labels to train on, then those to test on. Each plain or
@@ -37,17 +37,7 @@ pub(super) fn locate(folder: &Path) -> Result<Vec<PathBuf>, Vec<&'static str>> {
             .map(|name| folder.join(name))
             .find(|path| path.is_file())
     });
-    let missing: Vec<_> = FILES
-        .into_iter()
-        .zip(&found)
-        .filter(|(_, path)| path.is_none())
-        .map(|(name, _)| name)
-        .collect();
-    if missing.is_empty() {
-        Ok(found.into_iter().flatten().collect())
-    } else {
-        Err(missing)
-    }
+    all_found(&FILES, found)
 }
 
 /// Finds and reads a set. Files with fewer pictures than the published ones are accepted.

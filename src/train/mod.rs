@@ -1,5 +1,6 @@
 //! Training: epochs, steps, learning rates, metrics. Emits events and prints nothing.
 
+mod evaluate;
 mod events;
 mod fit;
 mod folder;
@@ -8,12 +9,13 @@ mod order;
 mod state;
 mod trainer;
 
+pub use evaluate::evaluate;
 pub use events::{Epoch, Event, Interval, Progress};
 pub use fit::{Fitted, fit};
 pub use folder::{Resumed, RunFolder};
 pub use options::{Schedule, TrainOptions};
 pub use state::State;
-pub use trainer::{Summary, Trainer, evaluate, training_program};
+pub use trainer::{Summary, Trainer, training_program};
 
 /// Errors of training.
 #[derive(Debug, thiserror::Error)]
@@ -56,14 +58,6 @@ pub enum TrainError {
     /// A checkpoint to resume from does not belong to this data or device.
     #[error("cannot resume: {0}")]
     Resume(String),
-    /// A picture to classify of another size.
-    #[error("a picture of {got} bytes, expected {want:?} channels, rows and columns")]
-    Picture {
-        /// Its bytes.
-        got: usize,
-        /// Channels, height and width.
-        want: [usize; 3],
-    },
     /// A run was asked for what its program does not do.
     #[error("this program is not for {0}; build it with the matching constructor of `Program`")]
     WrongProgram(&'static str),

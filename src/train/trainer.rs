@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::evaluate::{batches, evaluation_program};
 use super::events::{Epoch, Event, Interval, Progress};
 use super::order::epoch_order;
 use super::{State, TrainError, TrainOptions};
@@ -138,9 +139,9 @@ impl<'a> Trainer<'a> {
             let epoch = self.step / per_epoch + 1;
             self.train_epoch(epoch, &mut tell)?;
             stopped = self.stop.load(Ordering::Relaxed);
+            let parameters = self.train.parameters()?;
             let mut best = false;
             if !stopped || self.step.is_multiple_of(per_epoch) {
-                let parameters = self.train.parameters()?;
                 let accuracy = self.evaluate(epoch, &parameters, &mut tell)?;
                 let trained = &self.state.epoch_so_far;
                 tell(Event::Epoch(Epoch {
@@ -160,7 +161,7 @@ impl<'a> Trainer<'a> {
                     self.state.epoch_so_far = Metrics::empty();
                 }
             }
-            self.checkpoint(best, &mut tell)?;
+            self.checkpoint(&parameters, best, &mut tell)?;
             self.since = Instant::now();
         }
         Ok(Summary {
@@ -168,7 +169,7 @@ impl<'a> Trainer<'a> {
             best_accuracy: self.state.best_accuracy,
             best_epoch: self.state.best_epoch,
             stopped,
-            early: self.without_progress(),
+            early: self.without_progress() && self.step < self.all_steps(),
         })
     }
 
@@ -176,10 +177,13 @@ impl<'a> Trainer<'a> {
         (self.split.train.len() / self.state.options.batch_size) as u64
     }
 
+    fn all_steps(&self) -> u64 {
+        self.state.options.epochs * self.steps_per_epoch()
+    }
+
     fn finished(&self) -> bool {
-        let options = &self.state.options;
-        let all = options.epochs * self.steps_per_epoch();
-        self.step >= options.max_steps.map_or(all, |most| most.min(all)) || self.without_progress()
+        let most = self.state.options.max_steps.unwrap_or(u64::MAX);
+        self.step >= most.min(self.all_steps()) || self.without_progress()
     }
 
     /// Whether the last epochs, as many as the patience lasts, brought no better accuracy.
@@ -195,6 +199,7 @@ impl<'a> Trainer<'a> {
     /// Hands everything that the run depends on to `tell`.
     fn checkpoint(
         &mut self,
+        parameters: &Parameters,
         best: bool,
         tell: &mut impl FnMut(Event<'_>) -> Result<()>,
     ) -> Result<()> {
@@ -202,7 +207,7 @@ impl<'a> Trainer<'a> {
             epoch: self.step / self.steps_per_epoch(),
             step: self.step,
             best,
-            parameters: &self.train.parameters()?,
+            parameters,
             moments: &self.train.moments()?,
             state: &self.state,
         })
@@ -232,7 +237,7 @@ impl<'a> Trainer<'a> {
             let every = |steps: u64| steps > 0 && self.step.is_multiple_of(steps);
             let save = every(options.checkpoint_every);
             let snapshot = last || save || every(options.log_every);
-            let rate = options.learning_rate_at(self.step, options.epochs * per_epoch);
+            let rate = options.learning_rate_at(self.step, self.all_steps());
             self.train
                 .queue_train_step(batch, rate, self.step, options.seed as u32, snapshot)?;
             if self.step == 1 && options.first_step {
@@ -273,7 +278,8 @@ impl<'a> Trainer<'a> {
                 break;
             }
             if save {
-                self.checkpoint(false, tell)?;
+                let parameters = self.train.parameters()?;
+                self.checkpoint(&parameters, false, tell)?;
             }
         }
         Ok(())
@@ -368,48 +374,11 @@ pub fn training_program(model: &Model, data: &Outline, options: &TrainOptions) -
     )
 }
 
-fn evaluation_program(model: &Model, data: &Outline, options: &TrainOptions) -> Result<Program> {
-    let (source, size) = source(model, data, options);
-    let batch = options.batch_size.min(data.len);
-    Program::evaluation(&source, size, batch, |net, x| {
-        model.build(net, x, data.classes)
-    })
-}
-
-/// The indices of each batch over `len` images, and whether it is the last. Indices past the end fill that one up and
-/// count for nothing.
-fn batches(len: usize, batch: usize) -> impl Iterator<Item = (Vec<u32>, bool)> {
-    (0..len).step_by(batch).map(move |start| {
-        let indices = (start..start + batch).map(|i| i as u32).collect();
-        (indices, start + batch >= len)
-    })
-}
-
-/// Loss and accuracy of `parameters` on a data set. Of the options it takes batch size and normalisation.
-///
-/// # Errors
-/// Those of planning and of the device.
-pub fn evaluate(
-    device: &Device,
+pub(super) fn source(
     model: &Model,
-    parameters: &Parameters,
-    data: &Dataset,
+    data: &Outline,
     options: &TrainOptions,
-) -> Result<Metrics> {
-    let mut run = evaluation_program(model, &data.outline(), options)?.load(device)?;
-    run.set_data(data.images(), data.labels())?;
-    run.set_parameters(parameters)?;
-    for (indices, last) in batches(data.len(), run.program().batch()) {
-        run.queue_evaluation(&indices, last)?;
-    }
-    let metrics = run.take_metrics(true)?;
-    Ok(metrics
-        .into_iter()
-        .next_back()
-        .unwrap_or_else(Metrics::empty))
-}
-
-fn source(model: &Model, data: &Outline, options: &TrainOptions) -> (Source, [usize; 2]) {
+) -> (Source, [usize; 2]) {
     let [_, height, width] = data.image;
     let source = Source::new(data.len, data.image).with_normalize(options.normalize);
     (source, model.input_size(height, width))

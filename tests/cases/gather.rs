@@ -20,50 +20,45 @@ const AUGMENTED: [([usize; 4], [usize; 2], u32, bool); 4] = [
     ([3, 1, 28, 28], [56, 56], 27, true),
 ];
 
+/// A case with this data set, these indices out of it and, for augmentation, a random state.
+fn case(
+    name: String,
+    gather: Gather,
+    source: [usize; 4],
+    indices: Vec<u32>,
+    random: Option<[u32; 2]>,
+) -> Case {
+    let mut case = CaseBuilder::new();
+    let bytes = integers(source.iter().product(), 256, 1)
+        .iter()
+        .map(|&x| x as u8)
+        .collect();
+    let mut inputs = vec![
+        case.input_u8(&source, bytes),
+        case.input_u32(&[source[0]], integers(source[0], 10, 2)),
+        case.input_u32(&[indices.len()], indices),
+    ];
+    inputs.extend(random.map(|random| case.input_u32(&[2], random.to_vec())));
+    case.op(gather, &inputs, &[]);
+    case.case(name)
+}
+
 pub fn cases() -> Vec<Case> {
-    let mut cases = Vec::new();
-    for &(source, [h, w]) in SHAPES {
-        let [m, c, sh, sw] = source;
-        let mut case = CaseBuilder::new();
-        let bytes = integers(m * c * sh * sw, 256, 1)
-            .iter()
-            .map(|&x| x as u8)
-            .collect();
-        let images = case.input_u8(&source, bytes);
-        let labels = case.input_u32(&[m], integers(m, 10, 2));
-        let last = m as u32 - 1;
-        let indices = case.input_u32(&[4], vec![last, 0, m as u32, u32::MAX]);
-        let normalize = Normalize {
-            mean: [0.3, 0.2, 0.1, 0.5],
-            std: [0.35, 0.5, 2.0, 1.0],
-        };
-        case.op(
-            Gather::new(h, w, normalize),
-            &[images, labels, indices],
-            &[],
-        );
-        cases.push(case.case(format!("gather {source:?} -> {h}x{w}")));
-    }
-    for (source, [h, w], crop, flip) in AUGMENTED {
-        let [m, c, sh, sw] = source;
-        let mut case = CaseBuilder::new();
-        let bytes = integers(m * c * sh * sw, 256, 1)
-            .iter()
-            .map(|&x| x as u8)
-            .collect();
-        let images = case.input_u8(&source, bytes);
-        let labels = case.input_u32(&[m], integers(m, 10, 2));
-        let indices = case.input_u32(&[9], (0..9).map(|i| i % (m as u32 + 1)).collect());
-        let random = case.input_u32(&[2], vec![7, 3]);
-        let augment = Augment { crop, flip };
-        case.op(
-            Gather::new(h, w, Normalize::default()).with_augment(augment),
-            &[images, labels, indices, random],
-            &[],
-        );
-        cases.push(case.case(format!(
-            "gather {source:?} -> {h}x{w}, crop {crop}, flip {flip}"
-        )));
-    }
-    cases
+    let normalize = Normalize {
+        mean: [0.3, 0.2, 0.1, 0.5],
+        std: [0.35, 0.5, 2.0, 1.0],
+    };
+    let plain = SHAPES.iter().map(|&(source, [h, w])| {
+        let m = source[0] as u32;
+        let indices = vec![m - 1, 0, m, u32::MAX];
+        let name = format!("gather {source:?} -> {h}x{w}");
+        case(name, Gather::new(h, w, normalize), source, indices, None)
+    });
+    let augmented = AUGMENTED.iter().map(|&(source, [h, w], crop, flip)| {
+        let indices = (0..9).map(|i| i % (source[0] as u32 + 1)).collect();
+        let gather = Gather::new(h, w, normalize).with_augment(Augment { crop, flip });
+        let name = format!("gather {source:?} -> {h}x{w}, crop {crop}, flip {flip}");
+        case(name, gather, source, indices, Some([7, 3]))
+    });
+    plain.chain(augmented).collect()
 }
