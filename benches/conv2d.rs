@@ -84,7 +84,7 @@ fn conv2d(criterion: &mut Criterion) {
                 let want = on_reference::<f32>(&case);
                 for algorithm in Conv2dAlgorithm::ALL {
                     let options = PlanOptions {
-                        conv2d: algorithm,
+                        conv2d: algorithm.into(),
                         ..gpu.plan_options()
                     };
                     let plan = Plan::new(case.graph.clone(), &options).expect("plans");

@@ -75,7 +75,7 @@ fn print_plan(args: &Args) -> Result<()> {
     let plan = Plan::new(
         program.graph().clone(),
         &PlanOptions {
-            conv2d,
+            conv2d: conv2d.into(),
             ..PlanOptions::default()
         },
     )?;

@@ -13,6 +13,7 @@
 
 import package::variant::{TILE_M, TILE_N, TILE_K};
 import package::common::conv2d::{Uniform, input_tap, output_tap};
+import package::common::micro::{Micro, add_product, row};
 
 const LANES_N: u32 = TILE_N / 4;
 const LANES: u32 = TILE_M / 8 * LANES_N;
@@ -37,45 +38,15 @@ const LOADS_B: u32 = TILE_N * TILE_K / LANES;
 var<workgroup> a_slab: array<array<f32, TILE_M>, TILE_K>;
 var<workgroup> b_slab: array<array<f32, TILE_N>, TILE_K>;
 
-// The outputs of an invocation: 8 rows of 4 columns. Named, since an array indexed in a loop may go to memory.
-struct Micro {
-    r0: vec4f,
-    r1: vec4f,
-    r2: vec4f,
-    r3: vec4f,
-    r4: vec4f,
-    r5: vec4f,
-    r6: vec4f,
-    r7: vec4f,
-}
-
-fn row(sums: Micro, i: u32) -> vec4f {
-    switch i {
-        case 0u: { return sums.r0; }
-        case 1u: { return sums.r1; }
-        case 2u: { return sums.r2; }
-        case 3u: { return sums.r3; }
-        case 4u: { return sums.r4; }
-        case 5u: { return sums.r5; }
-        case 6u: { return sums.r6; }
-        default: { return sums.r7; }
-    }
-}
-
 // Adds the products of both slabs to the sums of an invocation.
 fn multiply_slabs(sums: ptr<function, Micro>, lane: u32) {
     let m = lane / LANES_N * 8u;
     let n = lane % LANES_N * 4u;
     for (var t = 0u; t < TILE_K; t++) {
         let columns = vec4f(b_slab[t][n], b_slab[t][n + 1u], b_slab[t][n + 2u], b_slab[t][n + 3u]);
-        (*sums).r0 += a_slab[t][m] * columns;
-        (*sums).r1 += a_slab[t][m + 1u] * columns;
-        (*sums).r2 += a_slab[t][m + 2u] * columns;
-        (*sums).r3 += a_slab[t][m + 3u] * columns;
-        (*sums).r4 += a_slab[t][m + 4u] * columns;
-        (*sums).r5 += a_slab[t][m + 5u] * columns;
-        (*sums).r6 += a_slab[t][m + 6u] * columns;
-        (*sums).r7 += a_slab[t][m + 7u] * columns;
+        let low = vec4f(a_slab[t][m], a_slab[t][m + 1u], a_slab[t][m + 2u], a_slab[t][m + 3u]);
+        let high = vec4f(a_slab[t][m + 4u], a_slab[t][m + 5u], a_slab[t][m + 6u], a_slab[t][m + 7u]);
+        add_product(sums, low, high, columns);
     }
 }
 

@@ -21,7 +21,7 @@ fn program(model: &Model, batch: usize) -> Program {
 
 fn plan(model: &Model, batch: usize, conv2d: Conv2dAlgorithm) -> Plan {
     let options = PlanOptions {
-        conv2d,
+        conv2d: conv2d.into(),
         ..PlanOptions::default()
     };
     Plan::new(program(model, batch).graph().clone(), &options).expect("the preset fits")
@@ -151,7 +151,7 @@ fn a_tile_above_the_workgroup_limits_fails_and_says_why() {
     };
     let options = PlanOptions {
         limits,
-        conv2d: Conv2dAlgorithm::HARDWARE,
+        conv2d: Conv2dAlgorithm::HARDWARE.into(),
     };
     let error = Plan::new(program(nin(), 1).graph().clone(), &options).expect_err("too large");
     assert!(

@@ -14,6 +14,8 @@ struct Uniform {
     relu: u32,
     masked: u32,
     pixels_per_split: u32,
+    first_image: u32,
+    images: u32,
 }
 
 // An input position and whether it lies inside the image.

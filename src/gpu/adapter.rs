@@ -250,7 +250,7 @@ impl Gpu {
         };
         PlanOptions {
             limits: self.limits,
-            conv2d,
+            conv2d: conv2d.into(),
         }
     }
 

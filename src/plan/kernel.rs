@@ -63,7 +63,7 @@ pub struct Kernel {
 
 /// Register and workgroup-memory tile of an implicit GEMM: a workgroup computes `m x n` outputs, `k` terms of the
 /// reduction at a time; each of its `m/8 * n/4` invocations owns 8 rows x 4 columns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Tile {
     /// Rows.
     pub m: u32,
@@ -80,6 +80,8 @@ pub enum Variant {
     Plain,
     /// A tiled GEMM.
     Tile(Tile),
+    /// A GEMM over panels of so many rows.
+    Rows(u32),
 }
 
 impl Variant {
@@ -90,6 +92,7 @@ impl Variant {
             Self::Tile(Tile { m, n, k }) => {
                 format!("const TILE_M = {m}u;\nconst TILE_N = {n}u;\nconst TILE_K = {k}u;\n")
             }
+            Self::Rows(rows) => format!("const ROWS = {rows}u;\n"),
         }
     }
 }
@@ -99,6 +102,7 @@ impl fmt::Display for Variant {
         match self {
             Self::Plain => Ok(()),
             Self::Tile(Tile { m, n, k }) => write!(f, "[{m}x{n}x{k}]"),
+            Self::Rows(rows) => write!(f, "[{rows}]"),
         }
     }
 }

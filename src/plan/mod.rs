@@ -4,16 +4,18 @@
 //! lifetimes share memory. wgpu tracks usage per buffer, so every slot is a buffer of its own
 //! (<https://github.com/gfx-rs/wgpu/issues/8470>).
 
+mod algorithm;
 mod display;
 mod kernel;
 mod lowering;
 mod options;
 mod slots;
 
+pub use algorithm::{Conv2dAlgorithm, Conv2dChoices, Direction};
 pub use kernel::{Access, Binding, Field, Kernel, Tile, Variant};
 pub(crate) use kernel::{Word, read, uniforms, update, write};
 pub(crate) use lowering::Lowering;
-pub use options::{Conv2dAlgorithm, PlanLimits, PlanOptions};
+pub use options::{PlanLimits, PlanOptions};
 pub use slots::Slot;
 
 use crate::graph::{Graph, ValueId};

@@ -269,7 +269,7 @@ pub fn on_reference<T: Real>(case: &Case) -> Vec<Vec<f64>> {
 /// Results of a case on the adapter.
 pub fn on_gpu(gpu: &Gpu, case: &Case, conv2d: Conv2dAlgorithm) -> Vec<Vec<f64>> {
     let options = nin_wgpu::plan::PlanOptions {
-        conv2d,
+        conv2d: conv2d.into(),
         ..gpu.plan_options()
     };
     let plan = Plan::new(case.graph.clone(), &options).expect("the case fits the device");

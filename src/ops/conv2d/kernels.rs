@@ -1,9 +1,13 @@
 //! The kernels of a convolution: their interfaces, and choosing one.
 
+mod columns;
+
+use std::ops::Range;
+
 use super::Geometry;
 use crate::plan::{
-    Binding, Conv2dAlgorithm, Kernel, Lowering, PlanError, PlanLimits, Region, Tile, Variant, read,
-    uniforms, write,
+    Binding, Conv2dAlgorithm, Direction, Kernel, Lowering, PlanError, PlanLimits, Region, Tile,
+    Variant, read, uniforms, write,
 };
 
 uniforms! {
@@ -12,6 +16,8 @@ uniforms! {
         relu: u32,
         masked: u32,
         pixels_per_split: u32,
+        first_image: u32,
+        images: u32,
     }
 }
 
@@ -33,6 +39,17 @@ impl ConvUniform {
             relu: 0,
             masked: 0,
             pixels_per_split: 0,
+            first_image: 0,
+            images: n,
+        }
+    }
+
+    /// The same for some images of the batch.
+    fn images(self, images: &Range<usize>) -> Self {
+        Self {
+            first_image: images.start as u32,
+            images: images.len() as u32,
+            ..self
         }
     }
 }
@@ -41,11 +58,21 @@ uniforms! {
     struct ReduceUniform { splits: u32, k: u32, terms: u32 }
 }
 
-/// The three kernels of one algorithm, all of one interface.
-pub(super) struct Family {
-    pub(super) forward: Kernel,
-    pub(super) dgrad: Kernel,
+/// The three kernels of an algorithm that reads tensors as they are, all of one interface.
+struct Family {
+    forward: Kernel,
+    dgrad: Kernel,
     wgrad: Kernel,
+}
+
+impl Family {
+    fn kernel(&'static self, direction: Direction) -> &'static Kernel {
+        match direction {
+            Direction::Forward => &self.forward,
+            Direction::Dgrad => &self.dgrad,
+            Direction::Wgrad => &self.wgrad,
+        }
+    }
 }
 
 const fn family(shader: &'static str) -> Family {
@@ -94,34 +121,51 @@ const WGRAD_PIXELS: u64 = 512;
 /// … and all partial sums together stay below this many elements.
 const WGRAD_PARTIALS: u64 = 4 << 20;
 
-/// The kernels and constants of an algorithm, and the columns and rows of a workgroup.
-fn kernels_of(algorithm: Conv2dAlgorithm) -> (&'static Family, Variant, [u64; 2]) {
-    match algorithm {
-        Conv2dAlgorithm::Naive => (&NAIVE, Variant::Plain, NAIVE_BLOCK),
-        Conv2dAlgorithm::Direct => (&DIRECT, Variant::Plain, DIRECT_BLOCK),
-        Conv2dAlgorithm::ImplicitGemm(tile) => (
-            &IMPLICIT_GEMM,
-            Variant::Tile(tile),
-            [tile.n.into(), tile.m.into()],
-        ),
+/// How one computation is done.
+enum Method {
+    /// Over packed panels of so many rows.
+    Columns(u32),
+    /// In one dispatch over the tensors, whose workgroups own so many columns and rows.
+    Whole(&'static Family, Variant, [u64; 2]),
+}
+
+impl From<Conv2dAlgorithm> for Method {
+    fn from(algorithm: Conv2dAlgorithm) -> Self {
+        match algorithm {
+            Conv2dAlgorithm::Naive => Self::Whole(&NAIVE, Variant::Plain, NAIVE_BLOCK),
+            Conv2dAlgorithm::Direct => Self::Whole(&DIRECT, Variant::Plain, DIRECT_BLOCK),
+            Conv2dAlgorithm::Columns { rows } => Self::Columns(rows),
+            Conv2dAlgorithm::ImplicitGemm(tile) => {
+                let block = [tile.n.into(), tile.m.into()];
+                Self::Whole(&IMPLICIT_GEMM, Variant::Tile(tile), block)
+            }
+        }
     }
 }
 
-/// One kernel of every family, in every variant.
-pub(super) fn variants(
-    pick: fn(&'static Family) -> &'static Kernel,
-) -> Vec<(&'static Kernel, Variant)> {
-    let kernels = Conv2dAlgorithm::ALL.map(kernels_of);
-    kernels
-        .map(|(family, variant, _)| (pick(family), variant))
-        .to_vec()
+/// The kernels of one direction, in every variant.
+pub(super) fn variants(direction: Direction) -> Vec<(&'static Kernel, Variant)> {
+    let mut all = Vec::new();
+    for algorithm in Conv2dAlgorithm::ALL {
+        match algorithm.into() {
+            Method::Columns(rows) => all.extend(columns::kernels(direction, rows)),
+            Method::Whole(family, variant, _) => all.push((family.kernel(direction), variant)),
+        }
+    }
+    if direction == Direction::Wgrad {
+        all.push((&REDUCE, Variant::Plain));
+    }
+    all
 }
 
-/// The kernels of wgrad, the sum of its partial results among them.
-pub(super) fn wgrad_variants() -> Vec<(&'static Kernel, Variant)> {
-    let mut all = variants(|family| &family.wgrad);
-    all.push((&REDUCE, Variant::Plain));
-    all
+/// The method that the plan's options choose; panels that no binding could hold are left to the direct kernels.
+fn method(to: &Lowering<'_>, direction: Direction, g: &Geometry) -> Method {
+    let algorithm = to.options().conv2d.of(direction, g);
+    let fits = columns::largest_panels(direction, g) <= to.options().limits.max_binding;
+    match algorithm {
+        Conv2dAlgorithm::Columns { .. } if !fits => Conv2dAlgorithm::Direct.into(),
+        other => other.into(),
+    }
 }
 
 /// Lowers the forward pass over `x`, `w`, `b` and `y`.
@@ -131,18 +175,18 @@ pub(super) fn forward(
     relu: bool,
     bindings: [Region; 4],
 ) -> Result<(), PlanError> {
-    let (family, variant, workgroups) = select(to, g.k, g.n * g.pixels())?;
     let uniform = ConvUniform {
         relu: u32::from(relu),
         ..ConvUniform::new(g)
     };
-    to.dispatch(
-        &family.forward,
-        variant,
-        uniform.words(),
-        &bindings,
-        workgroups,
-    )
+    match method(to, Direction::Forward, g) {
+        Method::Columns(rows) => columns::forward(to, g, rows, uniform, bindings),
+        Method::Whole(family, variant, block) => {
+            let workgroups = workgroups(to, variant, block, [g.n * g.pixels(), g.k])?;
+            let words = uniform.words();
+            to.dispatch(&family.forward, variant, words, &bindings, workgroups)
+        }
+    }
 }
 
 /// Lowers the input gradient.
@@ -153,20 +197,20 @@ pub(super) fn dgrad(
     mask: Option<Region>,
     dx: Region,
 ) -> Result<(), PlanError> {
-    let (family, variant, workgroups) = select(to, g.c, g.n * g.h * g.w)?;
     let uniform = ConvUniform {
         masked: u32::from(mask.is_some()),
         ..ConvUniform::new(g)
     };
     // Every binding must name some buffer; without a mask the kernel never reads this one.
     let bindings = [dy, w, mask.unwrap_or(dy), dx];
-    to.dispatch(
-        &family.dgrad,
-        variant,
-        uniform.words(),
-        &bindings,
-        workgroups,
-    )
+    match method(to, Direction::Dgrad, g) {
+        Method::Columns(rows) => columns::dgrad(to, g, rows, uniform, bindings),
+        Method::Whole(family, variant, block) => {
+            let workgroups = workgroups(to, variant, block, [g.n * g.h * g.w, g.c])?;
+            let words = uniform.words();
+            to.dispatch(&family.dgrad, variant, words, &bindings, workgroups)
+        }
+    }
 }
 
 /// Lowers the filter and bias gradients: partial sums, then their sum in order.
@@ -178,22 +222,26 @@ pub(super) fn wgrad(
 ) -> Result<(), PlanError> {
     // The bias gradient is one more column: the one whose "input" is 1.
     let columns = g.terms() + 1;
-    let (family, variant, [across, down, _]) = select(to, g.k, columns)?;
-    let splits = wgrad_splits(g, across * down);
-    let pixels_per_split = (g.n * g.pixels()).div_ceil(splits) as u32;
-    let partial = to.scratch("partial_dw", splits * g.k * columns);
-    let uniform = ConvUniform {
-        pixels_per_split,
-        ..ConvUniform::new(g)
+    let (splits, partial) = match method(to, Direction::Wgrad, g) {
+        Method::Columns(rows) => (1, columns::wgrad(to, g, rows, [x, dy])?),
+        Method::Whole(family, variant, block) => {
+            let [across, down, _] = workgroups(to, variant, block, [columns, g.k])?;
+            let splits = wgrad_splits(g, across * down);
+            let partial = to.scratch("partial_dw", splits * g.k * columns);
+            let uniform = ConvUniform {
+                pixels_per_split: (g.n * g.pixels()).div_ceil(splits) as u32,
+                ..ConvUniform::new(g)
+            };
+            to.dispatch(
+                &family.wgrad,
+                variant,
+                uniform.words(),
+                &[x, dy, partial],
+                [across, down, splits as u64],
+            )?;
+            (splits, partial)
+        }
     };
-    let workgroups = [across, down, splits as u64];
-    to.dispatch(
-        &family.wgrad,
-        variant,
-        uniform.words(),
-        &[x, dy, partial],
-        workgroups,
-    )?;
     let [splits, k, terms] = [splits, g.k, g.terms()].map(|x| x as u32);
     let uniform = ReduceUniform { splits, k, terms };
     to.elementwise(
@@ -205,22 +253,22 @@ pub(super) fn wgrad(
     )
 }
 
-/// Kernels, constants and workgroups for `rows x columns` outputs.
-fn select(
+/// Workgroups that cover so many columns and rows.
+fn workgroups(
     to: &Lowering<'_>,
-    rows: usize,
-    columns: usize,
-) -> Result<(&'static Family, Variant, [u64; 3]), PlanError> {
-    let (m, n) = (rows as u64, columns as u64);
-    let (family, variant, [columns_each, rows_each]) = kernels_of(to.options().conv2d);
+    variant: Variant,
+    block: [u64; 2],
+    [columns, rows]: [usize; 2],
+) -> Result<[u64; 3], PlanError> {
     if let Variant::Tile(tile) = variant {
         check_tile(tile, to.options().limits)?;
     }
-    Ok((
-        family,
-        variant,
-        [n.div_ceil(columns_each), m.div_ceil(rows_each), 1],
-    ))
+    let [across, down] = block;
+    Ok([
+        (columns as u64).div_ceil(across),
+        (rows as u64).div_ceil(down),
+        1,
+    ])
 }
 
 /// Whether a tile's invocations and memory fit the device and its sides the kernel's 8 x 4 micro-tile.

@@ -8,7 +8,7 @@ mod kernels;
 use super::{Definition, Tolerance, float, same};
 use crate::autodiff::Tape;
 use crate::graph::{GraphError, Node, Signature, ValueId};
-use crate::plan::{Kernel, Lowering, PlanError, Variant};
+use crate::plan::{Direction, Kernel, Lowering, PlanError, Variant};
 use crate::reference::{Io, Real};
 use crate::shape::{DType, Shape, ShapeError};
 
@@ -39,7 +39,7 @@ pub struct Conv2dWgrad {
 }
 
 /// Every dimension of one convolution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Geometry {
     /// Batch.
     pub n: usize,
@@ -256,7 +256,7 @@ impl Definition for Conv2d {
     }
 
     fn kernels() -> Vec<(&'static Kernel, Variant)> {
-        kernels::variants(|family| &family.forward)
+        kernels::variants(Direction::Forward)
     }
 }
 
@@ -310,7 +310,7 @@ impl Definition for Conv2dDgrad {
     }
 
     fn kernels() -> Vec<(&'static Kernel, Variant)> {
-        kernels::variants(|family| &family.dgrad)
+        kernels::variants(Direction::Dgrad)
     }
 }
 
@@ -365,6 +365,6 @@ impl Definition for Conv2dWgrad {
     }
 
     fn kernels() -> Vec<(&'static Kernel, Variant)> {
-        kernels::wgrad_variants()
+        kernels::variants(Direction::Wgrad)
     }
 }

@@ -1,0 +1,245 @@
+//! Convolution as a GEMM over packed panels: some images at a time are packed, then multiplied.
+
+use std::ops::Range;
+
+use super::{ConvUniform, Geometry};
+use crate::plan::{
+    Binding, Direction, Kernel, Lowering, PlanError, Region, Variant, read, update, write,
+};
+
+/// Columns of a panel, as in the shaders.
+const COLUMNS: usize = 64;
+/// Columns or rows that a workgroup packs, as in the shader.
+const PACKED: usize = 64;
+/// Bytes of panels that are packed at once, if more than one image: what a last-level cache holds.
+const CHUNK: u64 = 16 << 20;
+
+const fn pack(entry: &'static str, bindings: &'static [Binding]) -> Kernel {
+    Kernel {
+        shader: "conv2d_pack",
+        entry,
+        bindings,
+        uniform: ConvUniform::FIELDS,
+    }
+}
+
+const fn gemm(entry: &'static str, bindings: &'static [Binding]) -> Kernel {
+    Kernel {
+        shader: "conv2d_columns",
+        entry,
+        bindings,
+        uniform: ConvUniform::FIELDS,
+    }
+}
+
+/// The kernels of one direction: packing both factors, and multiplying them.
+struct Kernels {
+    a: Kernel,
+    b: Kernel,
+    product: Kernel,
+}
+
+static FORWARD: Kernels = Kernels {
+    a: pack("forward_a", &[read("w"), write("a")]),
+    b: pack("forward_b", &[read("x"), write("b")]),
+    product: gemm("forward", &[read("a"), read("b"), read("bias"), write("y")]),
+};
+
+static DGRAD: Kernels = Kernels {
+    a: pack("dgrad_a", &[read("w"), write("a")]),
+    b: pack("dgrad_b", &[read("dy"), write("b")]),
+    product: gemm("dgrad", &[read("a"), read("b"), read("mask"), write("dx")]),
+};
+
+static WGRAD: Kernels = Kernels {
+    a: pack("wgrad_a", &[read("dy"), write("a")]),
+    b: pack("wgrad_b", &[read("x"), write("b")]),
+    product: gemm("wgrad", &[read("a"), read("b"), write("partial_dw")]),
+};
+
+/// The same for all images but the first ones: it adds to their sums.
+static WGRAD_MORE: Kernel = gemm("wgrad", &[read("a"), read("b"), update("partial_dw")]);
+
+pub(super) fn kernels(direction: Direction, rows: u32) -> Vec<(&'static Kernel, Variant)> {
+    let kernels = match direction {
+        Direction::Forward => &FORWARD,
+        Direction::Dgrad => &DGRAD,
+        Direction::Wgrad => &WGRAD,
+    };
+    [&kernels.a, &kernels.b, &kernels.product]
+        .map(|kernel| (kernel, Variant::Rows(rows)))
+        .to_vec()
+}
+
+/// Bytes of the panels of `columns` columns, each `depth` deep.
+fn panel_bytes(columns: usize, depth: usize) -> u64 {
+    4 * columns.next_multiple_of(COLUMNS) as u64 * depth as u64
+}
+
+/// Bytes of the columns of one image: they need a binding of their own.
+pub(super) fn largest_panels(direction: Direction, g: &Geometry) -> u64 {
+    match direction {
+        Direction::Forward => panel_bytes(g.pixels(), g.terms()),
+        Direction::Dgrad => panel_bytes(g.h * g.w, g.r * g.r * g.k),
+        Direction::Wgrad => panel_bytes(g.terms() + 1, g.pixels()),
+    }
+}
+
+/// Cuts a batch into runs of images whose panels, `bytes` for so many images, fit in [`CHUNK`].
+fn chunks(batch: usize, bytes: impl Fn(usize) -> u64) -> impl Iterator<Item = Range<usize>> {
+    let images = (1..=batch)
+        .take_while(|&n| n == 1 || bytes(n) <= CHUNK)
+        .last()
+        .unwrap_or(1);
+    (0..batch)
+        .step_by(images)
+        .map(move |first| first..batch.min(first + images))
+}
+
+fn panels(len: usize, width: usize) -> u64 {
+    len.div_ceil(width) as u64
+}
+
+/// One convolution while it is lowered.
+struct Panels<'t, 'g> {
+    to: &'t mut Lowering<'g>,
+    kernels: &'static Kernels,
+    variant: Variant,
+    rows: usize,
+}
+
+impl<'t, 'g> Panels<'t, 'g> {
+    fn new(to: &'t mut Lowering<'g>, kernels: &'static Kernels, rows: u32) -> Self {
+        Self {
+            to,
+            kernels,
+            variant: Variant::Rows(rows),
+            rows: rows as usize,
+        }
+    }
+
+    fn scratch_a(&mut self, rows: usize, depth: usize) -> Region {
+        self.to
+            .scratch("a", rows.next_multiple_of(self.rows) * depth)
+    }
+
+    fn scratch_b(&mut self, bytes: u64) -> Region {
+        self.to.scratch("b", (bytes / 4) as usize)
+    }
+
+    /// Packs `len` rows or columns, in so many parts of the reduction.
+    fn pack(
+        &mut self,
+        kernel: &'static Kernel,
+        uniform: ConvUniform,
+        [from, into]: [Region; 2],
+        len: usize,
+        parts: usize,
+    ) -> Result<(), PlanError> {
+        let workgroups = [panels(len, PACKED), parts as u64, 1];
+        self.to.dispatch(
+            kernel,
+            self.variant,
+            uniform.words(),
+            &[from, into],
+            workgroups,
+        )
+    }
+
+    fn multiply(
+        &mut self,
+        kernel: &'static Kernel,
+        uniform: ConvUniform,
+        bindings: &[Region],
+        [rows, columns]: [usize; 2],
+    ) -> Result<(), PlanError> {
+        let workgroups = [panels(rows, self.rows), panels(columns, COLUMNS), 1];
+        self.to
+            .dispatch(kernel, self.variant, uniform.words(), bindings, workgroups)
+    }
+}
+
+/// Forward and dgrad alike: filters are packed once, the maps some images at a time.
+fn over_pixels(
+    mut panels: Panels<'_, '_>,
+    batch: usize,
+    uniform: ConvUniform,
+    [maps, w, other, out]: [Region; 4],
+    [rows, pixels, depth, taps]: [usize; 4],
+) -> Result<(), PlanError> {
+    let Kernels { a, b, product } = panels.kernels;
+    let bytes = |images: usize| panel_bytes(images * pixels, depth);
+    let packed_w = panels.scratch_a(rows, depth);
+    panels.pack(a, uniform, [w, packed_w], rows, taps)?;
+    let mut packed = None;
+    for images in chunks(batch, bytes) {
+        let columns = images.len() * pixels;
+        // The first run of images is the longest.
+        let packed = *packed.get_or_insert_with(|| panels.scratch_b(bytes(images.len())));
+        let uniform = uniform.images(&images);
+        panels.pack(b, uniform, [maps, packed], columns, taps)?;
+        let bindings = [packed_w, packed, other, out];
+        panels.multiply(product, uniform, &bindings, [rows, columns])?;
+    }
+    Ok(())
+}
+
+/// Lowers the forward pass over `x`, `w`, `b` and `y`.
+pub(super) fn forward(
+    to: &mut Lowering<'_>,
+    g: &Geometry,
+    rows: u32,
+    uniform: ConvUniform,
+    bindings: [Region; 4],
+) -> Result<(), PlanError> {
+    let panels = Panels::new(to, &FORWARD, rows);
+    let sizes = [g.k, g.pixels(), g.terms(), g.r * g.r];
+    over_pixels(panels, g.n, uniform, bindings, sizes)
+}
+
+/// Lowers the input gradient over `dy`, `w`, the mask and `dx`.
+pub(super) fn dgrad(
+    to: &mut Lowering<'_>,
+    g: &Geometry,
+    rows: u32,
+    uniform: ConvUniform,
+    bindings: [Region; 4],
+) -> Result<(), PlanError> {
+    let panels = Panels::new(to, &DGRAD, rows);
+    let sizes = [g.c, g.h * g.w, g.r * g.r * g.k, g.r * g.r];
+    over_pixels(panels, g.n, uniform, bindings, sizes)
+}
+
+/// Lowers the filter and bias gradients; returns their one partial sum `[K, C*R*S + 1]`.
+pub(super) fn wgrad(
+    to: &mut Lowering<'_>,
+    g: &Geometry,
+    rows: u32,
+    [x, dy]: [Region; 2],
+) -> Result<Region, PlanError> {
+    let columns = g.terms() + 1;
+    let partial = to.scratch("partial_dw", g.k * columns);
+    let mut panels = Panels::new(to, &WGRAD, rows);
+    let Kernels { a, b, product } = &WGRAD;
+    let bytes = |images: usize| panel_bytes(columns, images * g.pixels());
+    let mut packed = None;
+    for images in chunks(g.n, bytes) {
+        let [packed_dy, packed_x] = *packed.get_or_insert_with(|| {
+            [
+                panels.scratch_a(g.k, images.len() * g.pixels()),
+                panels.scratch_b(bytes(images.len())),
+            ]
+        });
+        let uniform = ConvUniform::new(g).images(&images);
+        panels.pack(a, uniform, [dy, packed_dy], g.k, images.len())?;
+        panels.pack(b, uniform, [x, packed_x], columns, images.len())?;
+        let product = if images.start == 0 {
+            product
+        } else {
+            &WGRAD_MORE
+        };
+        let bindings = [packed_dy, packed_x, partial];
+        panels.multiply(product, uniform, &bindings, [g.k, columns])?;
+    }
+    Ok(partial)
+}

@@ -1,0 +1,114 @@
+//! How convolutions are computed: the algorithms, and which one serves which layer.
+
+use std::fmt;
+
+use super::Tile;
+use crate::ops::Geometry;
+
+/// How a convolution is computed on the GPU. Every algorithm yields the same result within the op's tolerance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Conv2dAlgorithm {
+    /// One invocation per output, no reuse: the baseline of the benches.
+    Naive,
+    /// One invocation per 4 columns and 8 rows, no barriers, nothing packed.
+    Direct,
+    /// A GEMM over packed panels, no barriers, a lane owns so many rows (8 or 16) and 8 columns: for devices that run
+    /// lanes on CPU cores.
+    Columns {
+        /// Rows of a lane.
+        rows: u32,
+    },
+    /// Implicit GEMM over tiles in workgroup memory: for hardware GPUs.
+    ImplicitGemm(Tile),
+}
+
+const fn tile(m: u32, n: u32, k: u32) -> Conv2dAlgorithm {
+    Conv2dAlgorithm::ImplicitGemm(Tile { m, n, k })
+}
+
+impl Conv2dAlgorithm {
+    /// Every algorithm and tile that can be chosen, for tests, benches and the tuner.
+    pub const ALL: [Self; 8] = [
+        Self::Naive,
+        Self::Direct,
+        Self::Columns { rows: 8 },
+        Self::Columns { rows: 16 },
+        tile(64, 64, 16),
+        tile(64, 128, 8),
+        tile(96, 64, 12),
+        tile(32, 32, 8),
+    ];
+
+    /// The default for a hardware GPU.
+    pub const HARDWARE: Self = tile(64, 64, 16);
+
+    /// The default for a software adapter.
+    pub const SOFTWARE: Self = Self::Columns { rows: 16 };
+}
+
+impl fmt::Display for Conv2dAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Naive => f.write_str("naive"),
+            Self::Direct => f.write_str("direct"),
+            Self::Columns { rows } => write!(f, "columns {rows}"),
+            Self::ImplicitGemm(Tile { m, n, k }) => write!(f, "implicit_gemm {m}x{n}x{k}"),
+        }
+    }
+}
+
+/// One of the three computations of a convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Outputs.
+    Forward,
+    /// Gradient with respect to the input.
+    Dgrad,
+    /// Gradient with respect to filters and bias.
+    Wgrad,
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Forward => "forward",
+            Self::Dgrad => "dgrad",
+            Self::Wgrad => "wgrad",
+        })
+    }
+}
+
+/// The algorithm of every convolution of a plan: one for all, except where another was measured to be faster.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conv2dChoices {
+    otherwise: Conv2dAlgorithm,
+    tuned: Vec<(Direction, Geometry, Conv2dAlgorithm)>,
+}
+
+impl From<Conv2dAlgorithm> for Conv2dChoices {
+    fn from(otherwise: Conv2dAlgorithm) -> Self {
+        Self {
+            otherwise,
+            tuned: Vec::new(),
+        }
+    }
+}
+
+impl Conv2dChoices {
+    /// The algorithm of one computation.
+    pub fn of(&self, direction: Direction, geometry: &Geometry) -> Conv2dAlgorithm {
+        let tuned = self.tuned.iter();
+        tuned
+            .filter(|(of, shape, _)| (*of, shape) == (direction, geometry))
+            .map(|&(.., algorithm)| algorithm)
+            .next_back()
+            .unwrap_or(self.otherwise)
+    }
+
+    /// Lets `algorithm` serve one computation.
+    pub fn set(&mut self, direction: Direction, geometry: Geometry, algorithm: Conv2dAlgorithm) {
+        self.tuned.push((direction, geometry, algorithm));
+    }
+}
