@@ -39,6 +39,7 @@ pub const SOURCES: &[(&str, &str)] = sources![
     "conv2d_naive",
     "conv2d_pack",
     "conv2d_reduce",
+    "conv2d_unpack",
     "dropout",
     "gather",
     "global_avg_pool",

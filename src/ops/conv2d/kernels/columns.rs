@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{ConvUniform, Geometry};
 use crate::plan::{
-    Binding, Direction, Kernel, Lowering, PlanError, Region, Variant, read, update, write,
+    Binding, Direction, Kernel, Lowering, PlanError, Region, Variant, read, uniforms, update, write,
 };
 
 /// Columns of a panel, as in the shaders.
@@ -23,50 +23,61 @@ const fn pack(entry: &'static str, bindings: &'static [Binding]) -> Kernel {
     }
 }
 
-const fn gemm(entry: &'static str, bindings: &'static [Binding]) -> Kernel {
+const fn unpack(entry: &'static str, bindings: &'static [Binding]) -> Kernel {
     Kernel {
-        shader: "conv2d_columns",
+        shader: "conv2d_unpack",
         entry,
         bindings,
         uniform: ConvUniform::FIELDS,
     }
 }
 
-/// The kernels of one direction: packing both factors, and multiplying them.
+uniforms! {
+    struct ProductUniform { depth: u32, rows: u32 }
+}
+
+static PRODUCT: Kernel = Kernel {
+    shader: "conv2d_columns",
+    entry: "product",
+    bindings: &[read("a"), read("b"), write("c")],
+    uniform: ProductUniform::FIELDS,
+};
+
+/// The kernels of one direction: packing both factors, and storing their product.
 struct Kernels {
     a: Kernel,
     b: Kernel,
-    product: Kernel,
+    out: Kernel,
 }
 
 static FORWARD: Kernels = Kernels {
     a: pack("forward_a", &[read("w"), write("a")]),
     b: pack("forward_b", &[read("x"), write("b")]),
-    product: gemm("forward", &[read("a"), read("b"), read("bias"), write("y")]),
+    out: unpack("forward", &[read("c"), read("bias"), write("y")]),
 };
 
 static DGRAD: Kernels = Kernels {
     a: pack("dgrad_a", &[read("w"), write("a")]),
     b: pack("dgrad_b", &[read("dy"), write("b")]),
-    product: gemm("dgrad", &[read("a"), read("b"), read("mask"), write("dx")]),
+    out: unpack("dgrad", &[read("c"), read("mask"), write("dx")]),
 };
 
 static WGRAD: Kernels = Kernels {
     a: pack("wgrad_a", &[read("dy"), write("a")]),
     b: pack("wgrad_b", &[read("x"), write("b")]),
-    product: gemm("wgrad", &[read("a"), read("b"), write("partial_dw")]),
+    out: unpack("wgrad", &[read("c"), write("partial_dw")]),
 };
 
 /// The same for all images but the first ones: it adds to their sums.
-static WGRAD_MORE: Kernel = gemm("wgrad", &[read("a"), read("b"), update("partial_dw")]);
+static WGRAD_MORE: Kernel = unpack("wgrad", &[read("c"), update("partial_dw")]);
 
 pub(super) fn kernels(direction: Direction, rows: u32) -> Vec<(&'static Kernel, Variant)> {
-    let kernels = match direction {
+    let Kernels { a, b, out } = match direction {
         Direction::Forward => &FORWARD,
         Direction::Dgrad => &DGRAD,
         Direction::Wgrad => &WGRAD,
     };
-    [&kernels.a, &kernels.b, &kernels.product]
+    [a, b, &PRODUCT, out]
         .map(|kernel| (kernel, Variant::Rows(rows)))
         .to_vec()
 }
@@ -127,6 +138,12 @@ impl<'t, 'g> Panels<'t, 'g> {
         self.to.scratch("b", (bytes / 4) as usize)
     }
 
+    fn scratch_c(&mut self, rows: usize, columns: usize) -> Region {
+        let rows = rows.next_multiple_of(self.rows);
+        self.to
+            .scratch("c", rows * columns.next_multiple_of(COLUMNS))
+    }
+
     /// Packs `len` rows or columns, in so many parts of the reduction.
     fn pack(
         &mut self,
@@ -146,16 +163,35 @@ impl<'t, 'g> Panels<'t, 'g> {
         )
     }
 
+    /// Multiplies the panels `a` and `b` into `c` and stores that by the kernel `out`.
     fn multiply(
         &mut self,
-        kernel: &'static Kernel,
+        [a, b, c]: [Region; 3],
+        [rows, columns, depth]: [usize; 3],
+        out: &'static Kernel,
         uniform: ConvUniform,
-        bindings: &[Region],
-        [rows, columns]: [usize; 2],
+        others: &[Region],
     ) -> Result<(), PlanError> {
-        let workgroups = [panels(rows, self.rows), panels(columns, COLUMNS), 1];
-        self.to
-            .dispatch(kernel, self.variant, uniform.words(), bindings, workgroups)
+        let (down, across) = (panels(rows, self.rows), panels(columns, COLUMNS));
+        let product = ProductUniform {
+            depth: depth as u32,
+            rows: rows.next_multiple_of(self.rows) as u32,
+        };
+        self.to.dispatch(
+            &PRODUCT,
+            self.variant,
+            product.words(),
+            &[a, b, c],
+            [down, across, 1],
+        )?;
+        let bindings: Vec<_> = std::iter::once(&c).chain(others).copied().collect();
+        self.to.dispatch(
+            out,
+            self.variant,
+            uniform.words(),
+            &bindings,
+            [across, down, 1],
+        )
     }
 }
 
@@ -167,19 +203,25 @@ fn over_pixels(
     [maps, w, other, out]: [Region; 4],
     [rows, pixels, depth, taps]: [usize; 4],
 ) -> Result<(), PlanError> {
-    let Kernels { a, b, product } = panels.kernels;
+    let Kernels { a, b, out: store } = panels.kernels;
     let bytes = |images: usize| panel_bytes(images * pixels, depth);
     let packed_w = panels.scratch_a(rows, depth);
     panels.pack(a, uniform, [w, packed_w], rows, taps)?;
-    let mut packed = None;
+    let mut scratch = None;
     for images in chunks(batch, bytes) {
         let columns = images.len() * pixels;
         // The first run of images is the longest.
-        let packed = *packed.get_or_insert_with(|| panels.scratch_b(bytes(images.len())));
+        let [packed, product] = *scratch.get_or_insert_with(|| {
+            [
+                panels.scratch_b(bytes(images.len())),
+                panels.scratch_c(rows, columns),
+            ]
+        });
         let uniform = uniform.images(&images);
         panels.pack(b, uniform, [maps, packed], columns, taps)?;
-        let bindings = [packed_w, packed, other, out];
-        panels.multiply(product, uniform, &bindings, [rows, columns])?;
+        let factors = [packed_w, packed, product];
+        let sizes = [rows, columns, depth];
+        panels.multiply(factors, sizes, store, uniform, &[other, out])?;
     }
     Ok(())
 }
@@ -220,26 +262,27 @@ pub(super) fn wgrad(
     let columns = g.terms() + 1;
     let partial = to.scratch("partial_dw", g.k * columns);
     let mut panels = Panels::new(to, &WGRAD, rows);
-    let Kernels { a, b, product } = &WGRAD;
+    let product = panels.scratch_c(g.k, columns);
     let bytes = |images: usize| panel_bytes(columns, images * g.pixels());
     let mut packed = None;
     for images in chunks(g.n, bytes) {
-        let [packed_dy, packed_x] = *packed.get_or_insert_with(|| {
+        let depth = images.len() * g.pixels();
+        let [dy_panels, x_panels] = *packed.get_or_insert_with(|| {
             [
-                panels.scratch_a(g.k, images.len() * g.pixels()),
+                panels.scratch_a(g.k, depth),
                 panels.scratch_b(bytes(images.len())),
             ]
         });
         let uniform = ConvUniform::new(g).images(&images);
-        panels.pack(a, uniform, [dy, packed_dy], g.k, images.len())?;
-        panels.pack(b, uniform, [x, packed_x], columns, images.len())?;
-        let product = if images.start == 0 {
-            product
+        panels.pack(&WGRAD.a, uniform, [dy, dy_panels], g.k, images.len())?;
+        panels.pack(&WGRAD.b, uniform, [x, x_panels], columns, images.len())?;
+        let store = if images.start == 0 {
+            &WGRAD.out
         } else {
             &WGRAD_MORE
         };
-        let bindings = [packed_dy, packed_x, partial];
-        panels.multiply(product, uniform, &bindings, [g.k, columns])?;
+        let factors = [dy_panels, x_panels, product];
+        panels.multiply(factors, [g.k, columns, depth], store, uniform, &[partial])?;
     }
     Ok(partial)
 }
