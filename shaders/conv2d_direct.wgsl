@@ -3,8 +3,8 @@
 //     1 x read [N,C,H,W]   2 w read [K,C,R,S]      3 b read [K]              4 y write [N,K,P,Q]
 //   dgrad:    dx[n,c,h,w] = sum_{k,r,s} dy[n,k,(h+pad-r)/u,(w+pad-s)/u] w[k,c,r,s], where mask > 0
 //     1 dy read [N,K,P,Q]  2 w read [K,C,R,S]      3 mask read [N,C,H,W]     4 dx write [N,C,H,W]
-//   wgrad:    partial_dw[z,k,crs] = sum over the z-th part of (n,p,q) of dy[n,k,p,q] x[n,c,...]; the last column is db
-//     1 x read [N,C,H,W]   2 dy_in read [N,K,P,Q]  3 partial_dw write [splits,K,C*R*S+1]
+//   wgrad:    partial_dw[z,k,crs] = sum over the z-th part of (n,p,q) of dy[n,k,p,q] x[n,c,...], then db[z,k]
+//     1 x read [N,C,H,W]   2 dy_in read [N,K,P,Q]  3 partial_dw write [splits,K*C*R*S+K]
 // For devices that run lanes on CPU cores. Lanes lie along pixels (filter terms in wgrad), so the row operand's address is
 // uniform: one load and a broadcast; no barrier suspends a lane. Loads are what costs there, and 4 columns x 8 rows make
 // 32 multiply-adds of 12 loads. Sums are named vectors over the columns: an array indexed in a loop would go to memory.
@@ -12,7 +12,7 @@
 // and are not stored.
 // Reference: src/reference/conv2d.rs
 
-import package::common::conv2d::{Uniform, input_tap4, output_tap4};
+import package::common::conv2d::{Uniform, input_tap4, output_tap4, partial_at};
 
 const LANES: u32 = 64;
 const COLUMNS: u32 = 4 * LANES;
@@ -81,12 +81,11 @@ fn store_dx(c: u32, to: vec4u, live: vec4<bool>, sum: vec4f) {
     }
 }
 
-fn store_dw(k: u32, to: vec4u, columns: u32, live: vec4<bool>, sum: vec4f) {
+fn store_dw(split: u32, k: u32, columns: vec4u, live: vec4<bool>, sum: vec4f) {
     if k < u.k {
-        let at = to + k * columns;
         for (var i = 0u; i < 4u; i++) {
             if live[i] {
-                partial_dw[at[i]] = sum[i];
+                partial_dw[partial_at(u, split, k, columns[i])] = sum[i];
             }
         }
     }
@@ -233,13 +232,12 @@ fn wgrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
         sum6 += dy1.z * values;
         sum7 += dy1.w * values;
     }
-    let to = group.z * u.k * (terms + 1u) + columns;
-    store_dw(k, to, terms + 1u, live, sum0);
-    store_dw(k + 1u, to, terms + 1u, live, sum1);
-    store_dw(k + 2u, to, terms + 1u, live, sum2);
-    store_dw(k + 3u, to, terms + 1u, live, sum3);
-    store_dw(k + 4u, to, terms + 1u, live, sum4);
-    store_dw(k + 5u, to, terms + 1u, live, sum5);
-    store_dw(k + 6u, to, terms + 1u, live, sum6);
-    store_dw(k + 7u, to, terms + 1u, live, sum7);
+    store_dw(group.z, k, columns, live, sum0);
+    store_dw(group.z, k + 1u, columns, live, sum1);
+    store_dw(group.z, k + 2u, columns, live, sum2);
+    store_dw(group.z, k + 3u, columns, live, sum3);
+    store_dw(group.z, k + 4u, columns, live, sum4);
+    store_dw(group.z, k + 5u, columns, live, sum5);
+    store_dw(group.z, k + 6u, columns, live, sum6);
+    store_dw(group.z, k + 7u, columns, live, sum7);
 }

@@ -3,8 +3,8 @@
 //     1 x read [N,C,H,W]   2 w read [K,C,R,S]      3 b read [K]              4 y write [N,K,P,Q]
 //   dgrad:    dx[n,c,h,w] = sum_{k,r,s} dy[n,k,(h+pad-r)/u,(w+pad-s)/u] w[k,c,r,s], where mask > 0
 //     1 dy read [N,K,P,Q]  2 w read [K,C,R,S]      3 mask read [N,C,H,W]     4 dx write [N,C,H,W]
-//   wgrad:    partial_dw[z,k,crs] = sum over the z-th part of (n,p,q) of dy[n,k,p,q] x[n,c,...]; the last column is db
-//     1 x read [N,C,H,W]   2 dy_in read [N,K,P,Q]  3 partial_dw write [splits,K,C*R*S+1]
+//   wgrad:    partial_dw[z,k,crs] = sum over the z-th part of (n,p,q) of dy[n,k,p,q] x[n,c,...], then db[z,k]
+//     1 x read [N,C,H,W]   2 dy_in read [N,K,P,Q]  3 partial_dw write [splits,K*C*R*S+K]
 // A workgroup owns TILE_M rows (channels) x TILE_N columns (pixels, or filter terms in wgrad) and walks the reduction in
 // slabs of TILE_K: it copies both operands' slabs to workgroup memory, ragged edges as zeros, and each invocation adds
 // the products of its 8 rows x 4 columns in registers. Workgroups: x over columns, y over rows, z over splits.
@@ -12,7 +12,7 @@
 // Reference: src/reference/conv2d.rs
 
 import package::variant::{TILE_M, TILE_N, TILE_K};
-import package::common::conv2d::{Uniform, input_tap, output_tap};
+import package::common::conv2d::{Uniform, input_tap, output_tap, partial_at};
 import package::common::micro::{Micro, add_product, row};
 
 const LANES_N: u32 = TILE_N / 4;
@@ -208,7 +208,7 @@ fn wgrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
         for (var j = 0u; j < 4u; j++) {
             let column = group.x * TILE_N + lane % LANES_N * 4u + j;
             if k < u.k && column <= terms {
-                partial_dw[(group.z * u.k + k) * (terms + 1u) + column] = row(sums, i)[j];
+                partial_dw[partial_at(u, group.z, k, column)] = row(sums, i)[j];
             }
         }
     }

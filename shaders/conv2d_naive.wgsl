@@ -3,12 +3,12 @@
 //     1 x read [N,C,H,W]   2 w read [K,C,R,S]      3 b read [K]              4 y write [N,K,P,Q]
 //   dgrad:    dx[n,c,h,w] = sum_{k,r,s} dy[n,k,(h+pad-r)/u,(w+pad-s)/u] w[k,c,r,s], where mask > 0
 //     1 dy read [N,K,P,Q]  2 w read [K,C,R,S]      3 mask read [N,C,H,W]     4 dx write [N,C,H,W]
-//   wgrad:    partial_dw[z,k,crs] = sum over the z-th part of (n,p,q) of dy[n,k,p,q] x[n,c,...]; the last column is db
-//     1 x read [N,C,H,W]   2 dy_in read [N,K,P,Q]  3 partial_dw write [splits,K,C*R*S+1]
+//   wgrad:    partial_dw[z,k,crs] = sum over the z-th part of (n,p,q) of dy[n,k,p,q] x[n,c,...], then db[z,k]
+//     1 x read [N,C,H,W]   2 dy_in read [N,K,P,Q]  3 partial_dw write [splits,K*C*R*S+K]
 // Workgroups: x over columns (pixels, or filter terms in wgrad), y over rows (channels), z over splits.
 // Reference: src/reference/conv2d.rs
 
-import package::common::conv2d::{Uniform, input_tap, output_tap};
+import package::common::conv2d::{Uniform, input_tap, output_tap, partial_at};
 
 @group(0) @binding(0) var<uniform> u: Uniform;
 
@@ -100,5 +100,5 @@ fn wgrad(@builtin(global_invocation_id) id: vec3u) {
             }
         }
     }
-    partial_dw[(id.z * u.k + k) * (terms + 1u) + id.x] = sum;
+    partial_dw[partial_at(u, id.z, k, id.x)] = sum;
 }

@@ -1,14 +1,14 @@
-// Sums the partial filter gradients of the convolution kernels, in order, and parts filters from bias.
-//   dw[k,t] = sum_z partial_dw[z,k,t],  db[k] = sum_z partial_dw[z,k,terms]
-//   1 partial_dw read [splits,K,terms+1]   2 dw write [K,terms]   3 db write [K]
+// Sums the partial gradients of one convolution, in order. For graphs without an optimizer, which else does it (adam.wgsl).
+//   dw[i] = sum_z partial_dw[z,i],  db[k] = sum_z partial_dw[z,len + k], len = K*C*R*S
+//   1 partial_dw read [splits,len+K]   2 dw write [len]   3 db write [K]
 // One invocation per element. Reference: src/reference/conv2d.rs
 
 import package::common::index::{WORKGROUP, linear};
 
 struct Uniform {
     splits: u32,
+    len: u32,
     k: u32,
-    terms: u32,
 }
 
 @group(0) @binding(0) var<uniform> u: Uniform;
@@ -23,19 +23,16 @@ fn wgrad(
     @builtin(local_invocation_index) local: u32,
 ) {
     let i = linear(workgroup, workgroups, local);
-    let columns = u.terms + 1u;
-    if i >= u.k * columns {
+    if i >= u.len + u.k {
         return;
     }
     var sum = 0.0;
     for (var z = 0u; z < u.splits; z++) {
-        sum += partial_dw[z * u.k * columns + i];
+        sum += partial_dw[z * (u.len + u.k) + i];
     }
-    let k = i / columns;
-    let column = i % columns;
-    if column == u.terms {
-        db[k] = sum;
+    if i < u.len {
+        dw[i] = sum;
     } else {
-        dw[k * u.terms + column] = sum;
+        db[i - u.len] = sum;
     }
 }

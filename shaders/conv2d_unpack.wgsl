@@ -3,15 +3,15 @@
 //     1 c read [NPQ/64,rows,64]   2 bias read [K]                      3 y write [N,K,P,Q]
 //   dgrad:    dx[n,c,h,w] = c[c,nhw] where mask > 0
 //     1 c read [NHW/64,rows,64]   2 mask read [N,C,H,W]                3 dx write [N,C,H,W]
-//   wgrad:    partial_dw[k,crs] (+)= c[k,crs]; the last column is db
-//     1 c read [CRS/64,rows,64]   2 partial_dw write [K,C*R*S+1]
+//   wgrad:    partial_dw[k,crs] (+)= c[k,crs]; the last column goes behind all rows, to db
+//     1 c read [CRS/64,rows,64]   2 partial_dw write [K*C*R*S+K]
 // For images first_image .. first_image + images; wgrad adds to what earlier images left. `rows` is K, or C in dgrad, up
 // to a multiple of ROWS. An invocation owns 4 columns and walks ROWS rows, so that it divides once.
 // Workgroups: x over panels of 64 columns, y over groups of ROWS rows.
 // Reference: src/reference/conv2d.rs
 
 import package::variant::ROWS;
-import package::common::conv2d::Uniform;
+import package::common::conv2d::{Uniform, partial_at};
 
 const COLUMNS: u32 = 64;
 const LANES: u32 = 16;
@@ -87,7 +87,8 @@ fn dgrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
     }
 }
 
-fn store_dw(to: u32, value: f32) {
+fn store_dw(k: u32, column: u32, value: f32) {
+    let to = partial_at(u, 0u, k, column);
     var sum = value;
     if u.first_image != 0u {
         sum += partial_dw[to];
@@ -102,14 +103,12 @@ fn wgrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
     let live = columns < vec4u(end);
     let first = group.y * ROWS;
     var at = first_quad(group, lane, u.k);
-    var to = columns + first * end;
     for (var k = first; k < min(first + ROWS, u.k); k++) {
         let value = c[at];
-        if live.x { store_dw(to.x, value.x); }
-        if live.y { store_dw(to.y, value.y); }
-        if live.z { store_dw(to.z, value.z); }
-        if live.w { store_dw(to.w, value.w); }
+        if live.x { store_dw(k, columns.x, value.x); }
+        if live.y { store_dw(k, columns.y, value.y); }
+        if live.z { store_dw(k, columns.z, value.z); }
+        if live.w { store_dw(k, columns.w, value.w); }
         at += LANES;
-        to += end;
     }
 }

@@ -1,32 +1,40 @@
 // Softmax cross-entropy, its gradient and the training metrics.
 //   dlogits[n,l] = (exp(logits[n,l] - log_sum_exp(logits[n])) - [l == labels[n]]) / rows
 //   metrics += [sum of losses, correct rows, rows, and per class the rows whose logit is not 0]
-//   1 logits read [N,L]   2 labels read [N]   3 dlogits write [N,L]   4 metrics update [3 + L]
-// Rows with label IGNORE count for nothing. One workgroup for the whole batch: invocation i takes rows i, i + WORKGROUP, ...
+//   forward:  1 logits read [N,L]    2 labels read [N]   3 dlogits write [N,L]   4 metrics update [3 + L]
+//   pooled:   logits[n,l] = sum_i x[n,l,i] / pixels before, dx[n,l,i] = dlogits[n,l] / pixels, where x > 0 if masked, after
+//     1 logits write [N,L]   2 labels read [N]   3 dlogits write [N,L]   4 metrics update [3 + L]
+//     5 x read [N,L,pixels]   6 dx write [N,L,pixels]
+// Rows with label IGNORE count for nothing. One workgroup for the whole batch: invocation i takes rows i, i + LANES, ...
 // and the partial sums are added in order of i, so that equal inputs give equal bits.
 // Reference: src/reference/softmax_cross_entropy.rs
 
-import package::common::index::WORKGROUP;
 import package::common::log_sum_exp::{accumulate, finish};
 
 struct Uniform {
     n: u32,
     classes: u32,
+    pixels: u32,
+    masked: u32,
 }
 
+const LANES: u32 = 256;
 const IGNORE: u32 = 0xffffffffu;
 
 @group(0) @binding(0) var<uniform> u: Uniform;
-@group(0) @binding(1) var<storage, read> logits: array<f32>;
+// Only `pooled` writes it.
+@group(0) @binding(1) var<storage, read_write> logits: array<f32>;
 @group(0) @binding(2) var<storage, read> labels: array<u32>;
 @group(0) @binding(3) var<storage, read_write> dlogits: array<f32>;
 @group(0) @binding(4) var<storage, read_write> metrics: array<f32>;
 
-// Loss, correct rows and rows of each invocation.
-var<workgroup> partial: array<vec3f, WORKGROUP>;
+@group(0) @binding(5) var<storage, read> x: array<f32>;
+@group(0) @binding(6) var<storage, read_write> dx: array<f32>;
 
-@compute @workgroup_size(WORKGROUP)
-fn forward(@builtin(local_invocation_index) local: u32) {
+// Loss, correct rows and rows of each invocation.
+var<workgroup> partial: array<vec3f, LANES>;
+
+fn cross_entropy(local: u32) {
     var counted = 0u;
     for (var n = 0u; n < u.n; n++) {
         counted += select(0u, 1u, labels[n] != IGNORE);
@@ -34,7 +42,7 @@ fn forward(@builtin(local_invocation_index) local: u32) {
     let rows = f32(max(counted, 1u));
 
     var sums = vec3f(0.0);
-    for (var n = local; n < u.n; n += WORKGROUP) {
+    for (var n = local; n < u.n; n += LANES) {
         let row = n * u.classes;
         let label = labels[n];
         var pair = vec2f(logits[row], 0.0);
@@ -58,18 +66,41 @@ fn forward(@builtin(local_invocation_index) local: u32) {
 
     if local == 0u {
         var total = vec3f(0.0);
-        for (var i = 0u; i < WORKGROUP; i++) {
+        for (var i = 0u; i < LANES; i++) {
             total += partial[i];
         }
         metrics[0] += total.x;
         metrics[1] += total.y;
         metrics[2] += total.z;
     }
-    for (var l = local; l < u.classes; l += WORKGROUP) {
+    for (var l = local; l < u.classes; l += LANES) {
         var alive = 0u;
         for (var n = 0u; n < u.n; n++) {
             alive += select(0u, 1u, labels[n] != IGNORE && logits[n * u.classes + l] != 0.0);
         }
         metrics[3u + l] += f32(alive);
+    }
+}
+
+@compute @workgroup_size(LANES)
+fn forward(@builtin(local_invocation_index) local: u32) {
+    cross_entropy(local);
+}
+
+@compute @workgroup_size(LANES)
+fn pooled(@builtin(local_invocation_index) local: u32) {
+    for (var map = local; map < u.n * u.classes; map += LANES) {
+        var sum = 0.0;
+        for (var i = map * u.pixels; i < (map + 1u) * u.pixels; i++) {
+            sum += x[i];
+        }
+        logits[map] = sum / f32(u.pixels);
+    }
+    storageBarrier();
+    cross_entropy(local);
+    storageBarrier();
+    for (var i = local; i < u.n * u.classes * u.pixels; i += LANES) {
+        let gradient = dlogits[i / u.pixels] / f32(u.pixels);
+        dx[i] = select(gradient, 0.0, u.masked != 0u && x[i] <= 0.0);
     }
 }

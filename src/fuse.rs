@@ -1,10 +1,11 @@
 //! Fusion: elementwise work rides in the op beside it instead of a pass of its own.
 //!
 //! - A ReLU behind a convolution becomes part of the convolution's epilogue.
+//! - Global average pooling, the loss behind it and the pooling's gradient become one op.
 //! - The mask of a ReLU's gradient becomes part of the epilogue of whatever produced that gradient.
 
 use crate::graph::{Graph, Node, Role, ValueId};
-use crate::ops::Op;
+use crate::ops::{Op, PooledCrossEntropy};
 
 /// Fuses what can be fused; the graph computes the same values.
 pub fn fuse(graph: &mut Graph) {
@@ -27,6 +28,44 @@ pub fn fuse(graph: &mut Graph) {
         }
     }
     *graph.nodes_mut() = fused;
+    fuse_head(graph);
+}
+
+/// Largest `x` of a fused head: one workgroup has to walk it.
+const HEAD: usize = 1 << 17;
+
+/// Makes one op of global average pooling, the loss of its output and the gradient of the pooling.
+fn fuse_head(graph: &mut Graph) {
+    let of = |wanted: fn(&Op) -> bool| graph.nodes().iter().position(|node| wanted(&node.op));
+    let (Some(pool), Some(loss), Some(back)) = (
+        of(|op| matches!(op, Op::GlobalAvgPool(_))),
+        of(|op| matches!(op, Op::SoftmaxCrossEntropy(_))),
+        of(|op| matches!(op, Op::GlobalAvgPoolBackward(_))),
+    ) else {
+        return;
+    };
+    let [pool_node, loss_node, back_node] = [pool, loss, back].map(|at| &graph.nodes()[at]);
+    let masked = back_node.inputs.len() == 2;
+    let chain = pool_node.outputs[0] == loss_node.inputs[0]
+        && loss_node.outputs[0] == back_node.inputs[0]
+        && graph.value(loss_node.outputs[0]).role == Role::Activation
+        && (!masked || back_node.inputs[1] == pool_node.inputs[0])
+        && graph.shape(pool_node.inputs[0]).len() <= HEAD;
+    if !chain {
+        return;
+    }
+    let plain = PooledCrossEntropy::default();
+    let head = Node {
+        op: if masked { plain.with_mask() } else { plain }.into(),
+        inputs: vec![pool_node.inputs[0], loss_node.inputs[1]],
+        outputs: vec![pool_node.outputs[0], back_node.outputs[0]],
+        updates: loss_node.updates.clone(),
+        layer: loss_node.layer.clone(),
+    };
+    let nodes = graph.nodes_mut();
+    nodes[loss] = head;
+    nodes.remove(back);
+    nodes.remove(pool);
 }
 
 /// Lets `producer`, whose first output only `node` reads, compute `node` too. Says whether it could.

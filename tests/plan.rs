@@ -32,10 +32,10 @@ fn nin() -> &'static Model {
 }
 
 #[test]
-fn a_training_step_of_nin_is_at_most_60_dispatches_and_79_gflop() {
+fn a_training_step_of_nin_is_at_most_46_dispatches_and_79_gflop() {
     let plan = plan(nin(), 16, Conv2dAlgorithm::HARDWARE);
     assert!(
-        plan.dispatches().len() <= 60,
+        plan.dispatches().len() <= 46,
         "{} dispatches",
         plan.dispatches().len()
     );

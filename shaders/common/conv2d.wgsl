@@ -18,6 +18,13 @@ struct Uniform {
     images: u32,
 }
 
+// Where part `split` of a filter gradient keeps row k, column (c,r,s), or, behind all rows, the bias gradient: the column
+// after the last one.
+fn partial_at(u: Uniform, split: u32, k: u32, column: u32) -> u32 {
+    let terms = u.c * u.r * u.r;
+    return split * u.k * (terms + 1u) + select(k * terms + column, u.k * terms + k, column == terms);
+}
+
 // An input position and whether it lies inside the image.
 struct Tap {
     at: u32,

@@ -65,6 +65,12 @@ impl Executor {
                 })
             })
             .collect();
+        for buffer in plan.buffers() {
+            if let Some(words) = &buffer.contents {
+                let slot = &buffers[buffer.slot.index()];
+                gpu.queue.write_buffer(slot, 0, bytemuck::cast_slice(words));
+            }
+        }
         let readback = plan
             .graph()
             .ids()

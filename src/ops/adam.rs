@@ -3,7 +3,9 @@
 use super::{Definition, Tolerance, float, same};
 use crate::autodiff::Tape;
 use crate::graph::{GraphError, Node, Signature, ValueId};
-use crate::plan::{Kernel, Lowering, PlanError, Variant, read, uniforms, update};
+use crate::plan::{
+    Kernel, Lowering, Parts, PlanError, Region, Variant, read, uniforms, update, write,
+};
 use crate::reference::{Io, Real, adam};
 use crate::shape::{Shape, ShapeError};
 
@@ -55,18 +57,44 @@ uniforms! {
     struct AdamUniform { len: u32, beta1: f32, rest1: f32, beta2: f32, rest2: f32, eps: f32 }
 }
 
-static UPDATE: Kernel = Kernel {
+static STEP: Kernel = Kernel {
     shader: "adam",
     entry: "step",
     bindings: &[
         read("hyper"),
-        read("g"),
         update("p"),
         update("m"),
         update("v"),
+        read("g"),
     ],
     uniform: AdamUniform::FIELDS,
 };
+
+static SUM_STEP: Kernel = Kernel {
+    shader: "adam",
+    entry: "sum_step",
+    bindings: &[
+        read("hyper"),
+        update("p"),
+        update("m"),
+        update("v"),
+        write("g_sum"),
+        read("layers"),
+        read("partial_g"),
+    ],
+    uniform: AdamUniform::FIELDS,
+};
+
+/// The table of `shaders/adam.wgsl`: where each layer's gradient and its parts lie, in elements.
+fn layers(parts: &[Parts]) -> Vec<u32> {
+    let span = |region: Region| [region.offset, region.offset + region.bytes];
+    let layer = |parts: &Parts| {
+        let [[w, w_end], [b, b_end]] = [parts.weights, parts.bias].map(span);
+        let elements = [w, w_end, b, b_end, parts.partial.offset].map(|bytes| (bytes / 4) as u32);
+        elements.into_iter().chain([parts.splits, 0, 0])
+    };
+    parts.iter().flat_map(layer).collect()
+}
 
 impl Definition for Adam {
     fn name(&self) -> &'static str {
@@ -118,8 +146,13 @@ impl Definition for Adam {
             rest2: (1.0 - widen(self.beta2)) as f32,
             eps: self.eps,
         };
-        let bindings = [to.value(node.inputs[0]), g, p, m, v];
-        to.elementwise(&UPDATE, Variant::Plain, uniform.words(), &bindings, len)
+        let mut bindings = vec![to.value(node.inputs[0]), p, m, v, g];
+        let mut kernel = &STEP;
+        if let Some((parts, all)) = to.take_parts() {
+            bindings.extend([to.constant("layers", layers(&parts)), all]);
+            kernel = &SUM_STEP;
+        }
+        to.elementwise(kernel, Variant::Plain, uniform.words(), &bindings, len)
     }
 
     fn flops(&self, node: &Node, shape: &dyn Fn(ValueId) -> Shape) -> u64 {
@@ -144,6 +177,6 @@ impl Definition for Adam {
     }
 
     fn kernels() -> Vec<(&'static Kernel, Variant)> {
-        vec![(&UPDATE, Variant::Plain)]
+        vec![(&STEP, Variant::Plain), (&SUM_STEP, Variant::Plain)]
     }
 }

@@ -25,7 +25,7 @@ pub use global_avg_pool::{GlobalAvgPool, GlobalAvgPoolBackward};
 pub use max_pool2d::{MaxPool2d, MaxPool2dBackward, Pool2d, PoolGeometry};
 pub use relu::{Relu, ReluBackward};
 pub use softmax::Softmax;
-pub use softmax_cross_entropy::{IGNORE, SoftmaxCrossEntropy};
+pub use softmax_cross_entropy::{IGNORE, PooledCrossEntropy, SoftmaxCrossEntropy};
 
 use crate::autodiff::Tape;
 use crate::graph::{GraphError, Node, Signature};
@@ -140,6 +140,7 @@ registry!(
     GlobalAvgPoolBackward,
     Softmax,
     SoftmaxCrossEntropy,
+    PooledCrossEntropy,
     Adam,
 );
 

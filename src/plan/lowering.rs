@@ -2,7 +2,7 @@
 
 use super::{Buffer, BufferId, Dispatch, Kernel, PlanError, PlanOptions, Region, SlotId, Variant};
 use crate::graph::{Graph, Node, Role, ValueId};
-use crate::ops::Definition;
+use crate::ops::{Definition, Op};
 use crate::shape::Shape;
 
 /// Invocations of an elementwise workgroup; the shaders import it from `package::common::index`.
@@ -22,6 +22,19 @@ fn slab_of(role: Role, id: ValueId) -> Option<(usize, ValueId)> {
     }
 }
 
+/// The gradient of one layer in parts, whose sum is left to the optimizer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parts {
+    /// The parts one behind the other: in each the filters' gradient, then the bias's.
+    pub(crate) partial: Region,
+    /// How many.
+    pub(crate) splits: u32,
+    /// Where the sum goes.
+    pub(crate) weights: Region,
+    /// Where that of the bias goes.
+    pub(crate) bias: Region,
+}
+
 pub(crate) struct Lowering<'a> {
     graph: &'a Graph,
     options: &'a PlanOptions,
@@ -30,6 +43,10 @@ pub(crate) struct Lowering<'a> {
     slabs: [Option<BufferId>; 4],
     dispatches: Vec<Dispatch>,
     node: Option<&'a Node>,
+    /// Whether the optimizer sums the parts of all gradients; then they lie in one buffer.
+    optimizer_sums: bool,
+    all_parts: Option<BufferId>,
+    parts: Vec<Parts>,
 }
 
 impl<'a> Lowering<'a> {
@@ -42,6 +59,9 @@ impl<'a> Lowering<'a> {
             slabs: [None; 4],
             dispatches: Vec::new(),
             node: None,
+            optimizer_sums: optimizer_sums(graph),
+            all_parts: None,
+            parts: Vec::new(),
         };
         let used = graph.used();
         let (layout, slab_bytes) = this.slab_layout();
@@ -132,6 +152,59 @@ impl<'a> Lowering<'a> {
         }
     }
 
+    /// Memory for a gradient in parts.
+    pub(crate) fn parts(&mut self, label: &str, elements: usize) -> Region {
+        if !self.optimizer_sums {
+            return self.scratch(label, elements);
+        }
+        let buffers = &mut self.buffers;
+        let buffer = *self
+            .all_parts
+            .get_or_insert_with(|| add_buffer(buffers, "gradient parts".to_owned(), 0, true));
+        let all = &mut self.buffers[buffer.index()];
+        let offset = all
+            .bytes
+            .next_multiple_of(self.options.limits.offset_alignment);
+        let bytes = 4 * elements as u64;
+        all.bytes = offset + bytes;
+        Region {
+            buffer,
+            offset,
+            bytes,
+        }
+    }
+
+    /// Leaves the sum of parts to the optimizer; says whether it takes them.
+    pub(crate) fn leave_parts(&mut self, parts: Parts) -> bool {
+        if self.optimizer_sums {
+            self.parts.push(parts);
+        }
+        self.optimizer_sums
+    }
+
+    /// All parts that were left, and the buffer that they lie in.
+    pub(crate) fn take_parts(&mut self) -> Option<(Vec<Parts>, Region)> {
+        let buffer = self.all_parts?;
+        let all = Region {
+            buffer,
+            offset: 0,
+            bytes: self.buffers[buffer.index()].bytes,
+        };
+        Some((std::mem::take(&mut self.parts), all))
+    }
+
+    /// Words that kernels of this node read and that never change.
+    pub(crate) fn constant(&mut self, label: &str, words: Vec<u32>) -> Region {
+        let bytes = 4 * words.len() as u64;
+        let buffer = add_buffer(&mut self.buffers, label.to_owned(), bytes, true);
+        self.buffers[buffer.index()].contents = Some(words);
+        Region {
+            buffer,
+            offset: 0,
+            bytes,
+        }
+    }
+
     /// Appends a dispatch with one invocation per element, folded over y where x would pass the limit.
     pub(crate) fn elementwise(
         &mut self,
@@ -210,6 +283,18 @@ impl<'a> Lowering<'a> {
     }
 }
 
+/// Whether every gradient that the optimizer takes comes in parts.
+fn optimizer_sums(graph: &Graph) -> bool {
+    let in_parts = |id: &ValueId| {
+        let mut nodes = graph.nodes().iter();
+        nodes.any(|node| matches!(node.op, Op::Conv2dWgrad(_)) && node.outputs.contains(id))
+    };
+    let mut nodes = graph.nodes().iter();
+    nodes
+        .find(|node| matches!(node.op, Op::Adam(_)))
+        .is_some_and(|node| node.inputs[1..].iter().all(in_parts))
+}
+
 fn add_buffer(buffers: &mut Vec<Buffer>, label: String, bytes: u64, persistent: bool) -> BufferId {
     let id = BufferId(buffers.len() as u32);
     buffers.push(Buffer {
@@ -217,6 +302,7 @@ fn add_buffer(buffers: &mut Vec<Buffer>, label: String, bytes: u64, persistent: 
         bytes,
         persistent,
         slot: SlotId(0),
+        contents: None,
     });
     id
 }

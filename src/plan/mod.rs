@@ -14,7 +14,7 @@ mod slots;
 pub use algorithm::{Conv2dAlgorithm, Conv2dChoices, Direction};
 pub use kernel::{Access, Binding, Field, Kernel, Tile, Variant};
 pub(crate) use kernel::{Word, read, uniforms, update, write};
-pub(crate) use lowering::Lowering;
+pub(crate) use lowering::{Lowering, Parts};
 pub use options::{PlanLimits, PlanOptions};
 pub use slots::Slot;
 
@@ -91,6 +91,8 @@ pub struct Buffer {
     pub persistent: bool,
     /// Where it lies.
     pub slot: SlotId,
+    /// Words that it holds from the start and keeps.
+    pub contents: Option<Vec<u32>>,
 }
 
 /// Part of a buffer.

@@ -2,7 +2,7 @@
 
 use super::{Case, CaseBuilder, floats, integers};
 use nin_wgpu::graph::Role;
-use nin_wgpu::ops::{IGNORE, SoftmaxCrossEntropy};
+use nin_wgpu::ops::{IGNORE, PooledCrossEntropy, SoftmaxCrossEntropy};
 
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
@@ -29,6 +29,31 @@ pub fn cases() -> Vec<Case> {
             case.op(SoftmaxCrossEntropy, &[logits, labels], &[metrics]);
             cases.push(case.case(format!(
                 "softmax_cross_entropy {n}x{classes} scale {scale}, {ignored} ignored"
+            )));
+        }
+    }
+    for (n, classes, [h, w]) in [
+        (1, 1, [1, 1]),
+        (16, 10, [6, 6]),
+        (3, 17, [5, 7]),
+        (70, 10, [2, 3]),
+    ] {
+        let plain = PooledCrossEntropy::default();
+        for (op, masked) in [(plain, ""), (plain.with_mask(), " masked")] {
+            let mut case = CaseBuilder::new();
+            let maps = floats(n * classes * h * w, 3);
+            let x = case.input(
+                &[n, classes, h, w],
+                maps.iter().map(|x| 9.0 * x.max(0.0)).collect(),
+            );
+            let mut labels = integers(n, classes as u32, 4);
+            labels[n - n / 3..].fill(IGNORE);
+            let labels = case.input_u32(&[n], labels);
+            let before = floats(SoftmaxCrossEntropy::metrics_len(classes), 5);
+            let metrics = case.with_role(&[before.len()], Role::Accumulator, before);
+            case.op(op, &[x, labels], &[metrics]);
+            cases.push(case.case(format!(
+                "pooled_cross_entropy {n}x{classes}x{h}x{w}{masked}"
             )));
         }
     }

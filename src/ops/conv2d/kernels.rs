@@ -6,8 +6,8 @@ use std::ops::Range;
 
 use super::Geometry;
 use crate::plan::{
-    Binding, Conv2dAlgorithm, Direction, Kernel, Lowering, PlanError, PlanLimits, Region, Tile,
-    Variant, read, uniforms, write,
+    Binding, Conv2dAlgorithm, Direction, Kernel, Lowering, Parts, PlanError, PlanLimits, Region,
+    Tile, Variant, read, uniforms, write,
 };
 
 uniforms! {
@@ -55,7 +55,7 @@ impl ConvUniform {
 }
 
 uniforms! {
-    struct ReduceUniform { splits: u32, k: u32, terms: u32 }
+    struct ReduceUniform { splits: u32, len: u32, k: u32 }
 }
 
 /// The three kernels of an algorithm that reads tensors as they are, all of one interface.
@@ -213,7 +213,7 @@ pub(super) fn dgrad(
     }
 }
 
-/// Lowers the filter and bias gradients: partial sums, then their sum in order.
+/// Lowers the filter and bias gradients: parts, and their sum in order unless the optimizer does it.
 pub(super) fn wgrad(
     to: &mut Lowering<'_>,
     g: &Geometry,
@@ -223,11 +223,15 @@ pub(super) fn wgrad(
     // The bias gradient is one more column: the one whose "input" is 1.
     let columns = g.terms() + 1;
     let (splits, partial) = match method(to, Direction::Wgrad, g) {
-        Method::Columns(rows) => (1, columns::wgrad(to, g, rows, [x, dy])?),
+        Method::Columns(rows) => {
+            let partial = to.parts("partial_dw", g.k * columns);
+            columns::wgrad(to, g, rows, [x, dy, partial])?;
+            (1, partial)
+        }
         Method::Whole(family, variant, block) => {
             let [across, down, _] = workgroups(to, variant, block, [columns, g.k])?;
             let splits = wgrad_splits(g, across * down);
-            let partial = to.scratch("partial_dw", splits * g.k * columns);
+            let partial = to.parts("partial_dw", splits * g.k * columns);
             let uniform = ConvUniform {
                 pixels_per_split: (g.n * g.pixels()).div_ceil(splits) as u32,
                 ..ConvUniform::new(g)
@@ -242,8 +246,20 @@ pub(super) fn wgrad(
             (splits, partial)
         }
     };
-    let [splits, k, terms] = [splits, g.k, g.terms()].map(|x| x as u32);
-    let uniform = ReduceUniform { splits, k, terms };
+    let parts = Parts {
+        partial,
+        splits: splits as u32,
+        weights: dw,
+        bias: db,
+    };
+    if to.leave_parts(parts) {
+        return Ok(());
+    }
+    let uniform = ReduceUniform {
+        splits: parts.splits,
+        len: (g.k * g.terms()) as u32,
+        k: g.k as u32,
+    };
     to.elementwise(
         &REDUCE,
         Variant::Plain,

@@ -252,15 +252,14 @@ pub(super) fn dgrad(
     over_pixels(panels, g.n, uniform, bindings, sizes)
 }
 
-/// Lowers the filter and bias gradients; returns their one partial sum `[K, C*R*S + 1]`.
+/// Lowers the filter and bias gradients into one part, `partial`.
 pub(super) fn wgrad(
     to: &mut Lowering<'_>,
     g: &Geometry,
     rows: u32,
-    [x, dy]: [Region; 2],
-) -> Result<Region, PlanError> {
+    [x, dy, partial]: [Region; 3],
+) -> Result<(), PlanError> {
     let columns = g.terms() + 1;
-    let partial = to.scratch("partial_dw", g.k * columns);
     let mut panels = Panels::new(to, &WGRAD, rows);
     let product = panels.scratch_c(g.k, columns);
     let bytes = |images: usize| panel_bytes(columns, images * g.pixels());
@@ -284,5 +283,5 @@ pub(super) fn wgrad(
         let factors = [dy_panels, x_panels, product];
         panels.multiply(factors, [g.k, columns, depth], store, uniform, &[partial])?;
     }
-    Ok(partial)
+    Ok(())
 }
