@@ -14,7 +14,7 @@ use common::measure::{self, measure};
 use common::plot::Chart;
 use common::report::Report;
 use common::table::{Cell, Row, Table};
-use common::{digits, known, percent};
+use common::{digits, percent};
 use criterion::{Throughput, criterion_group, criterion_main};
 use nin_wgpu::device::Device;
 use nin_wgpu::gpu::{Executor, Gpu};
@@ -141,18 +141,18 @@ fn conv2d(criterion: &mut criterion::Criterion) {
     if Power::of(&device) == Power::Quick {
         passes.retain(|pass| QUICK.contains(&pass.layer.as_str()));
     }
-    let peak = peak(&device).map(|peak| peak.flops / 1e9);
+    let peak = peak(&device).flops / 1e9;
     let head = ["layer", "filter", "direction", "MFLOP"].map(String::from);
     let last = "best, % of peak".to_owned();
     let mut table = Table::new(3, head.into_iter().chain(names.clone()).chain([last]));
     let mut groups = Vec::new();
     for pass in &passes {
         let name = format!("{} {}", pass.layer, pass.direction);
-        let mut group = measure::group(criterion, &name, Throughput::Elements(pass.flops));
-        let time = |(&variant, name)| -> Option<f64> {
+        let mut group = measure::group(criterion, &device, &name, Throughput::Elements(pass.flops));
+        let time = |(&variant, name): (&Variant, &String)| -> Option<f64> {
             let mut runtime = variant.load(&device, &pass.case)?;
             let seconds = measure(&mut group, name, || {
-                check(&mut *runtime, pass, name);
+                check(&mut *runtime, pass, variant);
                 move |runs| measure::run(&mut *runtime, runs)
             });
             Some(pass.flops as f64 / seconds? / 1e9)
@@ -169,7 +169,7 @@ fn conv2d(criterion: &mut criterion::Criterion) {
         title: format!("Convolutions of nin at batch {batch} on {device}"),
         notes: vec![format!(
             "GFLOP/s, the best marked; measured peak {}.",
-            known(peak)
+            digits(peak)
         )],
         table,
         chart: Chart {
@@ -181,15 +181,19 @@ fn conv2d(criterion: &mut criterion::Criterion) {
     .publish();
 }
 
-/// Panics unless a first run yields what the reference does.
-fn check(runtime: &mut dyn Runtime, pass: &Pass, by: &str) {
+/// Panics unless a first run yields what the reference does; what the reference is, the other one.
+fn check(runtime: &mut dyn Runtime, pass: &Pass, variant: Variant) {
     runtime.run().expect("runs");
     let got = cases::results(runtime, &pass.case);
-    assert_agreement(&pass.case, by, &got, &on_reference::<f32>(&pass.case));
+    let want = match variant {
+        Variant::Gemm => on_reference::<f64>(&pass.case),
+        _ => on_reference::<f32>(&pass.case),
+    };
+    assert_agreement(&pass.case, &variant.name(), &got, &want);
 }
 
 /// `None` if nothing was measured.
-fn row(pass: &Pass, speeds: &[Option<f64>], peak: Option<f64>) -> Option<Row> {
+fn row(pass: &Pass, speeds: &[Option<f64>], peak: f64) -> Option<Row> {
     let best = speeds.iter().copied().flatten().reduce(f64::max)?;
     let cell = |speed: &Option<f64>| match *speed {
         Some(speed) if speed == best => Cell::best(digits(speed)),

@@ -14,7 +14,7 @@ use common::measure::{self, measure};
 use common::plot::Chart;
 use common::report::Report;
 use common::table::Table;
-use common::{digits, known, percent};
+use common::{digits, percent};
 use criterion::{Throughput, criterion_group, criterion_main};
 use nin_wgpu::graph::{Graph, Role, ValueId};
 use nin_wgpu::models::Model;
@@ -114,14 +114,14 @@ fn ops(criterion: &mut criterion::Criterion) {
         Power::Quick => 1,
         _ => 16,
     };
-    let peak = peak(&device).map(|peak| peak.bytes / 1e9);
+    let peak = peak(&device).bytes / 1e9;
     let head = ["layer", "op", "output", "MB", "ms", "GB/s", "% of peak"];
     let mut table = Table::new(3, head);
     let mut groups = Vec::new();
     for case in cases(batch) {
         let [layer, op, shape] = describe(&case);
         let bytes = traffic(&case.graph);
-        let mut group = measure::group(criterion, &op, Throughput::Bytes(bytes));
+        let mut group = measure::group(criterion, &device, &op, Throughput::Bytes(bytes));
         let seconds = measure(&mut group, &shape, || {
             let mut runtime = device.load(case.graph.clone()).expect("loads");
             cases::write(&mut *runtime, &case);
@@ -144,7 +144,7 @@ fn ops(criterion: &mut criterion::Criterion) {
         title: format!("Ops bound by memory at batch {batch} on {device}"),
         notes: vec![format!(
             "Measured peak {} GB/s; what fits in a cache may run above it.",
-            known(peak)
+            digits(peak)
         )],
         table,
         chart: Chart {

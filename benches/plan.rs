@@ -12,13 +12,13 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::device::{Power, device, is_quick};
+use common::device::{Power, device, is_quick, key};
 use common::digits;
 use common::measure::{self, measure, median};
 use common::plot::Chart;
 use common::report::Report;
 use common::table::Table;
-use criterion::{Criterion, Throughput};
+use criterion::Criterion;
 use nin_wgpu::device::Device;
 use nin_wgpu::init::Init;
 use nin_wgpu::models::Model;
@@ -123,7 +123,7 @@ fn build(criterion: &mut Criterion, device: &Device) -> [Option<f64>; 2] {
         Device::Cpu => PlanOptions::default(),
     };
     let graph = program(batch).graph().clone();
-    let mut group = measure::group(criterion, "build", Throughput::Elements(1));
+    let mut group = criterion.benchmark_group(format!("{} build", key(device)));
     let times = [
         measure(&mut group, "graph", || {
             move |runs| (0..runs).for_each(|_| drop(black_box(program(batch))))

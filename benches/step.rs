@@ -10,7 +10,7 @@ use common::measure::{self, measure};
 use common::plot::Chart;
 use common::report::Report;
 use common::table::Table;
-use common::{digits, known, percent};
+use common::{digits, percent};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use nin_wgpu::device::Device;
 use nin_wgpu::init::Init;
@@ -112,18 +112,19 @@ fn step(criterion: &mut Criterion) {
     let mut notes = Vec::new();
     for device in devices() {
         let key = key(&device);
-        let peak = peak(&device).map(|peak| peak.flops / 1e9);
+        let peak = peak(&device).flops / 1e9;
         notes.push(format!(
             "{key}: {device}, measured peak {} GFLOP/s.",
-            known(peak)
+            digits(peak)
         ));
         println!("device: {device}");
         for (model, batch) in cases(&device) {
             for goal in [Goal::Training, Goal::Inference] {
                 let program = program(model, batch, goal);
                 let work = flops(&program);
-                let name = format!("{key} {model} {}", goal.name());
-                let mut group = measure::group(criterion, &name, Throughput::Elements(work));
+                let name = format!("{model} {}", goal.name());
+                let mut group =
+                    measure::group(criterion, &device, &name, Throughput::Elements(work));
                 let prepare = || repeat(load(&program, &device), goal);
                 let seconds = measure(&mut group, &batch.to_string(), prepare);
                 group.finish();
@@ -134,7 +135,7 @@ fn step(criterion: &mut Criterion) {
                 let cells = words.into_iter().chain([batch.to_string()]).chain(numbers);
                 let cells = cells.chain([percent(speed, peak)]);
                 table.push(cells.map(Into::into).collect());
-                groups.push((format!("{name} {batch}"), vec![Some(speed)]));
+                groups.push((format!("{key} {name} {batch}"), vec![Some(speed)]));
             }
         }
     }

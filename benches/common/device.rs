@@ -2,6 +2,7 @@
 
 use nin_wgpu::device::{Device, DeviceChoice};
 use nin_wgpu::gpu::Gpu;
+use nin_wgpu::peak::Peak;
 
 /// The device that `NIN_BENCH_DEVICE` names.
 ///
@@ -70,11 +71,7 @@ impl Power {
     }
 }
 
-/// What the device can do at most.
-pub struct Peak {
-    pub flops: f64,
-    pub bytes: f64,
-}
-pub fn peak(_: &Device) -> Option<Peak> {
-    None
+/// What the device was measured to do at most.
+pub fn peak(device: &Device) -> Peak {
+    device.peak().expect("the device runs")
 }

@@ -15,23 +15,14 @@ pub mod plot;
 pub mod report;
 pub mod table;
 
-/// Significant to three digits, in few letters: 0.123, 1.23, 12.3, 123.
+/// Three digits that count, where they need few letters: 0.0123, 1.23, 12.3, 123, 12345.
 pub fn digits(x: f64) -> String {
-    let decimals = match x {
-        _ if x < 1.0 => 3,
-        _ if x < 10.0 => 2,
-        _ if x < 100.0 => 1,
-        _ => 0,
-    };
+    let magnitude = x.abs().max(1e-4).log10().floor();
+    let decimals = (2.0 - magnitude).max(0.0) as usize;
     format!("{x:.decimals$}")
 }
 
-/// `part` of `whole` in percent; a dash where the whole is unknown.
-pub fn percent(part: f64, whole: Option<f64>) -> String {
-    whole.map_or_else(|| "–".into(), |whole| digits(100.0 * part / whole))
-}
-
-/// The number, where it is known.
-pub fn known(x: Option<f64>) -> String {
-    x.map_or_else(|| "unknown".into(), digits)
+/// `part` of `whole` in percent.
+pub fn percent(part: f64, whole: f64) -> String {
+    digits(100.0 * part / whole)
 }

@@ -11,8 +11,10 @@ use super::table::Table;
 pub struct Report {
     /// Stem of the files.
     pub name: &'static str,
-    /// What was measured, and on which device.
+    /// What was measured.
     pub title: String,
+    /// On which device, or devices.
+    pub device: String,
     /// How to read it, a sentence each.
     pub notes: Vec<String>,
     /// The numbers.
@@ -28,21 +30,20 @@ impl Report {
             return;
         }
         let notes = self.notes.join("\n");
-        println!("\n{}\n\n{}\n{notes}", self.title, self.table.text());
+        let (title, device) = (&self.title, &self.device);
+        println!("\n{title}\n{device}\n\n{}\n{notes}", self.table.text());
         // Cargo tells a bench of `target/tmp` only.
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench");
         std::fs::create_dir_all(&folder).expect("target/bench can be made");
         let stem = format!("{}{}", self.name, if is_quick() { "-quick" } else { "" });
         let picture = format!("{stem}.svg");
         let markdown = format!(
-            "# {}\n\n{}\n{}\n\n![{}]({picture})\n",
-            self.title,
+            "# {title}\n\n{device}\n\n{}\n{notes}\n\n![{}]({picture})\n",
             self.table.markdown(),
-            self.notes.join("\n"),
             self.chart.unit,
         );
-        let title = format!("{}, {}", self.title, self.chart.unit);
-        let svg = self.chart.svg(&title).expect("the chart draws");
+        let title = format!("{title}, {}", self.chart.unit);
+        let svg = self.chart.svg(&title, device).expect("the chart draws");
         for (file, text) in [(format!("{stem}.md"), markdown), (picture, svg)] {
             let path = folder.join(file);
             std::fs::write(&path, text).expect("target/bench is writable");
