@@ -17,7 +17,7 @@ use common::table::{Cell, Row, Table};
 use common::{digits, percent};
 use criterion::{Throughput, criterion_group, criterion_main};
 use nin_wgpu::device::Device;
-use nin_wgpu::gpu::{Executor, Gpu};
+use nin_wgpu::gpu::Executor;
 use nin_wgpu::models::Model;
 use nin_wgpu::ops::{Adam, Op};
 use nin_wgpu::plan::{Conv2dAlgorithm, Plan, PlanOptions};
@@ -27,6 +27,8 @@ use nin_wgpu::runtime::Runtime;
 
 /// A first layer and a small 1x1, for the quick mode.
 const QUICK: [&str; 2] = ["conv.0.0", "conv.6.2"];
+
+const DIRECTIONS: [&str; 3] = ["forward", "dgrad", "wgrad"];
 
 /// A layer in one direction.
 struct Pass {
@@ -42,9 +44,9 @@ impl Pass {
     fn new(case: Case) -> Option<Self> {
         let node = case.graph.nodes().last()?;
         let (direction, filter) = match node.op {
-            Op::Conv2d(_) => ("forward", node.inputs[1]),
-            Op::Conv2dDgrad(_) => ("dgrad", node.inputs[1]),
-            Op::Conv2dWgrad(_) => ("wgrad", node.outputs[0]),
+            Op::Conv2d(_) => (DIRECTIONS[0], node.inputs[1]),
+            Op::Conv2dDgrad(_) => (DIRECTIONS[1], node.inputs[1]),
+            Op::Conv2dWgrad(_) => (DIRECTIONS[2], node.outputs[0]),
             _ => return None,
         };
         Some(Self {
@@ -68,7 +70,10 @@ fn passes(batch: usize) -> Vec<Pass> {
     let network = |net: &mut _, x| nin.build(net, x, 10);
     let program = Program::training(&source, [224, 224], batch, Adam::default(), network);
     let cases = of_graph("nin", program.expect("builds").graph());
-    cases.into_iter().filter_map(Pass::new).collect()
+    let mut passes: Vec<Pass> = cases.into_iter().filter_map(Pass::new).collect();
+    let order = |pass: &Pass| DIRECTIONS.iter().position(|&name| name == pass.direction);
+    passes.sort_by_key(|pass| (pass.layer.clone(), order(pass)));
+    passes
 }
 
 /// One way to compute a convolution.
@@ -105,26 +110,31 @@ impl Variant {
         }
     }
 
-    /// The pass with memory on the device; `None` if the device's limits exclude it.
-    fn load(self, device: &Device, case: &Case) -> Option<Box<dyn Runtime>> {
+    /// Its plan; `None` if the device's limits exclude it.
+    fn plan(self, device: &Device, case: &Case) -> Option<Plan> {
+        let mut options = PlanOptions::default();
+        if let (Self::Kernel(conv2d), Device::Gpu(gpu)) = (self, device) {
+            options = PlanOptions {
+                conv2d,
+                ..gpu.plan_options()
+            };
+        }
+        Plan::new(case.graph.clone(), &options).ok()
+    }
+
+    /// The pass with memory on the device.
+    fn load(self, device: &Device, case: &Case, plan: Plan) -> Box<dyn Runtime> {
         let graph = case.graph.clone();
         let mut runtime: Box<dyn Runtime> = match (self, device) {
-            (Self::Kernel(conv2d), Device::Gpu(gpu)) => kernel(gpu, case, conv2d)?,
+            (Self::Kernel(_), Device::Gpu(gpu)) => {
+                Box::new(Executor::new(gpu, plan).expect("loads"))
+            }
             (Self::Loops, _) => Box::new(Reference::<f64>::new(graph)),
             _ => Box::new(Reference::<f32>::new(graph)),
         };
         cases::write(&mut *runtime, case);
-        Some(runtime)
+        runtime
     }
-}
-
-fn kernel(gpu: &Gpu, case: &Case, conv2d: Conv2dAlgorithm) -> Option<Box<dyn Runtime>> {
-    let options = PlanOptions {
-        conv2d,
-        ..gpu.plan_options()
-    };
-    let plan = Plan::new(case.graph.clone(), &options).ok()?;
-    Some(Box::new(Executor::new(gpu, plan).expect("loads")))
 }
 
 fn conv2d(criterion: &mut criterion::Criterion) {
@@ -150,8 +160,9 @@ fn conv2d(criterion: &mut criterion::Criterion) {
         let name = format!("{} {}", pass.layer, pass.direction);
         let mut group = measure::group(criterion, &device, &name, Throughput::Elements(pass.flops));
         let time = |(&variant, name): (&Variant, &String)| -> Option<f64> {
-            let mut runtime = variant.load(&device, &pass.case)?;
+            let plan = variant.plan(&device, &pass.case)?;
             let seconds = measure(&mut group, name, || {
+                let mut runtime = variant.load(&device, &pass.case, plan);
                 check(&mut *runtime, pass, variant);
                 move |runs| measure::run(&mut *runtime, runs)
             });
@@ -166,9 +177,10 @@ fn conv2d(criterion: &mut criterion::Criterion) {
     }
     Report {
         name: "conv2d",
-        title: format!("Convolutions of nin at batch {batch} on {device}"),
+        title: format!("Convolutions of nin at batch {batch}"),
+        device: device.to_string(),
         notes: vec![format!(
-            "GFLOP/s, the best marked; measured peak {}.",
+            "GFLOP/s, the best marked; measured peak {}. A row stands for all passes of its shapes.",
             digits(peak)
         )],
         table,

@@ -141,7 +141,8 @@ fn ops(criterion: &mut criterion::Criterion) {
     }
     Report {
         name: "ops",
-        title: format!("Ops bound by memory at batch {batch} on {device}"),
+        title: format!("Ops bound by memory at batch {batch}"),
+        device: device.to_string(),
         notes: vec![format!(
             "Measured peak {} GB/s; what fits in a cache may run above it.",
             digits(peak)

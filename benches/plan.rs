@@ -173,10 +173,8 @@ fn main() {
     let model = model().name;
     Report {
         name: "plan",
-        title: format!(
-            "Getting ready for {model} at batch {} on {device}",
-            batch(&device)
-        ),
+        title: format!("Getting ready for {model} at batch {}", batch(&device)),
+        device: device.to_string(),
         notes: vec![
             "Load: memory, kernels, parameters and data. Process: from its start to its end."
                 .into(),

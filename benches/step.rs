@@ -110,22 +110,23 @@ fn step(criterion: &mut Criterion) {
     let mut table = Table::new(3, head);
     let mut groups = Vec::new();
     let mut notes = Vec::new();
-    for device in devices() {
-        let key = key(&device);
-        let peak = peak(&device).flops / 1e9;
+    let devices = devices();
+    for device in &devices {
+        let key = key(device);
+        let peak = peak(device).flops / 1e9;
         notes.push(format!(
             "{key}: {device}, measured peak {} GFLOP/s.",
             digits(peak)
         ));
         println!("device: {device}");
-        for (model, batch) in cases(&device) {
+        for (model, batch) in cases(device) {
             for goal in [Goal::Training, Goal::Inference] {
                 let program = program(model, batch, goal);
                 let work = flops(&program);
                 let name = format!("{model} {}", goal.name());
                 let mut group =
-                    measure::group(criterion, &device, &name, Throughput::Elements(work));
-                let prepare = || repeat(load(&program, &device), goal);
+                    measure::group(criterion, device, &name, Throughput::Elements(work));
+                let prepare = || repeat(load(&program, device), goal);
                 let seconds = measure(&mut group, &batch.to_string(), prepare);
                 group.finish();
                 let Some(seconds) = seconds else { continue };
@@ -142,6 +143,11 @@ fn step(criterion: &mut Criterion) {
     Report {
         name: "step",
         title: "Training steps and inference".into(),
+        device: devices
+            .iter()
+            .map(Device::to_string)
+            .collect::<Vec<_>>()
+            .join("; "),
         notes,
         table,
         chart: Chart {

@@ -34,11 +34,11 @@ const LEFT: i32 = 300;
 const RIGHT: i32 = WIDTH - 70;
 const BAR: i32 = 12;
 const GAP: i32 = 10;
-const TOP: i32 = 44;
+const TOP: i32 = 64;
 
 impl Chart {
-    /// The bars under `title`, and a legend if there is more than one series.
-    pub fn svg(&self, title: &str) -> Result<String, Box<dyn Error>> {
+    /// The bars under two lines, and a legend if there is more than one series.
+    pub fn svg(&self, title: &str, device: &str) -> Result<String, Box<dyn Error>> {
         let legend = if self.series.len() > 1 {
             20 * self.series.len() as i32 + GAP
         } else {
@@ -59,11 +59,13 @@ impl Chart {
             style.color(&INK).pos(Pos::new(side, VPos::Center))
         };
         let (left, right) = (style(13, HPos::Left), style(13, HPos::Right));
-        root.draw(&Text::new(
-            title.to_owned(),
-            (12, 20),
-            style(18, HPos::Left),
-        ))?;
+        for (line, size, y) in [(title, 18, 20), (device, 13, 42)] {
+            root.draw(&Text::new(
+                line.to_owned(),
+                (12, y),
+                style(size, HPos::Left),
+            ))?;
+        }
         let mut y = TOP;
         if legend > 0 {
             for (i, name) in self.series.iter().enumerate() {
