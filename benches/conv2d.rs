@@ -1,110 +1,226 @@
-//! Convolution kernels side by side: every algorithm x layers of `nin` x forward, dgrad, wgrad, batch 1.
+//! Convolution kernels side by side: every algorithm x layers of `nin` x forward, dgrad, wgrad; equal shapes once.
 //!
-//! `cargo bench` runs them on the best adapter, else on a software one; `NIN_BENCH_DEVICE=cpu|software|gpu:N` chooses.
 //! Throughput is in floating-point operations (criterion's "elements") a second. A kernel is checked against the
-//! reference on the device before it is timed.
+//! reference on the device before it is timed. On the CPU, the blocked GEMM runs against the plain loops that define the
+//! op. See `common/mod.rs` for the choice of device and the quick mode.
 
 #[path = "../tests/cases/mod.rs"]
 mod cases;
-
-use std::time::{Duration, Instant};
+mod common;
 
 use cases::{Case, assert_agreement, of_graph, on_reference};
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use nin_wgpu::device::{Device, DeviceChoice};
-use nin_wgpu::gpu::{Executor, Gpu};
+use common::device::{Power, device, peak};
+use common::measure::{self, measure};
+use common::plot::Chart;
+use common::report::Report;
+use common::table::{Cell, Row, Table};
+use common::{digits, percent};
+use criterion::{Throughput, criterion_group, criterion_main};
+use nin_wgpu::device::Device;
+use nin_wgpu::gpu::Executor;
 use nin_wgpu::models::Model;
-use nin_wgpu::ops::Adam;
+use nin_wgpu::ops::{Adam, Op};
 use nin_wgpu::plan::{Conv2dAlgorithm, Plan, PlanOptions};
 use nin_wgpu::program::{Program, Source};
 use nin_wgpu::reference::Reference;
 use nin_wgpu::runtime::Runtime;
 
-/// One k x k and one 1x1 layer of each size of map.
-const LAYERS: [&str; 4] = ["conv.2.0", "conv.2.2", "conv.4.0", "conv.4.2"];
+/// A first layer and a small 1x1, for the quick mode.
+const QUICK: [&str; 2] = ["conv.0.0", "conv.6.2"];
 
-fn device() -> Device {
-    let choice = std::env::var("NIN_BENCH_DEVICE").ok();
-    match choice.as_deref().map(str::parse::<DeviceChoice>) {
-        Some(Ok(choice)) => {
-            Device::open(choice).expect("NIN_BENCH_DEVICE names a device of this machine")
-        }
-        Some(Err(error)) => panic!("NIN_BENCH_DEVICE: {error}"),
-        None => Gpu::open("adapter", |_, _| true).map_or(Device::Cpu, Device::Gpu),
+const DIRECTIONS: [&str; 3] = ["forward", "dgrad", "wgrad"];
+
+/// A layer in one direction.
+struct Pass {
+    layer: String,
+    direction: &'static str,
+    filter: String,
+    flops: u64,
+    case: Case,
+}
+
+impl Pass {
+    /// `None` if the case is not of a convolution.
+    fn new(case: Case) -> Option<Self> {
+        let node = case.graph.nodes().last()?;
+        let (direction, filter) = match node.op {
+            Op::Conv2d(_) => (DIRECTIONS[0], node.inputs[1]),
+            Op::Conv2dDgrad(_) => (DIRECTIONS[1], node.inputs[1]),
+            Op::Conv2dWgrad(_) => (DIRECTIONS[2], node.outputs[0]),
+            _ => return None,
+        };
+        Some(Self {
+            layer: case.name.split(' ').nth(1)?.to_owned(),
+            direction,
+            filter: case.graph.value(filter).shape.to_string(),
+            flops: flops(&case),
+            case,
+        })
     }
 }
 
-fn layers() -> Vec<Case> {
+fn flops(case: &Case) -> u64 {
+    let plan = Plan::new(case.graph.clone(), &PlanOptions::default());
+    plan.expect("fits WebGPU's limits").flops()
+}
+
+fn passes(batch: usize) -> Vec<Pass> {
     let nin = Model::find("nin").expect("exists");
-    let program = Program::training(
-        &Source::new(1, [1, 28, 28]),
-        [224, 224],
-        1,
-        Adam::default(),
-        |net, x| nin.build(net, x, 10),
-    )
-    .expect("builds");
-    let mut all = of_graph("nin", program.graph());
-    all.retain(|case| {
-        case.name.contains("conv2d") && LAYERS.iter().any(|layer| case.name.contains(layer))
-    });
-    all
+    let source = Source::new(batch, [1, 28, 28]);
+    let network = |net: &mut _, x| nin.build(net, x, 10);
+    let program = Program::training(&source, [224, 224], batch, Adam::default(), network);
+    let cases = of_graph("nin", program.expect("builds").graph());
+    let mut passes: Vec<Pass> = cases.into_iter().filter_map(Pass::new).collect();
+    let order = |pass: &Pass| DIRECTIONS.iter().position(|&name| name == pass.direction);
+    passes.sort_by_key(|pass| (pass.layer.clone(), order(pass)));
+    passes
 }
 
-/// Seconds of `runs` runs, from submit to the end of the work.
-fn time(runtime: &mut dyn Runtime, runs: u64) -> Duration {
-    let start = Instant::now();
-    for _ in 0..runs {
-        runtime.run().expect("runs");
-    }
-    runtime.take_snapshots(true).expect("the device waits");
-    start.elapsed()
+/// One way to compute a convolution.
+#[derive(Clone, Copy)]
+enum Variant {
+    /// A kernel.
+    Kernel(Conv2dAlgorithm),
+    /// The CPU backend.
+    Gemm,
+    /// What defines the op, in `f64`.
+    Loops,
 }
 
-fn conv2d(criterion: &mut Criterion) {
-    let device = device();
-    println!("device: {device}");
-    for case in layers() {
-        let flops = Plan::new(case.graph.clone(), &PlanOptions::default())
-            .expect("plans")
-            .flops();
-        let mut group = criterion.benchmark_group(case.name.replace("nin ", ""));
-        group.throughput(Throughput::Elements(flops));
-        group
-            .sample_size(10)
-            .warm_up_time(Duration::from_millis(200));
-        group.measurement_time(Duration::from_millis(1000));
-        match &device {
-            Device::Cpu => {
-                let mut runtime = Reference::<f32>::new(case.graph.clone());
-                cases::write(&mut runtime, &case);
-                group.bench_function("cpu", |b| b.iter_custom(|runs| time(&mut runtime, runs)));
-            }
-            Device::Gpu(gpu) => {
-                let want = on_reference::<f32>(&case);
-                for algorithm in Conv2dAlgorithm::ALL {
-                    let options = PlanOptions {
-                        conv2d: algorithm.into(),
-                        ..gpu.plan_options()
-                    };
-                    let plan = Plan::new(case.graph.clone(), &options).expect("plans");
-                    let mut executor = Executor::new(gpu, plan).expect("loads");
-                    cases::write(&mut executor, &case);
-                    executor.run().expect("runs");
-                    let got = cases::results(&mut executor, &case);
-                    assert_agreement(&case, &format!("{algorithm:?}"), &got, &want);
-                    group.bench_function(
-                        BenchmarkId::from_parameter(format!("{algorithm:?}")),
-                        |b| {
-                            b.iter_custom(|runs| time(&mut executor, runs));
-                        },
-                    );
-                }
-            }
+impl Variant {
+    fn all(device: &Device) -> Vec<Self> {
+        match device {
+            Device::Cpu => vec![Self::Loops, Self::Gemm],
+            Device::Gpu(_) => Conv2dAlgorithm::ALL.map(Self::Kernel).to_vec(),
         }
-        group.finish();
+    }
+
+    /// `implicit_gemm 64x64x16`, say.
+    fn name(self) -> String {
+        match self {
+            Self::Gemm => "gemm".into(),
+            Self::Loops => "naive f64".into(),
+            Self::Kernel(algorithm) => algorithm.to_string(),
+        }
+    }
+
+    /// Its plan; `None` if the device's limits exclude it.
+    fn plan(self, device: &Device, case: &Case) -> Option<Plan> {
+        let mut options = PlanOptions::default();
+        if let (Self::Kernel(conv2d), Device::Gpu(gpu)) = (self, device) {
+            options = PlanOptions {
+                conv2d: conv2d.into(),
+                ..gpu.plan_options()
+            };
+        }
+        Plan::new(case.graph.clone(), &options).ok()
+    }
+
+    /// The pass with memory on the device.
+    fn load(self, device: &Device, case: &Case, plan: Plan) -> Box<dyn Runtime> {
+        let graph = case.graph.clone();
+        let mut runtime: Box<dyn Runtime> = match (self, device) {
+            (Self::Kernel(_), Device::Gpu(gpu)) => {
+                Box::new(Executor::new(gpu, plan).expect("loads"))
+            }
+            (Self::Loops, _) => Box::new(Reference::<f64>::new(graph)),
+            _ => Box::new(Reference::<f32>::new(graph)),
+        };
+        cases::write(&mut *runtime, case);
+        runtime
     }
 }
 
-criterion_group!(benches, conv2d);
+fn conv2d(criterion: &mut criterion::Criterion) {
+    let device = device();
+    let batch = match Power::of(&device) {
+        Power::Hardware => 16,
+        Power::Cpu => 4,
+        Power::Software | Power::Quick => 1,
+    };
+    println!("device: {device}");
+    let variants = Variant::all(&device);
+    let names: Vec<String> = variants.iter().map(|variant| variant.name()).collect();
+    let mut passes = passes(batch);
+    if Power::of(&device) == Power::Quick {
+        passes.retain(|pass| QUICK.contains(&pass.layer.as_str()));
+    }
+    let peak = peak(&device).flops / 1e9;
+    let head = ["layer", "filter", "direction", "MFLOP"].map(String::from);
+    let last = "best, % of peak".to_owned();
+    let mut table = Table::new(3, head.into_iter().chain(names.clone()).chain([last]));
+    let mut groups = Vec::new();
+    for pass in &passes {
+        let name = format!("{} {}", pass.layer, pass.direction);
+        let mut group = measure::group(criterion, &device, &name, Throughput::Elements(pass.flops));
+        let time = |(&variant, name): (&Variant, &String)| -> Option<f64> {
+            let plan = variant.plan(&device, &pass.case)?;
+            let seconds = measure(&mut group, name, || {
+                let mut runtime = variant.load(&device, &pass.case, plan);
+                check(&mut *runtime, pass, variant);
+                move |runs| measure::run(&mut *runtime, runs)
+            });
+            Some(pass.flops as f64 / seconds? / 1e9)
+        };
+        let speeds: Vec<Option<f64>> = variants.iter().zip(&names).map(time).collect();
+        group.finish();
+        if let Some(row) = row(pass, &speeds, peak) {
+            table.push(row);
+            groups.push((name, speeds));
+        }
+    }
+    Report {
+        name: "conv2d",
+        title: format!("Convolutions of nin at batch {batch}"),
+        device: device.to_string(),
+        notes: vec![format!(
+            "GFLOP/s, the best marked; measured peak {}. A row stands for all passes of its shapes.",
+            digits(peak)
+        )],
+        table,
+        chart: Chart {
+            unit: "GFLOP/s",
+            series: names,
+            groups,
+        },
+    }
+    .publish();
+}
+
+/// Panics unless a first run yields what the reference does; what the reference is, the other one.
+fn check(runtime: &mut dyn Runtime, pass: &Pass, variant: Variant) {
+    runtime.run().expect("runs");
+    let got = cases::results(runtime, &pass.case);
+    let want = match variant {
+        Variant::Gemm => on_reference::<f64>(&pass.case),
+        _ => on_reference::<f32>(&pass.case),
+    };
+    assert_agreement(&pass.case, &variant.name(), &got, &want);
+}
+
+/// `None` if nothing was measured.
+fn row(pass: &Pass, speeds: &[Option<f64>], peak: f64) -> Option<Row> {
+    let best = speeds.iter().copied().flatten().reduce(f64::max)?;
+    let cell = |speed: &Option<f64>| match *speed {
+        Some(speed) if speed == best => Cell::best(digits(speed)),
+        Some(speed) => digits(speed).into(),
+        None => "–".into(),
+    };
+    let megaflops = digits(pass.flops as f64 / 1e6);
+    let words = [
+        pass.layer.as_str(),
+        &pass.filter,
+        pass.direction,
+        &megaflops,
+    ];
+    let cells = words.into_iter().map(Cell::from);
+    let cells = cells.chain(speeds.iter().map(cell));
+    Some(cells.chain([percent(best, peak).into()]).collect())
+}
+
+criterion_group! {
+    name = benches;
+    config = measure::criterion();
+    targets = conv2d
+}
 criterion_main!(benches);

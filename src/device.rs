@@ -6,8 +6,9 @@ use std::str::FromStr;
 use crate::error::Result;
 use crate::gpu::{AdapterKind, Executor, Gpu};
 use crate::graph::Graph;
+use crate::peak::Peak;
 use crate::plan::Plan;
-use crate::reference::Reference;
+use crate::reference::{self, Reference};
 use crate::runtime::Runtime;
 
 /// Errors of naming a device.
@@ -105,6 +106,17 @@ impl Device {
                 let plan = Plan::new(graph, &gpu.plan_options())?;
                 Box::new(Executor::new(gpu, plan)?)
             }
+        })
+    }
+
+    /// Measures what the device computes and copies at most, in about half a second.
+    ///
+    /// # Errors
+    /// [`crate::gpu::GpuError`] if the device fails.
+    pub fn peak(&self) -> Result<Peak> {
+        Ok(match self {
+            Self::Cpu => reference::peak(),
+            Self::Gpu(gpu) => gpu.peak()?,
         })
     }
 

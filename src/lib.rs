@@ -88,6 +88,7 @@ pub mod init;
 pub mod models;
 pub mod ops;
 pub mod output;
+pub mod peak;
 pub mod pictures;
 pub mod plan;
 pub mod program;

@@ -44,6 +44,8 @@ pub const SOURCES: &[(&str, &str)] = sources![
     "gather",
     "global_avg_pool",
     "max_pool2d",
+    "peak_copy",
+    "peak_fma",
     "relu",
     "softmax",
     "softmax_cross_entropy",

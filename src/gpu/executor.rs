@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::pipeline::Pipeline;
+use super::launch::Launch;
 use super::readback::{self, Readback};
 use super::{Gpu, GpuError};
 use crate::graph::{Graph, Role, ValueId};
@@ -11,14 +11,6 @@ use crate::plan::{Dispatch, Plan, Region};
 use crate::runtime::{Runtime, RuntimeError, check_write};
 use crate::shape::DType;
 use crate::tensor::HostSlice;
-
-/// One dispatch, ready to be encoded.
-#[derive(Debug)]
-struct Launch {
-    pipeline: Arc<Pipeline>,
-    bind_group: wgpu::BindGroup,
-    workgroups: [u32; 3],
-}
 
 /// A plan with memory and pipelines on a device.
 #[derive(Debug)]
@@ -115,10 +107,7 @@ impl Executor {
         {
             let mut pass = self.gpu.begin_pass(&mut encoder);
             for launch in &self.launches {
-                pass.set_pipeline(&launch.pipeline.pipeline);
-                pass.set_bind_group(0, &launch.bind_group, &[]);
-                let [x, y, z] = launch.workgroups;
-                pass.dispatch_workgroups(x, y, z);
+                launch.encode(&mut pass);
             }
         }
         if let Some(region) = snapshot {
@@ -236,7 +225,7 @@ fn upload_uniforms(gpu: &Gpu, dispatches: &[Dispatch]) -> wgpu::Buffer {
     buffer
 }
 
-/// Pipeline and bind group of the `index`-th dispatch.
+/// The `index`-th dispatch of `plan`, bound to its buffers.
 fn launch(
     gpu: &Gpu,
     plan: &Plan,
@@ -245,13 +234,10 @@ fn launch(
     uniforms: &wgpu::Buffer,
     index: usize,
 ) -> Result<Launch, GpuError> {
-    let pipeline = gpu.pipeline(dispatch.kernel, dispatch.variant)?;
-    let part = |buffer, offset, bytes| {
-        wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-            buffer,
-            offset,
-            size: wgpu::BufferSize::new(bytes),
-        })
+    let part = |buffer, offset, bytes| wgpu::BufferBinding {
+        buffer,
+        offset,
+        size: wgpu::BufferSize::new(bytes),
     };
     let uniform = part(
         uniforms,
@@ -265,19 +251,11 @@ fn launch(
             region.bytes,
         )
     });
-    let entries: Vec<_> = std::iter::once(uniform)
-        .chain(storage)
-        .zip(0..)
-        .map(|(resource, binding)| wgpu::BindGroupEntry { binding, resource })
-        .collect();
-    let bind_group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
-        label: Some(&dispatch.layer),
-        layout: &pipeline.layout,
-        entries: &entries,
-    });
-    Ok(Launch {
-        pipeline,
-        bind_group,
-        workgroups: dispatch.workgroups,
-    })
+    Launch::new(
+        gpu,
+        &dispatch.layer,
+        (dispatch.kernel, dispatch.variant),
+        std::iter::once(uniform).chain(storage),
+        dispatch.workgroups,
+    )
 }

@@ -2,6 +2,8 @@
 
 mod adapter;
 mod executor;
+mod launch;
+mod peak;
 mod pipeline;
 mod readback;
 

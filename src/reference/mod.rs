@@ -10,9 +10,12 @@ pub(crate) mod dropout;
 pub(crate) mod gather;
 pub(crate) mod global_avg_pool;
 pub(crate) mod max_pool2d;
+mod peak;
 pub(crate) mod relu;
 pub(crate) mod softmax;
 pub(crate) mod softmax_cross_entropy;
+
+pub use peak::peak;
 
 use std::fmt::Debug;
 use std::iter::Sum;

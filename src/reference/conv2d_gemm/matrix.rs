@@ -5,11 +5,15 @@ use rayon::prelude::*;
 
 /// A matrix: its elements, the distance between its rows and that between its columns.
 #[derive(Clone, Copy)]
-pub(super) struct Matrix<'a>(pub(super) &'a [f32], pub(super) usize, pub(super) usize);
+pub(in crate::reference) struct Matrix<'a>(
+    pub(in crate::reference) &'a [f32],
+    pub(in crate::reference) usize,
+    pub(in crate::reference) usize,
+);
 
 /// `to [m, n] = a [m, k] * b [k, n]`, or `+=`; rows of `to` are `stride` apart.
 #[rustfmt::skip] // else nineteen lines for the call
-pub(super) fn multiply(
+pub(in crate::reference) fn multiply(
     [m, n, k]: [usize; 3],
     a: Matrix<'_>,
     b: Matrix<'_>,

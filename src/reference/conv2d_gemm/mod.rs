@@ -15,7 +15,7 @@ mod blocks;
 mod columns;
 mod dgrad;
 mod forward;
-mod matrix;
+pub(super) mod matrix;
 mod scratch;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,109 @@
+//! What an adapter can do at most, measured by two kernels made for that.
+
+use super::launch::Launch;
+use super::{Gpu, GpuError};
+use crate::peak::{Peak, highest_rate};
+use crate::plan::{Kernel, Variant, read, uniforms, write};
+
+uniforms! {
+    struct FmaUniform { rounds: u32, multiplier: f32, addend: f32 }
+}
+
+uniforms! {
+    struct CopyUniform { len: u32 }
+}
+
+static FMA: Kernel = Kernel {
+    shader: "peak_fma",
+    entry: "chains",
+    bindings: &[write("y")],
+    uniform: FmaUniform::FIELDS,
+};
+
+static COPY: Kernel = Kernel {
+    shader: "peak_copy",
+    entry: "copy",
+    bindings: &[read("x"), write("y")],
+    uniform: CopyUniform::FIELDS,
+};
+
+/// Invocations of a workgroup of both kernels.
+const WORKGROUP: u32 = 64;
+/// Workgroups of multiply-adds: enough to keep the largest GPU busy to the end.
+const FMA_WORKGROUPS: u32 = 4096;
+/// Operations of one invocation in one round: 16 chains of 4 multiply-adds.
+const FMA_ROUND: u32 = 16 * 4 * 2;
+/// Bytes that are copied: with its source more than most caches hold.
+const COPIED: u32 = 64 << 20;
+
+impl Gpu {
+    /// The kernels that measure [`Gpu::peak`], for the tests that check shaders against declarations.
+    pub fn peak_kernels() -> [&'static Kernel; 2] {
+        [&FMA, &COPY]
+    }
+
+    /// Measures what the device computes and copies at most. Takes half a second on most devices, and 128 MiB of
+    /// their memory meanwhile.
+    ///
+    /// # Errors
+    /// [`GpuError::OutOfMemory`], or [`GpuError::Refused`] if a driver refuses a kernel.
+    pub fn peak(&self) -> Result<Peak, GpuError> {
+        let invocations = FMA_WORKGROUPS * WORKGROUP;
+        let copies = COPIED / 16 / WORKGROUP;
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let uniform = self.buffer(16, wgpu::BufferUsages::UNIFORM);
+        let [sums, from, to] = [4 * invocations, COPIED, COPIED]
+            .map(|bytes| self.buffer(bytes, wgpu::BufferUsages::STORAGE));
+        if pollster::block_on(scope.pop()).is_some() {
+            return Err(GpuError::OutOfMemory("measuring its speed".into()));
+        }
+        let launch = |kernel, storage: &[&wgpu::Buffer], workgroups| {
+            let buffers = std::iter::once(&uniform).chain(storage.iter().copied());
+            let buffers = buffers.map(|buffer| buffer.as_entire_buffer_binding());
+            Launch::new(self, "peak", (kernel, Variant::Plain), buffers, workgroups)
+        };
+        let set = |words: Vec<u32>| {
+            self.queue
+                .write_buffer(&uniform, 0, bytemuck::cast_slice(&words));
+        };
+        let fma = launch(&FMA, &[&sums], [FMA_WORKGROUPS, 1, 1])?;
+        let rounds = highest_rate(|rounds| {
+            // Values stay near 2, where a multiplication is as fast as any.
+            let (multiplier, addend) = (0.75, 0.5);
+            set(FmaUniform {
+                rounds,
+                multiplier,
+                addend,
+            }
+            .words());
+            self.run_launch(&fma, 1)
+        })?;
+        set(CopyUniform { len: COPIED / 16 }.words());
+        let copy = launch(&COPY, &[&from, &to], [copies / 2, 2, 1])?;
+        let copies = highest_rate(|times| self.run_launch(&copy, times))?;
+        Ok(Peak {
+            flops: rounds * f64::from(invocations) * f64::from(FMA_ROUND),
+            bytes: copies * 2.0 * f64::from(COPIED),
+        })
+    }
+
+    fn buffer(&self, bytes: u32, usage: wgpu::BufferUsages) -> wgpu::Buffer {
+        self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("peak"),
+            size: bytes.into(),
+            usage: usage | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        })
+    }
+
+    /// Runs one launch many times over and waits for its end.
+    fn run_launch(&self, launch: &Launch, times: u32) -> Result<(), GpuError> {
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        {
+            let mut pass = self.begin_pass(&mut encoder);
+            (0..times).for_each(|_| launch.encode(&mut pass));
+        }
+        self.submit(encoder);
+        self.poll(true)
+    }
+}
