@@ -100,7 +100,7 @@ impl Gpu {
     fn run_launch(&self, launch: &Launch, times: u32) -> Result<(), GpuError> {
         let mut encoder = self.device.create_command_encoder(&Default::default());
         {
-            let mut pass = self.begin_pass(&mut encoder);
+            let mut pass = self.begin_pass(&mut encoder, None);
             (0..times).for_each(|_| launch.encode(&mut pass));
         }
         self.submit(encoder);
