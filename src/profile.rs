@@ -102,12 +102,16 @@ impl Profile {
 
     /// Rate of what bounds an entry, to be read by people.
     fn rate(&self, entry: &Entry) -> String {
-        let [flops, bytes] = [entry.flops, entry.bytes].map(|n| n as f64 / entry.seconds / 1e9);
+        let per_second = |n: u64| {
+            let billions = n as f64 / entry.seconds / 1e9;
+            format!("{billions:.*}", if billions < 10.0 { 2 } else { 1 })
+        };
+        let [flops, bytes] = [entry.flops, entry.bytes].map(per_second);
         let computes = entry.flops as f64 / self.peak.flops > entry.bytes as f64 / self.peak.bytes;
         match (entry.seconds > 0.0, computes) {
             (false, _) => UNKNOWN.to_owned(),
-            (_, true) => format!("{flops:.1} GFLOP/s"),
-            (_, false) => format!("{bytes:.1} GB/s   "),
+            (_, true) => format!("{flops} GFLOP/s"),
+            (_, false) => format!("{bytes} GB/s   "),
         }
     }
 }

@@ -126,7 +126,7 @@ fn the_table_compares_with_what_bounds_each_dispatch() {
 a device, at most 100 GFLOP/s, 10.0 GB/s
 #  layer   op          kernel  shapes         ms          rate  of peak  of step
 1  first   conv2d      cpu     [2] -> [2]  3.000  50.0 GFLOP/s   50.0 %   75.0 %
-2  second  max_pool2d  cpu     [2] -> [2]  1.000   1.0 GB/s      10.0 %   25.0 %
+2  second  max_pool2d  cpu     [2] -> [2]  1.000  1.00 GB/s      10.0 %   25.0 %
 3  third   relu        cpu     [2] -> [2]  0.000             -        -    0.0 %
    total                                   4.000  37.5 GFLOP/s   40.0 %  100.0 %
 ";

@@ -42,8 +42,8 @@ impl Gpu {
         [&FMA, &COPY]
     }
 
-    /// Measures what the device computes and copies at most. Takes half a second on most devices, and 128 MiB of
-    /// their memory meanwhile.
+    /// Measures what the device computes and copies at most. Takes a second or so, and 128 MiB of its memory
+    /// meanwhile.
     ///
     /// # Errors
     /// [`GpuError::OutOfMemory`], or [`GpuError::Refused`] if a driver refuses a kernel.
