@@ -22,7 +22,7 @@ use nin_wgpu::models::Model;
 use nin_wgpu::ops::{Augment, Normalize};
 use nin_wgpu::output;
 use nin_wgpu::plan::{Conv2dAlgorithm, Plan, PlanOptions};
-use nin_wgpu::train::{Event, Trainer, evaluate, training_program};
+use nin_wgpu::train::{Event, Trainer, evaluate, profile, training_program};
 use screen::Screen;
 use setup::Setup;
 
@@ -115,6 +115,12 @@ fn train(args: &Args) -> Result<()> {
         resumed,
     } = setup;
     let out = folder.path().to_owned();
+    if args.profile {
+        let profile = profile(&device, model, &split.train, &parameters, &options)?;
+        screen.profile(&profile);
+        let trace = profile.chrome_trace();
+        output::write_whole(&out.join("profile.json"), trace.as_bytes()).context("--profile")?;
+    }
     let mut trainer = Trainer::new(&device, model, &split, &parameters, options.clone())?;
     if let Some(resumed) = &resumed {
         let step = resumed.metadata.step;

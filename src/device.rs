@@ -109,7 +109,7 @@ impl Device {
         })
     }
 
-    /// Measures what the device computes and copies at most, in about half a second.
+    /// Measures what the device computes and copies at most, in a second or so. Other work on it lowers the figures.
     ///
     /// # Errors
     /// [`crate::gpu::GpuError`] if the device fails.

@@ -91,6 +91,7 @@ pub mod output;
 pub mod peak;
 pub mod pictures;
 pub mod plan;
+pub mod profile;
 pub mod program;
 pub mod reference;
 pub mod rng;

@@ -57,7 +57,10 @@ pub fn check(path: &Path) -> Result<(), WriteError> {
 }
 
 /// Writes a file so that `path` holds either its old contents or all of `bytes`.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
+///
+/// # Errors
+/// [`WriteError`] if it cannot.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     let error = WriteError::of(path);
     if is_special(path) {
         return fs::write(path, bytes).map_err(error);

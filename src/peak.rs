@@ -27,9 +27,11 @@ impl fmt::Display for Peak {
 }
 
 /// Seconds that a run should last, so that starting it does not count.
-const LONG: f64 = 0.02;
-/// Runs of that length. Whatever disturbs one makes it slower, so the fastest is taken.
-const RUNS: usize = 5;
+const LONG: f64 = 0.005;
+/// Whatever disturbs a run makes it slower, so the fastest of as many is taken as fit into these seconds, …
+const SPAN: f64 = 0.25;
+/// … and of at least so many.
+const RUNS: usize = 3;
 
 /// How many times a second `run` does its work; `run(n)` does it `n` times and returns when it is done.
 pub(crate) fn highest_rate<E>(mut run: impl FnMut(u32) -> Result<(), E>) -> Result<f64, E> {
@@ -39,12 +41,14 @@ pub(crate) fn highest_rate<E>(mut run: impl FnMut(u32) -> Result<(), E>) -> Resu
         Ok(start.elapsed().as_secs_f64())
     };
     let mut times = 1;
-    while seconds(times)? < LONG && times < 1 << 30 {
+    // Twice, or a disturbed run would pass for a long one.
+    while seconds(times)?.min(seconds(times)?) < LONG && times < 1 << 30 {
         times *= 2;
     }
-    let mut best = f64::INFINITY;
-    for _ in 0..RUNS {
+    let (mut best, mut runs, start) = (f64::INFINITY, 0, Instant::now());
+    while runs < RUNS || start.elapsed().as_secs_f64() < SPAN {
         best = best.min(seconds(times)?);
+        runs += 1;
     }
     Ok(f64::from(times) / best)
 }

@@ -2,6 +2,7 @@
 
 use crate::gpu::GpuError;
 use crate::graph::{Graph, ValueId};
+use crate::profile::Entry;
 use crate::shape::DType;
 use crate::tensor::HostSlice;
 
@@ -45,6 +46,14 @@ pub trait Runtime {
     /// # Errors
     /// [`RuntimeError::Gpu`] if the device was lost or ran out of memory.
     fn run(&mut self) -> Result<(), RuntimeError>;
+
+    /// Runs the graph `runs` times, at least once, and times each dispatch or node of it, waiting for the device.
+    ///
+    /// On a GPU these runs are slower than others: each dispatch is a pass of its own.
+    ///
+    /// # Errors
+    /// As [`Runtime::run`].
+    fn profile(&mut self, runs: usize) -> Result<Vec<Entry>, RuntimeError>;
 
     /// Reads a value back, waiting for the device. Integers come as floats.
     ///

@@ -159,3 +159,22 @@ fn a_tile_above_the_workgroup_limits_fails_and_says_why() {
         "{error}"
     );
 }
+
+#[test]
+fn a_dispatch_moves_its_operands_once_and_of_the_data_set_only_the_batch() {
+    let plan = plan(nin(), 16, Conv2dAlgorithm::HARDWARE);
+    let bytes = |layer: &str, op| {
+        let mut dispatches = plan.dispatches().iter();
+        let found = dispatches.find(|d| d.layer == layer && d.op == op);
+        found.expect("dispatched").bytes
+    };
+    // Pixels of a byte, labels and indices in; pixels of four bytes and labels out.
+    let gather = 16 * 28 * 28 + 2 * 4 * 16 + 16 * 224 * 224 * 4 + 4 * 16;
+    assert_eq!(bytes(&plan.dispatches()[0].layer, "gather"), gather);
+    let conv1 = 4 * (16 * 224 * 224 + 96 * 121 + 96 + 16 * 96 * 55 * 55);
+    assert_eq!(bytes("conv.0.0", "conv2d"), conv1);
+    // Gradients are read; parameters and both moments are read and written, with the gaps between them.
+    let adam = bytes("optimizer", "adam");
+    let least = 7 * 4 * 1_992_166;
+    assert!((least..least + 100_000).contains(&adam), "{adam}");
+}

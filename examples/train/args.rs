@@ -148,6 +148,10 @@ pub(crate) struct Args {
     /// Print errors, warnings and the summary only
     #[arg(long, help_heading = "What to write")]
     pub(crate) quiet: bool,
+    /// Before training, time each dispatch of a training step: print a table, and write profile.json for chrome://tracing or
+    /// ui.perfetto.dev. It takes four steps and leaves the training as it is
+    #[arg(long, help_heading = "What to write")]
+    pub(crate) profile: bool,
     /// Print the plan of a training step and stop; needs neither GPU nor data
     #[arg(long, help_heading = "What to write")]
     pub(crate) plan: bool,
@@ -160,7 +164,9 @@ Examples:
   cargo run --release --example train -- --model nin --device software --max-steps 10 --log-every 1
       Ten steps of the full network through the WGSL kernels, without a GPU.
   cargo run --release --example train -- --model nin --plan
-      What one training step does: each dispatch, its shapes and its memory.";
+      What one training step does: each dispatch, its shapes and its memory.
+  cargo run --release --example train -- --profile --max-steps 10
+      How long each of them takes here, and what part of this machine's peak it reaches.";
 
 /// A named set of defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

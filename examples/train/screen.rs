@@ -11,6 +11,7 @@ use nin_wgpu::device::Device;
 use nin_wgpu::models::layers;
 use nin_wgpu::ops::Augment;
 use nin_wgpu::plan::Plan;
+use nin_wgpu::profile::Profile;
 use nin_wgpu::program::Program;
 use nin_wgpu::train::{Event, Progress, Summary, training_program};
 
@@ -116,6 +117,13 @@ impl Screen {
     pub(crate) fn resumed(&self, step: u64) {
         if !self.quiet {
             println!("resumed after step {step}");
+        }
+    }
+
+    /// Where the time of a training step goes.
+    pub(crate) fn profile(&self, profile: &Profile) {
+        if !self.quiet {
+            println!("{profile}");
         }
     }
 
@@ -228,11 +236,12 @@ impl Screen {
 }
 
 /// Files of a run that people look at.
-const SAVED: [&str; 4] = [
+const SAVED: [&str; 5] = [
     "best.safetensors",
     "last.safetensors",
     "curve.svg",
     "metrics.jsonl",
+    "profile.json",
 ];
 
 /// The time since `start`, to be read by people.

@@ -136,7 +136,8 @@ impl Gpu {
             .collect()
     }
 
-    /// Opens the best adapter that `wanted` accepts, at WebGPU's default limits and without optional features.
+    /// Opens the best adapter that `wanted` accepts, at WebGPU's default limits. Of optional features it takes
+    /// the device's clock, for profiles, if there is one.
     ///
     /// `wants` says in words what is wanted, for the error.
     ///
@@ -184,6 +185,7 @@ impl Gpu {
         let limits = wgpu::Limits::default();
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("nin-wgpu"),
+            required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
             required_limits: limits.clone(),
             ..Default::default()
         };
@@ -269,16 +271,20 @@ impl Gpu {
         }
     }
 
-    /// Opens a compute pass, and counts it.
+    /// Opens a compute pass, and counts it; a profile has the device's clock read around it.
     pub(super) fn begin_pass<'e>(
         &self,
         encoder: &'e mut wgpu::CommandEncoder,
+        timestamp_writes: Option<wgpu::ComputePassTimestampWrites<'_>>,
     ) -> wgpu::ComputePass<'e> {
         self.work
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .passes += 1;
-        encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default())
+        encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: None,
+            timestamp_writes,
+        })
     }
 
     /// Submits commands, and counts them.

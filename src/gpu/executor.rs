@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::launch::Launch;
+use super::profile;
 use super::readback::{self, Readback};
 use super::{Gpu, GpuError};
 use crate::graph::{Graph, Role, ValueId};
 use crate::plan::{Dispatch, Plan, Region};
+use crate::profile::Entry;
 use crate::runtime::{Runtime, RuntimeError, check_write};
 use crate::shape::DType;
 use crate::tensor::HostSlice;
@@ -105,7 +107,7 @@ impl Executor {
         self.gpu.check()?;
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         {
-            let mut pass = self.gpu.begin_pass(&mut encoder);
+            let mut pass = self.gpu.begin_pass(&mut encoder, None);
             for launch in &self.launches {
                 launch.encode(&mut pass);
             }
@@ -162,6 +164,21 @@ impl Runtime for Executor {
 
     fn run(&mut self) -> Result<(), RuntimeError> {
         Ok(self.submit(None)?)
+    }
+
+    fn profile(&mut self, runs: usize) -> Result<Vec<Entry>, RuntimeError> {
+        let seconds = profile::time(&self.gpu, &self.launches, runs)?;
+        let dispatches = self.plan.dispatches().iter().zip(seconds);
+        let entries = dispatches.map(|(dispatch, seconds)| Entry {
+            layer: dispatch.layer.clone(),
+            op: dispatch.op,
+            kernel: dispatch.name(),
+            shapes: dispatch.shapes.clone(),
+            seconds,
+            flops: dispatch.flops,
+            bytes: dispatch.bytes,
+        });
+        Ok(entries.collect())
     }
 
     fn read(&mut self, id: ValueId) -> Result<Vec<f32>, RuntimeError> {

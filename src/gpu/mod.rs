@@ -5,6 +5,7 @@ mod executor;
 mod launch;
 mod peak;
 mod pipeline;
+mod profile;
 mod readback;
 
 pub use adapter::{AdapterDescription, AdapterKind, Gpu, Objects, Work};

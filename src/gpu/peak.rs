@@ -42,8 +42,8 @@ impl Gpu {
         [&FMA, &COPY]
     }
 
-    /// Measures what the device computes and copies at most. Takes half a second on most devices, and 128 MiB of
-    /// their memory meanwhile.
+    /// Measures what the device computes and copies at most. Takes a second or so, and 128 MiB of its memory
+    /// meanwhile.
     ///
     /// # Errors
     /// [`GpuError::OutOfMemory`], or [`GpuError::Refused`] if a driver refuses a kernel.
@@ -100,7 +100,7 @@ impl Gpu {
     fn run_launch(&self, launch: &Launch, times: u32) -> Result<(), GpuError> {
         let mut encoder = self.device.create_command_encoder(&Default::default());
         {
-            let mut pass = self.begin_pass(&mut encoder);
+            let mut pass = self.begin_pass(&mut encoder, None);
             (0..times).for_each(|_| launch.encode(&mut pass));
         }
         self.submit(encoder);

@@ -176,6 +176,36 @@ impl Graph {
         used
     }
 
+    /// Shapes of a node's inputs and outputs, to be read by people.
+    pub(crate) fn shapes(&self, node: &Node) -> String {
+        let list = |ids: &[ValueId]| {
+            let shapes: Vec<_> = ids.iter().map(|&id| self.shape(id).to_string()).collect();
+            shapes.join(", ")
+        };
+        match node.updates.len() {
+            0 => format!("{} -> {}", list(&node.inputs), list(&node.outputs)),
+            n => format!("{n} tensors"),
+        }
+    }
+
+    /// Bytes of an operand that a node touches: all, but a gather takes only its batch out of the data set.
+    pub(crate) fn touched(&self, node: &Node, id: ValueId) -> u64 {
+        let value = self.value(id);
+        match (&node.op, node.inputs.as_slice()) {
+            (Op::Gather(_), &[images, labels, indices, ..]) if [images, labels].contains(&id) => {
+                let each = value.shape.len() / value.shape.dims()[0];
+                value.dtype.bytes(each * self.shape(indices).len())
+            }
+            _ => value.dtype.bytes(value.shape.len()),
+        }
+    }
+
+    /// Bytes that a node moves at least: each operand once, those updated in place twice.
+    pub(crate) fn moved(&self, node: &Node) -> u64 {
+        let operands = node.operands().chain(node.updates.iter().copied());
+        operands.map(|id| self.touched(node, id)).sum()
+    }
+
     /// The value with this name.
     pub fn find(&self, name: &str) -> Option<ValueId> {
         self.ids().find(|&id| self.value(id).name == name)

@@ -13,9 +13,7 @@ impl fmt::Display for Plan {
         )?;
         for (i, dispatch) in self.dispatches().iter().enumerate() {
             let kernel = &dispatch.kernel;
-            let name = format!("{}.{}{}", kernel.shader, kernel.entry, dispatch.variant);
             let [x, y, z] = dispatch.workgroups;
-            let bytes: u64 = dispatch.bindings.iter().map(|region| region.bytes).sum();
             let slots: Vec<String> = dispatch
                 .bindings
                 .iter()
@@ -28,10 +26,10 @@ impl fmt::Display for Plan {
                 i + 1,
                 dispatch.layer,
                 dispatch.op,
-                name,
+                dispatch.name(),
                 dispatch.shapes,
                 format!("{x}x{y}x{z}"),
-                bytes as f64 / 1e6,
+                dispatch.bytes as f64 / 1e6,
                 dispatch.flops as f64 / 1e6,
                 slots.join(" ")
             )?;

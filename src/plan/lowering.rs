@@ -1,6 +1,9 @@
 //! Lowering: what an op uses to append its dispatches to a plan.
 
-use super::{Buffer, BufferId, Dispatch, Kernel, PlanError, PlanOptions, Region, SlotId, Variant};
+use super::{
+    Access, Binding, Buffer, BufferId, Dispatch, Kernel, PlanError, PlanOptions, Region, SlotId,
+    Variant,
+};
 use crate::graph::{Graph, Node, Role, ValueId};
 use crate::ops::{Definition, Op};
 use crate::shape::Shape;
@@ -248,21 +251,11 @@ impl<'a> Lowering<'a> {
                 limit: limits.max_workgroups,
             });
         }
-        let shapes = |ids: &[ValueId]| {
-            ids.iter()
-                .map(|&id| self.graph.shape(id).to_string())
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
         // A node of several dispatches counts its operations once, on the first.
         let first = self
             .dispatches
             .last()
             .is_none_or(|last| !(last.layer == node.layer && last.op == node.op.name()));
-        let shapes = match node.updates.len() {
-            0 => format!("{} -> {}", shapes(&node.inputs), shapes(&node.outputs)),
-            n => format!("{n} tensors"),
-        };
         let flops = if first {
             node.op.flops(node, &|id| self.graph.shape(id))
         } else {
@@ -277,9 +270,33 @@ impl<'a> Lowering<'a> {
             bindings: bindings.to_vec(),
             workgroups: workgroups.map(|n| n as u32),
             flops,
-            shapes,
+            bytes: self.moved(node, kernel, bindings),
+            shapes: self.graph.shapes(node),
         });
         Ok(())
+    }
+
+    /// Bytes that a dispatch moves at least.
+    fn moved(&self, node: &Node, kernel: &Kernel, bindings: &[Region]) -> u64 {
+        let touched = |region: &Region| {
+            let operand = node
+                .operands()
+                .find(|id| self.regions[id.index()] == Some(*region));
+            operand.map_or(region.bytes, |id| self.graph.touched(node, id))
+        };
+        let bound: Vec<_> = bindings.iter().zip(kernel.bindings).collect();
+        let moved = bound.iter().enumerate().map(|(i, (region, binding))| {
+            let again = |(other, same): &(&Region, &Binding)| {
+                other == region && same.access == binding.access
+            };
+            match binding.access {
+                // A kernel that has no use for a binding is given another one's buffer.
+                Access::Read if bound[..i].iter().any(again) => 0,
+                Access::Read | Access::Write => touched(region),
+                Access::ReadWrite => 2 * touched(region),
+            }
+        });
+        moved.sum()
     }
 }
 

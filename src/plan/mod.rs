@@ -125,8 +125,18 @@ pub struct Dispatch {
     pub workgroups: [u32; 3],
     /// Floating-point operations.
     pub flops: u64,
+    /// Bytes moved at least: each operand once, those updated in place twice.
+    pub bytes: u64,
     /// Shapes of inputs and outputs, for people.
     pub shapes: String,
+}
+
+impl Dispatch {
+    /// Shader, entry point and variant: `conv2d_implicit_gemm.forward[64x64x16]` say.
+    pub fn name(&self) -> String {
+        let Kernel { shader, entry, .. } = self.kernel;
+        format!("{shader}.{entry}{}", self.variant)
+    }
 }
 
 /// A graph ready to run on a GPU of given limits.

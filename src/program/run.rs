@@ -3,6 +3,7 @@
 use super::{Goal, Metrics, Parameters, Program};
 use crate::error::Result;
 use crate::graph::{Role, ValueId};
+use crate::profile::Entry;
 use crate::runtime::Runtime;
 use crate::tensor::{HostSlice, Tensor};
 use crate::train::TrainError;
@@ -219,6 +220,15 @@ impl Run {
         };
         let (maps, _) = maps.ok_or(TrainError::NoMaps)?;
         self.tensor(maps)
+    }
+
+    /// Times each dispatch over `runs` runs with the inputs of the last one; see [`Profile`](crate::profile::Profile).
+    /// Each run is a real one: a training step updates its parameters `runs` times.
+    ///
+    /// # Errors
+    /// [`crate::runtime::RuntimeError`] if the device fails.
+    pub fn profile(&mut self, runs: usize) -> Result<Vec<Entry>> {
+        Ok(self.runtime.profile(runs)?)
     }
 
     /// Runs that the device has finished.

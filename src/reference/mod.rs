@@ -20,9 +20,11 @@ pub use peak::peak;
 use std::fmt::Debug;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
+use std::time::Instant;
 
 use crate::graph::{Graph, Node, Role, ValueId};
 use crate::ops::{Definition, Geometry};
+use crate::profile::{Entry, medians};
 use crate::runtime::{Runtime, RuntimeError, check_write};
 use crate::shape::{DType, Shape};
 use crate::tensor::HostSlice;
@@ -329,6 +331,31 @@ impl<T: Real> Runtime for Reference<T> {
         *self.graph.nodes_mut() = nodes;
         self.steps += 1;
         Ok(())
+    }
+
+    fn profile(&mut self, runs: usize) -> Result<Vec<Entry>, RuntimeError> {
+        let nodes = std::mem::take(self.graph.nodes_mut());
+        let run = |_| {
+            let time = |node| {
+                let start = Instant::now();
+                self.run_node(node);
+                start.elapsed().as_secs_f64()
+            };
+            nodes.iter().map(time).collect()
+        };
+        let seconds = medians(&(0..runs.max(1)).map(run).collect::<Vec<_>>());
+        let entries = nodes.iter().zip(seconds).map(|(node, seconds)| Entry {
+            layer: node.layer.clone(),
+            op: node.op.name(),
+            kernel: "cpu".to_owned(),
+            shapes: self.graph.shapes(node),
+            seconds,
+            flops: node.op.flops(node, &|id| self.graph.shape(id)),
+            bytes: self.graph.moved(node),
+        });
+        let entries = entries.collect();
+        *self.graph.nodes_mut() = nodes;
+        Ok(entries)
     }
 
     fn read(&mut self, id: ValueId) -> Result<Vec<f32>, RuntimeError> {

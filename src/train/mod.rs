@@ -6,6 +6,7 @@ mod fit;
 mod folder;
 mod options;
 mod order;
+mod profile;
 mod state;
 mod trainer;
 
@@ -14,6 +15,7 @@ pub use events::{Epoch, Event, Interval, Progress};
 pub use fit::{Fitted, fit};
 pub use folder::{Resumed, RunFolder};
 pub use options::{Schedule, TrainOptions};
+pub use profile::profile;
 pub use state::State;
 pub use trainer::{Summary, Trainer, training_program};
 

@@ -5,6 +5,7 @@ mod disk;
 mod errors;
 mod options;
 mod pictures;
+mod profile;
 mod programs;
 mod resume;
 mod train;
