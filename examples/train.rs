@@ -92,6 +92,7 @@ fn train(args: &Args) -> Result<()> {
         }
     }
     let device = Device::open(args.device).with_context(|| format!("--device {}", args.device))?;
+    device.set_tune(args.tune.into());
     let setup = match &args.resume {
         Some(out) => setup::resumed_run(args, out)?,
         None => {
@@ -122,6 +123,7 @@ fn train(args: &Args) -> Result<()> {
         output::write_whole(&out.join("profile.json"), trace.as_bytes()).context("--profile")?;
     }
     let mut trainer = Trainer::new(&device, model, &split, &parameters, options.clone())?;
+    screen.tuned(&device, args.tune);
     if let Some(resumed) = &resumed {
         let step = resumed.metadata.step;
         trainer.resume(step, &resumed.moments, &resumed.state)?;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::Result;
-use crate::gpu::{AdapterKind, Executor, Gpu};
+use crate::gpu::{AdapterKind, Executor, Gpu, Tune};
 use crate::graph::Graph;
 use crate::peak::Peak;
 use crate::plan::Plan;
@@ -95,6 +95,13 @@ impl Device {
         })
     }
 
+    /// Sets whether a GPU measures which kernels suit it best when a graph is loaded; see [`Gpu::set_tune`].
+    pub fn set_tune(&self, mode: Tune) {
+        if let Self::Gpu(gpu) = self {
+            gpu.set_tune(mode);
+        }
+    }
+
     /// Gives a graph memory on this device, ready to run.
     ///
     /// # Errors
@@ -103,7 +110,8 @@ impl Device {
         Ok(match self {
             Self::Cpu => Box::new(Reference::<f32>::new(graph)),
             Self::Gpu(gpu) => {
-                let plan = Plan::new(graph, &gpu.plan_options())?;
+                let options = gpu.tuned_options(&graph)?;
+                let plan = Plan::new(graph, &options)?;
                 Box::new(Executor::new(gpu, plan)?)
             }
         })

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use clap::{Parser, ValueEnum};
 use nin_wgpu::data::{DATASETS, Dataset};
 use nin_wgpu::device::{Device, DeviceChoice};
+use nin_wgpu::gpu::Tune;
 use nin_wgpu::models::Model;
 use nin_wgpu::ops::Augment;
 use nin_wgpu::train::{Schedule, TrainOptions};
@@ -65,6 +66,15 @@ pub(crate) struct Args {
     /// Where to run: auto (a GPU, else the CPU), gpu, gpu:N, software (a software Vulkan driver) or cpu
     #[arg(long, default_value_t, help_heading = "Where to run")]
     pub(crate) device: DeviceChoice,
+    /// How a GPU's kernels are chosen: off takes those usual for its kind; cached takes what was measured on this adapter
+    /// before, and on a hardware GPU measures the rest for two seconds at most; full measures all of them and prints a table
+    #[arg(
+        long,
+        value_enum,
+        default_value = "cached",
+        help_heading = "Where to run"
+    )]
+    pub(crate) tune: TuneName,
     /// List the adapters and stop
     #[arg(long, help_heading = "Where to run")]
     pub(crate) list_devices: bool,
@@ -175,6 +185,24 @@ pub(crate) enum RecipeName {
     Default,
     /// The tutorial's script, exactly.
     Seed,
+}
+
+/// How kernels are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TuneName {
+    Off,
+    Cached,
+    Full,
+}
+
+impl From<TuneName> for Tune {
+    fn from(name: TuneName) -> Self {
+        match name {
+            TuneName::Off => Self::Off,
+            TuneName::Cached => Self::Cached,
+            TuneName::Full => Self::Full,
+        }
+    }
 }
 
 /// How the learning rate goes on after the warm-up.

@@ -15,7 +15,7 @@ use nin_wgpu::profile::Profile;
 use nin_wgpu::program::Program;
 use nin_wgpu::train::{Event, Progress, Summary, training_program};
 
-use crate::args::Args;
+use crate::args::{Args, TuneName};
 use crate::setup::Setup;
 
 pub(crate) struct Screen {
@@ -124,6 +124,18 @@ impl Screen {
     pub(crate) fn profile(&self, profile: &Profile) {
         if !self.quiet {
             println!("{profile}");
+        }
+    }
+
+    /// Which kernels were measured: all if that was asked for, and in any case those that must not be used.
+    pub(crate) fn tuned(&self, device: &Device, tune: TuneName) {
+        let Device::Gpu(gpu) = device else { return };
+        let trials = gpu.trials();
+        if tune == TuneName::Full && !self.quiet {
+            println!("{trials}");
+        }
+        for failure in trials.failures(gpu.description()) {
+            self.bar.suspend(|| eprintln!("warning: {failure}"));
         }
     }
 

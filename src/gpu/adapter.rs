@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::GpuError;
 use super::pipeline::Pipelines;
+use super::tune::Tuner;
 use crate::plan::{Conv2dAlgorithm, PlanLimits, PlanOptions};
 
 /// What an adapter runs on.
@@ -125,6 +126,7 @@ pub struct Gpu {
     limits: PlanLimits,
     fault: Fault,
     work: Arc<Mutex<Work>>,
+    pub(super) tuner: Arc<Mutex<Tuner>>,
 }
 
 impl Gpu {
@@ -236,6 +238,7 @@ impl Gpu {
             limits: plan_limits,
             fault,
             work: Arc::default(),
+            tuner: Arc::default(),
         })
     }
 

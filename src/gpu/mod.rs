@@ -7,9 +7,11 @@ mod peak;
 mod pipeline;
 mod profile;
 mod readback;
+mod tune;
 
 pub use adapter::{AdapterDescription, AdapterKind, Gpu, Objects, Work};
 pub use executor::Executor;
+pub use tune::{Trial, Trials, Tune};
 
 /// Errors of the GPU backend.
 #[derive(Debug, Clone, thiserror::Error)]

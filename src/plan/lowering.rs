@@ -276,6 +276,13 @@ impl<'a> Lowering<'a> {
         Ok(())
     }
 
+    /// Says how many operations the last dispatch does, where the first of its node does not do all.
+    pub(crate) fn set_flops(&mut self, flops: u64) {
+        if let Some(last) = self.dispatches.last_mut() {
+            last.flops = flops;
+        }
+    }
+
     /// Bytes that a dispatch moves at least.
     fn moved(&self, node: &Node, kernel: &Kernel, bindings: &[Region]) -> u64 {
         let touched = |region: &Region| {

@@ -9,3 +9,4 @@ mod profile;
 mod programs;
 mod resume;
 mod train;
+mod tune;

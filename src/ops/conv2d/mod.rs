@@ -5,9 +5,11 @@
 
 mod kernels;
 
-use super::{Definition, Tolerance, float, same};
+use std::fmt;
+
+use super::{Definition, Op, Tolerance, float, same};
 use crate::autodiff::Tape;
-use crate::graph::{GraphError, Node, Signature, ValueId};
+use crate::graph::{Graph, GraphError, Node, Signature, ValueId};
 use crate::plan::{Direction, Kernel, Lowering, PlanError, Variant};
 use crate::reference::{Io, Real};
 use crate::shape::{DType, Shape, ShapeError};
@@ -74,12 +76,51 @@ impl Geometry {
         self.p * self.q
     }
 
-    fn flops(&self) -> u64 {
+    /// Multiplications and additions of one pass, in whichever direction.
+    pub fn flops(&self) -> u64 {
         2 * (self.n * self.pixels() * self.k * self.terms()) as u64
     }
 }
 
+impl fmt::Display for Geometry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            n,
+            c,
+            h,
+            w,
+            k,
+            r,
+            stride,
+            pad,
+            ..
+        } = self;
+        write!(f, "{n}x{c}x{h}x{w} to {k}, {r}x{r}")?;
+        if *stride > 1 {
+            write!(f, " stride {stride}")?;
+        }
+        if *pad > 0 {
+            write!(f, " pad {pad}")?;
+        }
+        Ok(())
+    }
+}
+
 impl Conv2d {
+    /// Which computation of which convolution a node of `graph` is, if it is one.
+    pub fn of_node(graph: &Graph, node: &Node) -> Option<(Direction, Geometry)> {
+        let shape = |i: usize| graph.value(node.inputs[i]).shape;
+        Some(match &node.op {
+            Op::Conv2d(conv) => (Direction::Forward, conv.checked(shape(0), shape(2).len())),
+            Op::Conv2dDgrad(dgrad) => (Direction::Dgrad, dgrad.checked(shape(0), shape(1))),
+            Op::Conv2dWgrad(wgrad) => {
+                let [_, k, ..] = shape(1).nchw("conv2d.wgrad", "dy").ok()?;
+                (Direction::Wgrad, wgrad.conv.checked(shape(0), k))
+            }
+            _ => return None,
+        })
+    }
+
     /// A convolution with `filter x filter` windows.
     ///
     /// # Errors

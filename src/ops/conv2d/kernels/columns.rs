@@ -154,13 +154,11 @@ impl<'t, 'g> Panels<'t, 'g> {
         parts: usize,
     ) -> Result<(), PlanError> {
         let workgroups = [panels(len, PACKED), parts as u64, 1];
-        self.to.dispatch(
-            kernel,
-            self.variant,
-            uniform.words(),
-            &[from, into],
-            workgroups,
-        )
+        let words = uniform.words();
+        self.to
+            .dispatch(kernel, self.variant, words, &[from, into], workgroups)?;
+        self.to.set_flops(0);
+        Ok(())
     }
 
     /// Multiplies the panels `a` and `b` into `c` and stores that by the kernel `out`.
@@ -184,6 +182,7 @@ impl<'t, 'g> Panels<'t, 'g> {
             &[a, b, c],
             [down, across, 1],
         )?;
+        self.to.set_flops(2 * (rows * columns * depth) as u64);
         let bindings: Vec<_> = std::iter::once(&c).chain(others).copied().collect();
         self.to.dispatch(
             out,

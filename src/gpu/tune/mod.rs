@@ -1,0 +1,133 @@
+//! Choosing the algorithm of each convolution by measurement, on the device at hand.
+//!
+//! An algorithm is timed only after its result, on this device and at this very shape, agreed with the reference. What
+//! was measured is kept in the user's cache folder, under adapter, driver and shaders, so that it is measured once.
+
+mod store;
+mod trial;
+
+pub use trial::{Trial, Trials};
+
+use std::path::PathBuf;
+use std::sync::{MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use self::store::Store;
+use super::{AdapterKind, Gpu, GpuError};
+use crate::graph::Graph;
+use crate::ops::{Conv2d, Geometry};
+use crate::plan::{Conv2dAlgorithm, Direction, PlanOptions};
+
+/// Whether convolutions are measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tune {
+    /// Never: a device of one kind always takes the same algorithms.
+    #[default]
+    Off,
+    /// Take what was measured before; on a hardware GPU measure what was not, for two seconds at most.
+    Cached,
+    /// Measure every algorithm, whatever was measured before and however long it takes.
+    Full,
+}
+
+/// Time for measuring before a run that did not ask for it. What is left over waits for the next run.
+const BUDGET: Duration = Duration::from_secs(2);
+
+/// What a device knows of its algorithms.
+#[derive(Debug, Default)]
+pub(super) struct Tuner {
+    mode: Tune,
+    /// A folder in place of the user's cache folder.
+    cache: Option<PathBuf>,
+    known: Option<Store>,
+    trials: Vec<Trial>,
+}
+
+impl Gpu {
+    fn tuner(&self) -> MutexGuard<'_, Tuner> {
+        self.tuner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets whether convolutions are measured when a graph is loaded by [`Device::load`](crate::device::Device::load).
+    pub fn set_tune(&self, mode: Tune) {
+        self.tuner().mode = mode;
+    }
+
+    /// Keeps what is measured in `folder` instead of the user's cache folder.
+    pub fn set_tune_cache(&self, folder: impl Into<PathBuf>) {
+        self.tuner().cache = Some(folder.into());
+    }
+
+    /// What was measured since the device was opened.
+    pub fn trials(&self) -> Trials {
+        Trials(self.tuner().trials.clone())
+    }
+
+    /// [`Gpu::plan_options`] with the fastest algorithm of each convolution of `graph`, as far as that is known.
+    ///
+    /// # Errors
+    /// [`GpuError::Lost`] if the device was lost meanwhile.
+    pub fn tuned_options(&self, graph: &Graph) -> Result<PlanOptions, GpuError> {
+        let mut options = self.plan_options();
+        let mut tuner = self.tuner();
+        let Tuner {
+            mode,
+            cache,
+            known,
+            trials,
+        } = &mut *tuner;
+        if *mode == Tune::Off {
+            return Ok(options);
+        }
+        let cache = cache.clone().or_else(dirs::cache_dir);
+        let known = known.get_or_insert_with(|| match mode {
+            Tune::Full => Store::empty(cache, self.description()),
+            _ => Store::load(cache, self.description()),
+        });
+        let start = Instant::now();
+        let hardware = self.description().kind == AdapterKind::Hardware;
+        for (direction, geometry) in computations(graph) {
+            let measures = *mode == Tune::Full || (hardware && start.elapsed() < BUDGET);
+            if measures && known.get(direction, &geometry).is_none() {
+                let algorithms = candidates(*mode, hardware);
+                let tried = trial::try_all(self, direction, &geometry, &algorithms)?;
+                if let Some(best) = Trial::fastest(&tried) {
+                    known.set(direction, geometry, best.algorithm);
+                }
+                trials.extend(tried);
+            }
+            if let Some(algorithm) = known.get(direction, &geometry) {
+                options.conv2d.set(direction, geometry, algorithm);
+            }
+        }
+        known.save();
+        Ok(options)
+    }
+}
+
+/// The algorithms worth a trial: all but the baseline, if there is time, else those made for the kind of device.
+fn candidates(mode: Tune, hardware: bool) -> Vec<Conv2dAlgorithm> {
+    let worth = |algorithm: &Conv2dAlgorithm| match algorithm {
+        Conv2dAlgorithm::Naive => false,
+        Conv2dAlgorithm::Columns { .. } => mode == Tune::Full || !hardware,
+        Conv2dAlgorithm::ImplicitGemm(_) => mode == Tune::Full || hardware,
+        Conv2dAlgorithm::Direct => true,
+    };
+    Conv2dAlgorithm::ALL.into_iter().filter(worth).collect()
+}
+
+/// Each different computation of a convolution in `graph`, the largest first.
+fn computations(graph: &Graph) -> Vec<(Direction, Geometry)> {
+    let mut all = Vec::new();
+    for computation in graph
+        .nodes()
+        .iter()
+        .filter_map(|node| Conv2d::of_node(graph, node))
+    {
+        if !all.contains(&computation) {
+            all.push(computation);
+        }
+    }
+    all.sort_by_key(|(_, geometry)| std::cmp::Reverse(geometry.flops()));
+    all
+}

@@ -1,0 +1,176 @@
+//! The user's cache folder: what was fastest on an adapter, with its driver, for these shaders.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::super::AdapterDescription;
+use crate::ops::Geometry;
+use crate::output;
+use crate::plan::{Conv2dAlgorithm, Direction};
+use crate::shaders::SOURCES;
+
+/// A file of the cache folder.
+#[derive(Serialize, Deserialize)]
+struct File {
+    /// Adapter and driver.
+    adapter: String,
+    /// Hash of all shaders.
+    shaders: String,
+    fastest: Vec<Fastest>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Fastest {
+    direction: Direction,
+    geometry: Geometry,
+    algorithm: Conv2dAlgorithm,
+}
+
+/// FNV-1a, which stays the same from release to release, unlike the standard library's.
+fn hash<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
+    let bytes = parts.into_iter().flat_map(str::bytes);
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    });
+    format!("{hash:016x}")
+}
+
+fn shaders() -> String {
+    hash(SOURCES.iter().flat_map(|(path, source)| [*path, *source]))
+}
+
+/// What is known of one adapter, in memory and in a file.
+#[derive(Debug)]
+pub(super) struct Store {
+    /// `None` on a machine without a cache folder.
+    path: Option<PathBuf>,
+    adapter: String,
+    fastest: HashMap<(Direction, Geometry), Conv2dAlgorithm>,
+    changed: bool,
+}
+
+impl Store {
+    /// Nothing known yet of an adapter whose file lies in `cache`, the user's cache folder.
+    pub(super) fn empty(cache: Option<PathBuf>, adapter: &AdapterDescription) -> Self {
+        let adapter = adapter.to_string();
+        let name = hash([adapter.as_str(), &shaders()]) + ".json";
+        Self {
+            path: cache.map(|folder| folder.join("nin-wgpu/tune").join(name)),
+            adapter,
+            fastest: HashMap::new(),
+            changed: false,
+        }
+    }
+
+    /// What the file holds. One that is missing, damaged or of another version counts as nothing known.
+    pub(super) fn load(cache: Option<PathBuf>, adapter: &AdapterDescription) -> Self {
+        let mut this = Self::empty(cache, adapter);
+        let read = this.path.as_ref().and_then(|path| fs::read(path).ok());
+        let file = read
+            .and_then(|bytes| serde_json::from_slice::<File>(&bytes).ok())
+            .filter(|file| file.adapter == this.adapter && file.shaders == shaders());
+        for entry in file.into_iter().flat_map(|file| file.fastest) {
+            if Conv2dAlgorithm::ALL.contains(&entry.algorithm) {
+                let key = (entry.direction, entry.geometry);
+                this.fastest.insert(key, entry.algorithm);
+            }
+        }
+        this
+    }
+
+    pub(super) fn get(&self, direction: Direction, geometry: &Geometry) -> Option<Conv2dAlgorithm> {
+        self.fastest.get(&(direction, *geometry)).copied()
+    }
+
+    pub(super) fn set(
+        &mut self,
+        direction: Direction,
+        geometry: Geometry,
+        algorithm: Conv2dAlgorithm,
+    ) {
+        self.fastest.insert((direction, geometry), algorithm);
+        self.changed = true;
+    }
+
+    /// Writes what is new to the file. It can be measured again, so a folder that cannot be written is no error.
+    pub(super) fn save(&mut self) {
+        let Some(path) = self.path.as_ref().filter(|_| self.changed) else {
+            return;
+        };
+        self.changed = false;
+        let entry = |(&(direction, geometry), &algorithm)| Fastest {
+            direction,
+            geometry,
+            algorithm,
+        };
+        let mut fastest: Vec<_> = self.fastest.iter().map(entry).collect();
+        fastest.sort_by_key(|entry| (entry.geometry.to_string(), entry.direction.to_string()));
+        let file = File {
+            adapter: self.adapter.clone(),
+            shaders: shaders(),
+            fastest,
+        };
+        let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
+        let bytes = serde_json::to_vec_pretty(&file).unwrap_or_default();
+        if folder.is_err() || output::write_whole(path, &bytes).is_err() {
+            tracing::warn!(path = %path.display(), "what was measured cannot be kept");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::AdapterKind;
+
+    fn adapter(driver: &str) -> AdapterDescription {
+        AdapterDescription {
+            name: "card".into(),
+            driver: driver.into(),
+            backend: "vulkan".into(),
+            kind: AdapterKind::Hardware,
+        }
+    }
+
+    fn geometry() -> Geometry {
+        let conv = crate::ops::Conv2d::new(3, 1, 1).expect("valid");
+        let x = crate::shape::Shape::new(&[2, 3, 8, 9]).expect("valid");
+        conv.geometry(x, 5).expect("fits")
+    }
+
+    #[test]
+    fn what_was_measured_is_known_to_the_same_driver_only() {
+        let cache = tempfile::tempdir().expect("a folder");
+        let folder = || Some(cache.path().to_owned());
+        let mut store = Store::load(folder(), &adapter("1.0"));
+        assert_eq!(store.get(Direction::Dgrad, &geometry()), None);
+        store.set(Direction::Dgrad, geometry(), Conv2dAlgorithm::Direct);
+        store.save();
+        let again = Store::load(folder(), &adapter("1.0"));
+        let known = again.get(Direction::Dgrad, &geometry());
+        assert_eq!(known, Some(Conv2dAlgorithm::Direct));
+        assert_eq!(again.get(Direction::Wgrad, &geometry()), None);
+        let other = Store::load(folder(), &adapter("1.1"));
+        assert_eq!(other.get(Direction::Dgrad, &geometry()), None);
+    }
+
+    #[test]
+    fn a_damaged_file_counts_as_nothing_known_and_is_replaced() {
+        let cache = tempfile::tempdir().expect("a folder");
+        let folder = || Some(cache.path().to_owned());
+        let mut store = Store::empty(folder(), &adapter("1.0"));
+        let path = store.path.clone().expect("a folder was given");
+        fs::create_dir_all(path.parent().expect("in a folder")).expect("made");
+        fs::write(&path, "{\"adapter\": 3").expect("written");
+        let damaged = Store::load(folder(), &adapter("1.0"));
+        assert_eq!(damaged.get(Direction::Forward, &geometry()), None);
+        store.set(Direction::Forward, geometry(), Conv2dAlgorithm::HARDWARE);
+        store.save();
+        let mended = Store::load(folder(), &adapter("1.0"));
+        let known = mended.get(Direction::Forward, &geometry());
+        assert_eq!(known, Some(Conv2dAlgorithm::HARDWARE));
+    }
+}

@@ -1,0 +1,259 @@
+//! Trying algorithms on one computation: first whether they are right, then how long they take.
+
+use std::fmt;
+
+use super::super::{AdapterDescription, Executor, Gpu, GpuError};
+use crate::graph::{Graph, Role, ValueId};
+use crate::ops::{Conv2d, Conv2dDgrad, Conv2dWgrad, Geometry, Op, Tolerance};
+use crate::plan::{Conv2dAlgorithm, Direction, Plan, PlanOptions};
+use crate::reference::Reference;
+use crate::rng::pcg4d;
+use crate::runtime::Runtime;
+use crate::shape::{DType, Shape};
+
+/// Runs of which the median counts.
+const RUNS: usize = 3;
+
+/// One algorithm tried on one computation.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    /// What was computed.
+    pub direction: Direction,
+    /// Its shape.
+    pub geometry: Geometry,
+    /// How.
+    pub algorithm: Conv2dAlgorithm,
+    /// Seconds, or why it must not be chosen.
+    pub seconds: Result<f64, String>,
+}
+
+impl Trial {
+    /// The fastest that is right.
+    pub(super) fn fastest(trials: &[Self]) -> Option<&Self> {
+        let right = trials
+            .iter()
+            .filter_map(|trial| Some((trial.seconds.clone().ok()?, trial)));
+        right
+            .min_by(|(a, _), (b, _)| a.total_cmp(b))
+            .map(|(_, trial)| trial)
+    }
+}
+
+/// Trials, printable as a table.
+#[derive(Clone, Debug, Default)]
+pub struct Trials(pub Vec<Trial>);
+
+impl Trials {
+    /// What was refused or wrong, for people: adapter, computation, algorithm and reason.
+    pub fn failures(&self, adapter: &AdapterDescription) -> Vec<String> {
+        let failure = |trial: &Trial| {
+            let Trial {
+                direction,
+                geometry,
+                algorithm,
+                seconds,
+            } = trial;
+            let reason = seconds.as_ref().err()?;
+            Some(format!(
+                "{algorithm} is not used for {direction} of {geometry} on {adapter}: {reason}"
+            ))
+        };
+        self.0.iter().filter_map(failure).collect()
+    }
+}
+
+impl fmt::Display for Trials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:<9} {:<36} {:<22} {:>10} {:>9}",
+            "direction", "convolution", "algorithm", "ms", "GFLOP/s"
+        )?;
+        let same = |a: &Trial, b: &Trial| (a.direction, a.geometry) == (b.direction, b.geometry);
+        for trials in self.0.chunk_by(same) {
+            let fastest = Trial::fastest(trials).map(|trial| trial.algorithm);
+            for trial in trials {
+                let Trial {
+                    direction,
+                    geometry,
+                    algorithm,
+                    seconds,
+                } = trial;
+                let (direction, geometry, algorithm) = (
+                    direction.to_string(),
+                    geometry.to_string(),
+                    algorithm.to_string(),
+                );
+                write!(f, "{direction:<9} {geometry:<36} {algorithm:<22} ")?;
+                match seconds {
+                    Ok(seconds) => {
+                        let rate = trial.geometry.flops() as f64 / seconds / 1e9;
+                        let mark = if fastest == Some(trial.algorithm) {
+                            " <"
+                        } else {
+                            ""
+                        };
+                        writeln!(f, "{:>10.3} {rate:>9.1}{mark}", seconds * 1e3)?;
+                    }
+                    Err(reason) => writeln!(f, "not used: {reason}")?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Tries algorithms on one computation. Only a lost device ends it early.
+pub(super) fn try_all(
+    gpu: &Gpu,
+    direction: Direction,
+    geometry: &Geometry,
+    algorithms: &[Conv2dAlgorithm],
+) -> Result<Vec<Trial>, GpuError> {
+    let Some(case) = Case::new(direction, geometry) else {
+        return Ok(Vec::new());
+    };
+    let mut trials = Vec::new();
+    for &algorithm in algorithms {
+        let seconds = match case.try_one(gpu, algorithm) {
+            Err(Failure::Device(error @ GpuError::Lost(_))) => return Err(error),
+            Err(failure) => Err(failure.to_string()),
+            Ok(seconds) => Ok(seconds),
+        };
+        if let Err(reason) = &seconds {
+            tracing::warn!(%algorithm, %direction, %geometry, adapter = %gpu.description(), %reason, "not used");
+        }
+        trials.push(Trial {
+            direction,
+            geometry: *geometry,
+            algorithm,
+            seconds,
+        });
+    }
+    Ok(trials)
+}
+
+/// Why an algorithm is not used.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Device(#[from] GpuError),
+    #[error(transparent)]
+    Run(#[from] crate::runtime::RuntimeError),
+    #[error(transparent)]
+    Plan(#[from] crate::plan::PlanError),
+    #[error("wrong: element {index} of {name} is {got}, expected {want}")]
+    Wrong {
+        name: String,
+        index: usize,
+        got: f32,
+        want: f32,
+    },
+}
+
+/// One computation with inputs and the results of the reference.
+struct Case {
+    graph: Graph,
+    inputs: Vec<(ValueId, Vec<f32>)>,
+    outputs: Vec<(ValueId, Vec<f32>)>,
+    tolerance: Tolerance,
+}
+
+impl Case {
+    /// `None` if the geometry is no convolution's: a cache file of other hands.
+    fn new(direction: Direction, g: &Geometry) -> Option<Self> {
+        let conv = Conv2d::new(g.r, g.stride, g.pad).ok()?;
+        let (x, w, y) = (
+            [g.n, g.c, g.h, g.w],
+            [g.k, g.c, g.r, g.r],
+            [g.n, g.k, g.p, g.q],
+        );
+        let (op, shapes): (Op, Vec<&[usize]>) = match direction {
+            Direction::Forward => (conv.with_relu().into(), vec![&x, &w, &w[..1]]),
+            Direction::Dgrad => (
+                Conv2dDgrad::new(conv, g.h, g.w).with_mask().into(),
+                vec![&y, &w, &x],
+            ),
+            Direction::Wgrad => (Conv2dWgrad::new(conv).into(), vec![&x, &y]),
+        };
+        let mut graph = Graph::default();
+        let mut inputs = Vec::new();
+        for (i, dims) in shapes.iter().enumerate() {
+            let shape = Shape::new(dims).ok()?;
+            let id = graph.add_value(format!("input {i}"), shape, DType::F32, Role::Input);
+            inputs.push((id, random(i as u32, shape.len())));
+        }
+        let tolerance = op.tolerance();
+        let operands: Vec<_> = inputs.iter().map(|(id, _)| *id).collect();
+        let ids = graph.push("trial", op, &operands, &[]).ok()?;
+        for &id in &ids {
+            graph.keep(id);
+        }
+        let mut reference = Reference::<f32>::new(graph.clone());
+        write(&mut reference, &inputs).ok()?;
+        reference.run().ok()?;
+        let outputs = ids
+            .into_iter()
+            .map(|id| (id, reference.real(id).to_vec()))
+            .collect();
+        Some(Self {
+            graph,
+            inputs,
+            outputs,
+            tolerance,
+        })
+    }
+
+    fn try_one(&self, gpu: &Gpu, algorithm: Conv2dAlgorithm) -> Result<f64, Failure> {
+        let options = PlanOptions {
+            conv2d: algorithm.into(),
+            ..gpu.plan_options()
+        };
+        let mut executor = Executor::new(gpu, Plan::new(self.graph.clone(), &options)?)?;
+        write(&mut executor, &self.inputs)?;
+        executor.run()?;
+        for (id, want) in &self.outputs {
+            self.check(&self.graph.value(*id).name, &executor.read(*id)?, want)?;
+        }
+        let entries = executor.profile(RUNS)?;
+        Ok(entries.iter().map(|entry| entry.seconds).sum())
+    }
+
+    fn check(&self, name: &str, got: &[f32], want: &[f32]) -> Result<(), Failure> {
+        let largest = want
+            .iter()
+            .fold(0f32, |largest, want| largest.max(want.abs()));
+        let allowed = self.tolerance.relative * f64::from(largest) + self.tolerance.absolute;
+        let wrong = |(_, (got, want)): &(usize, (&f32, &f32))| {
+            // Not-a-number is wrong too.
+            !(f64::from((*got - *want).abs()) <= allowed)
+        };
+        match got.iter().zip(want).enumerate().find(wrong) {
+            None => Ok(()),
+            Some((index, (&got, &want))) => Err(Failure::Wrong {
+                name: name.to_owned(),
+                index,
+                got,
+                want,
+            }),
+        }
+    }
+}
+
+fn write(
+    runtime: &mut dyn Runtime,
+    inputs: &[(ValueId, Vec<f32>)],
+) -> Result<(), crate::runtime::RuntimeError> {
+    inputs
+        .iter()
+        .try_for_each(|(id, data)| runtime.write(*id, data.as_slice().into()))
+}
+
+/// Numbers in -0.5..0.5.
+fn random(stream: u32, len: usize) -> Vec<f32> {
+    let quads = (0..len.div_ceil(4) as u32).flat_map(|i| pcg4d([i, stream, 0, 0]));
+    quads
+        .take(len)
+        .map(|word| (word >> 8) as f32 / (1 << 24) as f32 - 0.5)
+        .collect()
+}
