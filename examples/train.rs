@@ -21,7 +21,7 @@ use nin_wgpu::gpu::Gpu;
 use nin_wgpu::models::Model;
 use nin_wgpu::ops::{Augment, Normalize};
 use nin_wgpu::output;
-use nin_wgpu::plan::{Conv2dAlgorithm, Plan, PlanOptions};
+use nin_wgpu::plan::{Conv2dChoices, Plan, PlanOptions};
 use nin_wgpu::train::{Event, Trainer, evaluate, profile, training_program};
 use screen::Screen;
 use setup::Setup;
@@ -58,9 +58,9 @@ fn list_devices() -> Result<()> {
 fn print_plan(args: &Args) -> Result<()> {
     let software = matches!(args.device, DeviceChoice::Software);
     let conv2d = if software {
-        Conv2dAlgorithm::SOFTWARE
+        Conv2dChoices::SOFTWARE
     } else {
-        Conv2dAlgorithm::HARDWARE
+        Conv2dChoices::HARDWARE
     };
     let mut outline = match args.dataset() {
         ("folder", Some(folder)) => data::load("folder", Some(&folder))?.train.outline(),
@@ -75,7 +75,7 @@ fn print_plan(args: &Args) -> Result<()> {
     let plan = Plan::new(
         program.graph().clone(),
         &PlanOptions {
-            conv2d: conv2d.into(),
+            conv2d,
             ..PlanOptions::default()
         },
     )?;

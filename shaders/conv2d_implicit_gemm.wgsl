@@ -1,24 +1,26 @@
 // 2-D convolution as a GEMM over im2col columns that are never stored.
-//   forward:  y[n,k,p,q]  = b[k] + sum_{c,r,s} x[n,c,p*u-pad+r,q*u-pad+s] w[k,c,r,s], then ReLU
+//   forward:  y[n,k,p,q]  = b[k] + sum_{r,s,c} x[n,c,p*u-pad+r,q*u-pad+s] w[k,c,r,s], then ReLU
 //     1 x read [N,C,H,W]   2 w read [K,C,R,S]      3 b read [K]              4 y write [N,K,P,Q]
-//   dgrad:    dx[n,c,h,w] = sum_{k,r,s} dy[n,k,(h+pad-r)/u,(w+pad-s)/u] w[k,c,r,s], where mask > 0
+//   dgrad:    dx[n,c,h,w] = sum_{r,s,k} dy[n,k,(h+pad-r)/u,(w+pad-s)/u] w[k,c,r,s], where mask > 0
 //     1 dy read [N,K,P,Q]  2 w read [K,C,R,S]      3 mask read [N,C,H,W]     4 dx write [N,C,H,W]
 //   wgrad:    partial_dw[z,k,crs] = sum over the z-th part of (n,p,q) of dy[n,k,p,q] x[n,c,...], then db[z,k]
 //     1 x read [N,C,H,W]   2 dy_in read [N,K,P,Q]  3 partial_dw write [splits,K*C*R*S+K]
 // A workgroup owns TILE_M rows (channels) x TILE_N columns (pixels, or filter terms in wgrad) and walks the reduction in
 // slabs of TILE_K: it copies both operands' slabs to workgroup memory, ragged edges as zeros, and each invocation adds
-// the products of its 8 rows x 4 columns in registers. Workgroups: x over columns, y over rows, z over splits.
-// The reduction runs (r,s) outer, channels inner, so that neighbouring slabs read neighbouring pixels.
+// the products of its 8 rows x MICRO_N columns in registers. Workgroups: x over columns, y over rows, z over splits.
+// An invocation copies one column (in forward and dgrad) and walks channels inside of a tap: so it looks for the tap's pixel
+// once a tap, and the loop over slabs only adds and compares. In wgrad it copies one pixel of a slab.
 // Reference: src/reference/conv2d.rs
 
-import package::variant::{TILE_M, TILE_N, TILE_K};
+import package::variant::{TILE_M, TILE_N, TILE_K, MICRO_N};
 import package::common::conv2d::{Uniform, input_tap, output_tap, partial_at};
 import package::common::micro::{Micro, add_product, row};
 
-const LANES_N: u32 = TILE_N / 4;
+const LANES_N: u32 = TILE_N / MICRO_N;
+// A multiple of all three sides of the tile: so an invocation copies the same row or column in each round.
 const LANES: u32 = TILE_M / 8 * LANES_N;
-const LOADS_A: u32 = TILE_M * TILE_K / LANES;
-const LOADS_B: u32 = TILE_N * TILE_K / LANES;
+const ROUNDS_A: u32 = TILE_M * TILE_K / LANES;
+const ROUNDS_B: u32 = TILE_N * TILE_K / LANES;
 
 @group(0) @binding(0) var<uniform> u: Uniform;
 
@@ -38,75 +40,90 @@ const LOADS_B: u32 = TILE_N * TILE_K / LANES;
 var<workgroup> a_slab: array<array<f32, TILE_M>, TILE_K>;
 var<workgroup> b_slab: array<array<f32, TILE_N>, TILE_K>;
 
+// Columns between the near and, if MICRO_N is 8, the far 4 of an invocation.
+const FAR: u32 = 4 * LANES_N;
+
+fn columns_at(t: u32, n: u32) -> vec4f {
+    return vec4f(b_slab[t][n], b_slab[t][n + 1u], b_slab[t][n + 2u], b_slab[t][n + 3u]);
+}
+
 // Adds the products of both slabs to the sums of an invocation.
-fn multiply_slabs(sums: ptr<function, Micro>, lane: u32) {
+fn multiply_slabs(near: ptr<function, Micro>, far: ptr<function, Micro>, lane: u32) {
     let m = lane / LANES_N * 8u;
     let n = lane % LANES_N * 4u;
     for (var t = 0u; t < TILE_K; t++) {
-        let columns = vec4f(b_slab[t][n], b_slab[t][n + 1u], b_slab[t][n + 2u], b_slab[t][n + 3u]);
         let low = vec4f(a_slab[t][m], a_slab[t][m + 1u], a_slab[t][m + 2u], a_slab[t][m + 3u]);
         let high = vec4f(a_slab[t][m + 4u], a_slab[t][m + 5u], a_slab[t][m + 6u], a_slab[t][m + 7u]);
-        add_product(sums, low, high, columns);
+        add_product(near, low, high, columns_at(t, n));
+        if MICRO_N == 8u {
+            add_product(far, low, high, columns_at(t, n + FAR));
+        }
     }
 }
 
-// A filter tap and channel from a position in the reduction: channels inner.
-struct Term {
-    channel: u32,
-    r: u32,
-    s: u32,
+// First row of an invocation, and its first near or far column.
+fn first_row(group: vec3u, lane: u32) -> u32 {
+    return group.y * TILE_M + lane / LANES_N * 8u;
 }
 
-fn term(at: u32, channels: u32) -> Term {
-    let tap = at / channels;
-    return Term(at % channels, tap / u.r, tap % u.r);
+fn first_column(group: vec3u, lane: u32, half: u32) -> u32 {
+    return group.x * TILE_N + lane % LANES_N * 4u + half * FAR;
 }
 
 @compute @workgroup_size(LANES)
 fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
     let pixels = u.p * u.q;
+    let window = u.r * u.r;
     let columns = u.n * pixels;
-    let terms = u.c * u.r * u.r;
-    var sums: Micro;
-    for (var base = 0u; base < terms; base += TILE_K) {
-        for (var i = 0u; i < LOADS_A; i++) {
-            let flat = i * LANES + lane;
-            let m = flat % TILE_M;
-            let k = group.y * TILE_M + m;
-            let at = base + flat / TILE_M;
-            let tap_of = term(at, u.c);
-            var value = 0.0;
-            if k < u.k && at < terms {
-                value = w[((k * u.c + tap_of.channel) * u.r + tap_of.r) * u.r + tap_of.s];
+    let m = lane % TILE_M;
+    let k = group.y * TILE_M + m;
+    let n = lane % TILE_N;
+    let column = group.x * TILE_N + n;
+    let pixel = column % pixels;
+    var near: Micro;
+    var far: Micro;
+    for (var tap = 0u; tap < window; tap++) {
+        let input = input_tap(u, pixel / u.q, pixel % u.q, tap / u.r, tap % u.r);
+        let inside = input.inside && column < columns;
+        let from_x = column / pixels * u.c * u.h * u.w + input.at;
+        let from_w = k * u.c * window + tap;
+        for (var base = 0u; base < u.c; base += TILE_K) {
+            for (var i = 0u; i < ROUNDS_A; i++) {
+                let t = lane / TILE_M + i * (LANES / TILE_M);
+                var value = 0.0;
+                if k < u.k && base + t < u.c {
+                    value = w[from_w + (base + t) * window];
+                }
+                a_slab[t][m] = value;
             }
-            a_slab[flat / TILE_M][m] = value;
-        }
-        for (var i = 0u; i < LOADS_B; i++) {
-            let flat = i * LANES + lane;
-            let n = flat % TILE_N;
-            let column = group.x * TILE_N + n;
-            let at = base + flat / TILE_N;
-            let tap_of = term(at, u.c);
-            let pixel = column % pixels;
-            let tap = input_tap(u, pixel / u.q, pixel % u.q, tap_of.r, tap_of.s);
-            var value = 0.0;
-            if column < columns && at < terms && tap.inside {
-                value = x[(column / pixels * u.c + tap_of.channel) * u.h * u.w + tap.at];
+            for (var i = 0u; i < ROUNDS_B; i++) {
+                let t = lane / TILE_N + i * (LANES / TILE_N);
+                var value = 0.0;
+                if inside && base + t < u.c {
+                    value = x[from_x + (base + t) * u.h * u.w];
+                }
+                b_slab[t][n] = value;
             }
-            b_slab[flat / TILE_N][n] = value;
+            workgroupBarrier();
+            multiply_slabs(&near, &far, lane);
+            workgroupBarrier();
         }
-        workgroupBarrier();
-        multiply_slabs(&sums, lane);
-        workgroupBarrier();
     }
-    for (var i = 0u; i < 8u; i++) {
-        let k = group.y * TILE_M + lane / LANES_N * 8u + i;
-        for (var j = 0u; j < 4u; j++) {
-            let column = group.x * TILE_N + lane % LANES_N * 4u + j;
-            if k < u.k && column < columns {
-                let value = row(sums, i)[j] + b[k];
-                let to = (column / pixels * u.k + k) * pixels + column % pixels;
-                y[to] = select(value, 0.0, u.relu != 0u && value < 0.0);
+    store_y(first_row(group, lane), first_column(group, lane, 0u), near);
+    if MICRO_N == 8u {
+        store_y(first_row(group, lane), first_column(group, lane, 1u), far);
+    }
+}
+
+fn store_y(first: u32, left: u32, sums: Micro) {
+    let pixels = u.p * u.q;
+    for (var j = 0u; j < 4u; j++) {
+        let column = left + j;
+        if column < u.n * pixels {
+            let to = column / pixels * u.k * pixels + column % pixels;
+            for (var i = 0u; i < 8u && first + i < u.k; i++) {
+                let value = row(sums, i)[j] + b[first + i];
+                y[to + (first + i) * pixels] = select(value, 0.0, u.relu != 0u && value < 0.0);
             }
         }
     }
@@ -115,51 +132,65 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
 @compute @workgroup_size(LANES)
 fn dgrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
     let pixels = u.h * u.w;
+    let window = u.r * u.r;
     let columns = u.n * pixels;
-    let terms = u.k * u.r * u.r;
-    var sums: Micro;
-    for (var base = 0u; base < terms; base += TILE_K) {
-        for (var i = 0u; i < LOADS_A; i++) {
-            let flat = i * LANES + lane;
-            let m = flat % TILE_M;
-            let c = group.y * TILE_M + m;
-            let at = base + flat / TILE_M;
-            let tap_of = term(at, u.k);
-            var value = 0.0;
-            if c < u.c && at < terms {
-                value = w[((tap_of.channel * u.c + c) * u.r + tap_of.r) * u.r + tap_of.s];
+    let m = lane % TILE_M;
+    let c = group.y * TILE_M + m;
+    let n = lane % TILE_N;
+    let column = group.x * TILE_N + n;
+    let pixel = column % pixels;
+    var near: Micro;
+    var far: Micro;
+    for (var tap = 0u; tap < window; tap++) {
+        let output = output_tap(u, pixel / u.w, pixel % u.w, tap / u.r, tap % u.r);
+        let inside = output.inside && column < columns;
+        let from_dy = column / pixels * u.k * u.p * u.q + output.at;
+        let from_w = c * window + tap;
+        for (var base = 0u; base < u.k; base += TILE_K) {
+            for (var i = 0u; i < ROUNDS_A; i++) {
+                let t = lane / TILE_M + i * (LANES / TILE_M);
+                var value = 0.0;
+                if c < u.c && base + t < u.k {
+                    value = w[from_w + (base + t) * u.c * window];
+                }
+                a_slab[t][m] = value;
             }
-            a_slab[flat / TILE_M][m] = value;
-        }
-        for (var i = 0u; i < LOADS_B; i++) {
-            let flat = i * LANES + lane;
-            let n = flat % TILE_N;
-            let column = group.x * TILE_N + n;
-            let at = base + flat / TILE_N;
-            let tap_of = term(at, u.k);
-            let pixel = column % pixels;
-            let tap = output_tap(u, pixel / u.w, pixel % u.w, tap_of.r, tap_of.s);
-            var value = 0.0;
-            if column < columns && at < terms && tap.inside {
-                value = dy[(column / pixels * u.k + tap_of.channel) * u.p * u.q + tap.at];
+            for (var i = 0u; i < ROUNDS_B; i++) {
+                let t = lane / TILE_N + i * (LANES / TILE_N);
+                var value = 0.0;
+                if inside && base + t < u.k {
+                    value = dy[from_dy + (base + t) * u.p * u.q];
+                }
+                b_slab[t][n] = value;
             }
-            b_slab[flat / TILE_N][n] = value;
+            workgroupBarrier();
+            multiply_slabs(&near, &far, lane);
+            workgroupBarrier();
         }
-        workgroupBarrier();
-        multiply_slabs(&sums, lane);
-        workgroupBarrier();
     }
-    for (var i = 0u; i < 8u; i++) {
-        let c = group.y * TILE_M + lane / LANES_N * 8u + i;
-        for (var j = 0u; j < 4u; j++) {
-            let column = group.x * TILE_N + lane % LANES_N * 4u + j;
-            if c < u.c && column < columns {
-                let to = (column / pixels * u.c + c) * pixels + column % pixels;
+    store_dx(first_row(group, lane), first_column(group, lane, 0u), near);
+    if MICRO_N == 8u {
+        store_dx(first_row(group, lane), first_column(group, lane, 1u), far);
+    }
+}
+
+fn store_dx(first: u32, left: u32, sums: Micro) {
+    let pixels = u.h * u.w;
+    for (var j = 0u; j < 4u; j++) {
+        let column = left + j;
+        if column < u.n * pixels {
+            let image = column / pixels * u.c * pixels + column % pixels;
+            for (var i = 0u; i < 8u && first + i < u.c; i++) {
+                let to = image + (first + i) * pixels;
                 dx[to] = select(row(sums, i)[j], 0.0, u.masked != 0u && mask[to] <= 0.0);
             }
         }
     }
 }
+
+// The channel's map and the tap (r, s) of each column of wgrad.
+var<workgroup> maps: array<u32, TILE_N>;
+var<workgroup> taps: array<vec2u, TILE_N>;
 
 @compute @workgroup_size(LANES)
 fn wgrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -167,49 +198,60 @@ fn wgrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
     let terms = u.c * u.r * u.r;
     let start = group.z * u.pixels_per_split;
     let end = min(start + u.pixels_per_split, u.n * pixels);
-    var sums: Micro;
+    for (var n = lane; n < TILE_N; n += LANES) {
+        let column = group.x * TILE_N + n;
+        maps[n] = column / (u.r * u.r) * u.h * u.w;
+        taps[n] = vec2u(column / u.r % u.r, column % u.r);
+    }
+    workgroupBarrier();
+    // Along pixels both operands are contiguous: so they are the fast index here.
+    let t = lane % TILE_K;
+    var near: Micro;
+    var far: Micro;
     for (var base = start; base < end; base += TILE_K) {
-        // Along the reduction, which is along pixels, both operands are contiguous: so it is the fast index here.
-        for (var i = 0u; i < LOADS_A; i++) {
-            let flat = i * LANES + lane;
-            let m = flat / TILE_K;
+        let at = base + t;
+        let image = at / pixels;
+        let pixel = at % pixels;
+        let p = pixel / u.q;
+        let q = pixel % u.q;
+        for (var i = 0u; i < ROUNDS_A; i++) {
+            let m = lane / TILE_K + i * (LANES / TILE_K);
             let k = group.y * TILE_M + m;
-            let at = base + flat % TILE_K;
             var value = 0.0;
             if k < u.k && at < end {
-                value = dy_in[(at / pixels * u.k + k) * pixels + at % pixels];
+                value = dy_in[(image * u.k + k) * pixels + pixel];
             }
-            a_slab[flat % TILE_K][m] = value;
+            a_slab[t][m] = value;
         }
-        for (var i = 0u; i < LOADS_B; i++) {
-            let flat = i * LANES + lane;
-            let n = flat / TILE_K;
+        for (var i = 0u; i < ROUNDS_B; i++) {
+            let n = lane / TILE_K + i * (LANES / TILE_K);
             let column = group.x * TILE_N + n;
-            let at = base + flat % TILE_K;
-            let pixel = at % pixels;
-            let tap = input_tap(u, pixel / u.q, pixel % u.q, column / u.r % u.r, column % u.r);
+            let tap = input_tap(u, p, q, taps[n].x, taps[n].y);
             var value = 0.0;
             if at < end {
                 if column == terms {
                     // The bias gradient is the column whose input is 1.
                     value = 1.0;
                 } else if column < terms && tap.inside {
-                    value = x[(at / pixels * u.c + column / (u.r * u.r)) * u.h * u.w + tap.at];
+                    value = x[image * u.c * u.h * u.w + maps[n] + tap.at];
                 }
             }
-            b_slab[flat % TILE_K][n] = value;
+            b_slab[t][n] = value;
         }
         workgroupBarrier();
-        multiply_slabs(&sums, lane);
+        multiply_slabs(&near, &far, lane);
         workgroupBarrier();
     }
-    for (var i = 0u; i < 8u; i++) {
-        let k = group.y * TILE_M + lane / LANES_N * 8u + i;
-        for (var j = 0u; j < 4u; j++) {
-            let column = group.x * TILE_N + lane % LANES_N * 4u + j;
-            if k < u.k && column <= terms {
-                partial_dw[partial_at(u, group.z, k, column)] = row(sums, i)[j];
-            }
+    store_dw(group.z, first_row(group, lane), first_column(group, lane, 0u), near);
+    if MICRO_N == 8u {
+        store_dw(group.z, first_row(group, lane), first_column(group, lane, 1u), far);
+    }
+}
+
+fn store_dw(split: u32, first: u32, left: u32, sums: Micro) {
+    for (var j = 0u; j < 4u && left + j <= u.c * u.r * u.r; j++) {
+        for (var i = 0u; i < 8u && first + i < u.k; i++) {
+            partial_dw[partial_at(u, split, first + i, left + j)] = row(sums, i)[j];
         }
     }
 }

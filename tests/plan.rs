@@ -155,7 +155,7 @@ fn a_tile_above_the_workgroup_limits_fails_and_says_why() {
     };
     let error = Plan::new(program(nin(), 1).graph().clone(), &options).expect_err("too large");
     assert!(
-        error.to_string().contains("8192 bytes of workgroup memory"),
+        error.to_string().contains("8960 bytes of workgroup memory"),
         "{error}"
     );
 }

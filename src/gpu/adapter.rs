@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::GpuError;
 use super::pipeline::Pipelines;
 use super::tune::Tuner;
-use crate::plan::{Conv2dAlgorithm, PlanLimits, PlanOptions};
+use crate::plan::{Conv2dChoices, PlanLimits, PlanOptions};
 
 /// What an adapter runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -250,12 +250,12 @@ impl Gpu {
     /// Options that suit the device: its limits and its kind's default kernels.
     pub fn plan_options(&self) -> PlanOptions {
         let conv2d = match self.description.kind {
-            AdapterKind::Hardware => Conv2dAlgorithm::HARDWARE,
-            AdapterKind::Software => Conv2dAlgorithm::SOFTWARE,
+            AdapterKind::Hardware => Conv2dChoices::HARDWARE,
+            AdapterKind::Software => Conv2dChoices::SOFTWARE,
         };
         PlanOptions {
             limits: self.limits,
-            conv2d: conv2d.into(),
+            conv2d,
         }
     }
 

@@ -23,27 +23,29 @@ pub enum Conv2dAlgorithm {
     ImplicitGemm(Tile),
 }
 
-const fn tile(m: u32, n: u32, k: u32) -> Conv2dAlgorithm {
-    Conv2dAlgorithm::ImplicitGemm(Tile { m, n, k })
+const fn tile(m: u32, n: u32, k: u32, micro: u32) -> Conv2dAlgorithm {
+    Conv2dAlgorithm::ImplicitGemm(Tile { m, n, k, micro })
 }
 
 impl Conv2dAlgorithm {
     /// Every algorithm and tile that can be chosen, for tests, benches and the tuner.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Naive,
         Self::Direct,
         Self::Columns { rows: 8 },
         Self::Columns { rows: 16 },
-        tile(64, 64, 16),
-        tile(64, 128, 8),
-        tile(96, 64, 12),
-        tile(32, 32, 8),
+        tile(64, 64, 16, 4),
+        tile(64, 64, 16, 8),
+        tile(64, 128, 8, 4),
+        tile(96, 64, 12, 4),
+        tile(128, 128, 8, 8),
+        tile(32, 32, 8, 4),
     ];
 
-    /// The default for a hardware GPU.
-    pub const HARDWARE: Self = tile(64, 64, 16);
+    /// What usually serves on a hardware GPU.
+    pub const HARDWARE: Self = tile(64, 64, 16, 4);
 
-    /// The default for a software adapter.
+    /// What usually serves on a software adapter.
     pub const SOFTWARE: Self = Self::Columns { rows: 16 };
 }
 
@@ -53,7 +55,7 @@ impl fmt::Display for Conv2dAlgorithm {
             Self::Naive => f.write_str("naive"),
             Self::Direct => f.write_str("direct"),
             Self::Columns { rows } => write!(f, "columns {rows}"),
-            Self::ImplicitGemm(Tile { m, n, k }) => write!(f, "implicit_gemm {m}x{n}x{k}"),
+            Self::ImplicitGemm(tile) => write!(f, "implicit_gemm {tile}"),
         }
     }
 }
@@ -80,23 +82,62 @@ impl fmt::Display for Direction {
     }
 }
 
-/// The algorithm of every convolution of a plan: one for all, except where another was measured to be faster.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Conv2dChoices {
-    otherwise: Conv2dAlgorithm,
-    tuned: Vec<(Direction, Geometry, Conv2dAlgorithm)>,
+/// Which algorithm serves a convolution of which nothing was measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rule {
+    /// This one.
+    Always(Conv2dAlgorithm),
+    /// What usually serves on a hardware GPU.
+    Hardware,
+    /// What usually serves on a software adapter.
+    Software,
 }
 
-impl From<Conv2dAlgorithm> for Conv2dChoices {
-    fn from(otherwise: Conv2dAlgorithm) -> Self {
-        Self {
-            otherwise,
-            tuned: Vec::new(),
+impl Rule {
+    fn of(self, direction: Direction, g: &Geometry) -> Conv2dAlgorithm {
+        let (rows, channels) = match direction {
+            Direction::Forward => (g.k, g.c),
+            Direction::Dgrad => (g.c, g.k),
+            Direction::Wgrad => (g.k, usize::MAX),
+        };
+        match self {
+            Self::Always(algorithm) => algorithm,
+            Self::Software => Conv2dAlgorithm::SOFTWARE,
+            // Implicit GEMM walks channels in slabs; a first layer would leave them all but empty.
+            Self::Hardware if channels < 8 => Conv2dAlgorithm::Direct,
+            Self::Hardware if rows <= 32 => tile(32, 32, 8, 4),
+            Self::Hardware => Conv2dAlgorithm::HARDWARE,
         }
     }
 }
 
+/// The algorithm of every convolution of a plan: by a rule, except where another was measured to be faster.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conv2dChoices {
+    rule: Rule,
+    tuned: Vec<(Direction, Geometry, Conv2dAlgorithm)>,
+}
+
+impl From<Conv2dAlgorithm> for Conv2dChoices {
+    fn from(algorithm: Conv2dAlgorithm) -> Self {
+        Self::by(Rule::Always(algorithm))
+    }
+}
+
 impl Conv2dChoices {
+    /// What usually serves on a hardware GPU.
+    pub const HARDWARE: Self = Self::by(Rule::Hardware);
+
+    /// What usually serves on a software adapter.
+    pub const SOFTWARE: Self = Self::by(Rule::Software);
+
+    const fn by(rule: Rule) -> Self {
+        Self {
+            rule,
+            tuned: Vec::new(),
+        }
+    }
+
     /// The algorithm of one computation.
     pub fn of(&self, direction: Direction, geometry: &Geometry) -> Conv2dAlgorithm {
         let tuned = self.tuned.iter();
@@ -104,7 +145,7 @@ impl Conv2dChoices {
             .filter(|(of, shape, _)| (*of, shape) == (direction, geometry))
             .map(|&(.., algorithm)| algorithm)
             .next_back()
-            .unwrap_or(self.otherwise)
+            .unwrap_or_else(|| self.rule.of(direction, geometry))
     }
 
     /// Lets `algorithm` serve one computation.

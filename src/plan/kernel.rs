@@ -62,7 +62,7 @@ pub struct Kernel {
 }
 
 /// Register and workgroup-memory tile of an implicit GEMM: a workgroup computes `m x n` outputs, `k` terms of the
-/// reduction at a time; each of its `m/8 * n/4` invocations owns 8 rows x 4 columns.
+/// reduction at a time; each of its `m/8 * n/micro` invocations owns 8 rows x `micro` columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Tile {
     /// Rows.
@@ -71,6 +71,15 @@ pub struct Tile {
     pub n: u32,
     /// Depth of a slab.
     pub k: u32,
+    /// Columns of an invocation: 4 or 8.
+    pub micro: u32,
+}
+
+impl fmt::Display for Tile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { m, n, k, micro } = self;
+        write!(f, "{m}x{n}x{k}/8x{micro}")
+    }
 }
 
 /// Compile-time constants of a kernel: together they make one pipeline.
@@ -89,9 +98,9 @@ impl Variant {
     pub fn constants(self) -> String {
         match self {
             Self::Plain => String::new(),
-            Self::Tile(Tile { m, n, k }) => {
-                format!("const TILE_M = {m}u;\nconst TILE_N = {n}u;\nconst TILE_K = {k}u;\n")
-            }
+            Self::Tile(Tile { m, n, k, micro }) => format!(
+                "const TILE_M = {m}u;\nconst TILE_N = {n}u;\nconst TILE_K = {k}u;\nconst MICRO_N = {micro}u;\n"
+            ),
             Self::Rows(rows) => format!("const ROWS = {rows}u;\n"),
         }
     }
@@ -101,7 +110,7 @@ impl fmt::Display for Variant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Plain => Ok(()),
-            Self::Tile(Tile { m, n, k }) => write!(f, "[{m}x{n}x{k}]"),
+            Self::Tile(tile) => write!(f, "[{tile}]"),
             Self::Rows(rows) => write!(f, "[{rows}]"),
         }
     }

@@ -1,6 +1,6 @@
 //! What a plan may depend on besides its graph.
 
-use super::{Conv2dAlgorithm, Conv2dChoices};
+use super::Conv2dChoices;
 
 /// Limits of a device that a plan must respect. The default is WebGPU's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Default for PlanOptions {
     fn default() -> Self {
         Self {
             limits: PlanLimits::default(),
-            conv2d: Conv2dAlgorithm::HARDWARE.into(),
+            conv2d: Conv2dChoices::HARDWARE,
         }
     }
 }

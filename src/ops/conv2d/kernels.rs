@@ -287,17 +287,16 @@ fn workgroups(
     ])
 }
 
-/// Whether a tile's invocations and memory fit the device and its sides the kernel's 8 x 4 micro-tile.
+/// Whether a tile's invocations and memory fit the device and its sides the kernel.
 fn check_tile(tile: Tile, limits: PlanLimits) -> Result<(), PlanError> {
-    let Tile { m, n, k } = tile;
-    let (invocations, bytes) = (m / 8 * (n / 4), 4 * k * (m + n));
-    let what = if m % 8 != 0
-        || n % 4 != 0
-        || k == 0
-        || (m * k) % invocations != 0
-        || (n * k) % invocations != 0
-    {
-        "rows in eights, columns in fours and whole loads per invocation".to_owned()
+    let Tile { m, n, k, micro } = tile;
+    let invocations = m / 8 * (n / micro.max(1));
+    // Both slabs, and what wgrad keeps of each column.
+    let bytes = 4 * k * (m + n) + 12 * n;
+    let whole = m % 8 == 0 && matches!(micro, 4 | 8) && n % micro == 0;
+    let even = |side: u32| side > 0 && invocations % side == 0 && (side * k) % invocations == 0;
+    let what = if !whole || k == 0 || invocations % k != 0 || !even(m) || !even(n) {
+        "sides that divide its invocations, and whole rounds of copies".to_owned()
     } else if invocations > limits.max_invocations {
         format!(
             "{invocations} invocations a workgroup, the device allows {}",
@@ -312,7 +311,7 @@ fn check_tile(tile: Tile, limits: PlanLimits) -> Result<(), PlanError> {
         return Ok(());
     };
     Err(PlanError::Variant {
-        kernel: format!("conv2d_implicit_gemm[{m}x{n}x{k}]"),
+        kernel: format!("conv2d_implicit_gemm[{tile}]"),
         what,
     })
 }
