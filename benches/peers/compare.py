@@ -122,11 +122,13 @@ def binary(package, name):
 def check(ours, theirs, tolerance):
     """Raises unless the values of two programs agree."""
     a, b = ours.values, theirs.values
-    largest = max(map(abs, a))
-    difference = max((abs(x - y) for x, y in zip(a, b)), default=0) if len(a) == len(b) else float("inf")
     who = f"{theirs.header['peer']} and nin-wgpu"
-    # Not `>`: it would let NaN pass.
-    if not difference <= tolerance * largest:
+    if len(a) != len(b):
+        raise SystemExit(f"{who} give {len(b)} and {len(a)} values: nothing is timed")
+    largest, differences = max(map(abs, a)), [abs(x - y) for x, y in zip(a, b)]
+    difference = max(differences)
+    # Every single one: `max` may pass over NaN.
+    if not all(d <= tolerance * largest for d in differences):
         raise SystemExit(f"{who} disagree by {difference:.3e} at values up to {largest:.3e}: nothing is timed")
     say(f"  {who} differ by {difference:.1e} at values up to {largest:.1e}")
 
@@ -193,7 +195,7 @@ def report(rows, args, out):
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=HERE, text=True, capture_output=True,
                             check=False).stdout.strip()
     print(f"{processor()}, {os.cpu_count()} threads; nin-wgpu at {commit or 'an unknown commit'}; "
-          f"medians of {args.rounds} turns\n", file=out)
+          f"medians of {args.rounds} turns; load average at the start {args.load}\n", file=out)
     print("| device | what | batch | program | first result | started again | median | against nin-wgpu |", file=out)
     print("|---|---|---|---|---|---|---|---|", file=out)
     for (device, what, batch), programs in rows:
@@ -227,6 +229,8 @@ def main():
     flags.add_argument("--json", type=Path, help="write the measurements, one a line")
     args = flags.parse_args()
     args.rows = args.rows or [parse_row(row) for row in ROWS]
+
+    args.load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
 
     manifest = HERE / "ours" / "Cargo.toml"
     subprocess.run(["cargo", "build", "--release", "--locked", "--manifest-path", str(manifest)], check=True)
