@@ -220,10 +220,12 @@ def parse_row(text):
 
 def main():
     flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    flags.add_argument("rows", nargs="*", type=parse_row, metavar="DEVICE/WHAT/BATCH", help="default: " + " ".join(ROWS))
+    flags.add_argument("rows", nargs="*", type=parse_row, metavar="DEVICE/WHAT/BATCH",
+                       help="default: " + " ".join(ROWS))
     flags.add_argument("--rounds", type=int, default=7, help="turns of each program")
     flags.add_argument("--limit", type=float, default=900, help="seconds to wait for a first result")
-    flags.add_argument("--python", default=sys.executable, help="one that has torch, safetensors, onnxruntime, onnxscript")
+    flags.add_argument("--python", default=sys.executable,
+                       help="one that has torch, safetensors, onnxruntime, onnxscript")
     flags.add_argument("--burn", action="append", metavar="PROGRAM", help="peer-burn, if elsewhere; may be repeated")
     flags.add_argument("--weights", type=Path, help="a checkpoint of nin; default: initial parameters")
     flags.add_argument("--json", type=Path, help="write the measurements, one a line")

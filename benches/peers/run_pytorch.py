@@ -27,7 +27,8 @@ def main():
     batch = load_file(args.images)
     images, labels = batch["images"][:args.batch], batch["labels"][:args.batch].long()
     if args.export:
-        torch.onnx.export(net.eval(), (images,), args.export, input_names=["images"], external_data=False, verbose=False)
+        torch.onnx.export(net.eval(), (images,), args.export, input_names=["images"], external_data=False,
+                          verbose=False)
         return
 
     net = net.to(device, memory_format=torch.channels_last)
