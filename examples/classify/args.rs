@@ -25,7 +25,13 @@ pub(crate) struct Args {
     pub(crate) invert: InvertChoice,
 
     /// Classes to print for each picture
-    #[arg(long, value_name = "N", default_value_t = 3, help_heading = "Output")]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = at_least_one,
+        default_value_t = 3,
+        help_heading = "Output"
+    )]
     pub(crate) top: usize,
     /// Print one JSON object a picture
     #[arg(long, help_heading = "Output")]
@@ -36,6 +42,11 @@ pub(crate) struct Args {
     /// Draw the maps of all classes over each picture
     #[arg(long, value_name = "OUT.png", value_parser = png, help_heading = "Output")]
     pub(crate) maps: Option<PathBuf>,
+}
+
+fn at_least_one(s: &str) -> Result<usize, &'static str> {
+    let number = s.parse().ok().filter(|n| *n >= 1);
+    number.ok_or("expected a whole number, at least 1")
 }
 
 const EXAMPLES: &str = "\

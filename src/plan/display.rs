@@ -8,7 +8,7 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:>3}  {:<10} {:<24} {:<40} {:<44} {:>12} {:>8} {:>9}  slots",
+            "{:>3}  {:<10} {:<24} {:<42} {:<44} {:>12} {:>8} {:>9}  slots",
             "#", "layer", "op", "kernel", "shapes", "workgroups", "MB", "MFLOP"
         )?;
         for (i, dispatch) in self.dispatches().iter().enumerate() {
@@ -22,7 +22,7 @@ impl fmt::Display for Plan {
                 .collect();
             writeln!(
                 f,
-                "{:>3}  {:<10} {:<24} {:<40} {:<44} {:>12} {:>8.2} {:>9.1}  {}",
+                "{:>3}  {:<10} {:<24} {:<42} {:<44} {:>12} {:>8.2} {:>9.1}  {}",
                 i + 1,
                 dispatch.layer,
                 dispatch.op,
