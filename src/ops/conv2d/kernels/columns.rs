@@ -117,15 +117,17 @@ struct Panels<'t, 'g> {
     kernels: &'static Kernels,
     variant: Variant,
     rows: usize,
+    flops_an_image: u64,
 }
 
 impl<'t, 'g> Panels<'t, 'g> {
-    fn new(to: &'t mut Lowering<'g>, kernels: &'static Kernels, rows: u32) -> Self {
+    fn new(to: &'t mut Lowering<'g>, kernels: &'static Kernels, g: &Geometry, rows: u32) -> Self {
         Self {
             to,
             kernels,
             variant: Variant::Rows(rows),
             rows: rows as usize,
+            flops_an_image: g.flops() / g.n as u64,
         }
     }
 
@@ -182,7 +184,8 @@ impl<'t, 'g> Panels<'t, 'g> {
             &[a, b, c],
             [down, across, 1],
         )?;
-        self.to.set_flops(2 * (rows * columns * depth) as u64);
+        let images = u64::from(uniform.images);
+        self.to.set_flops(self.flops_an_image * images);
         let bindings: Vec<_> = std::iter::once(&c).chain(others).copied().collect();
         self.to.dispatch(
             out,
@@ -233,7 +236,7 @@ pub(super) fn forward(
     uniform: ConvUniform,
     bindings: [Region; 4],
 ) -> Result<(), PlanError> {
-    let panels = Panels::new(to, &FORWARD, rows);
+    let panels = Panels::new(to, &FORWARD, g, rows);
     let sizes = [g.k, g.pixels(), g.terms(), g.r * g.r];
     over_pixels(panels, g.n, uniform, bindings, sizes)
 }
@@ -246,7 +249,7 @@ pub(super) fn dgrad(
     uniform: ConvUniform,
     bindings: [Region; 4],
 ) -> Result<(), PlanError> {
-    let panels = Panels::new(to, &DGRAD, rows);
+    let panels = Panels::new(to, &DGRAD, g, rows);
     let sizes = [g.c, g.h * g.w, g.r * g.r * g.k, g.r * g.r];
     over_pixels(panels, g.n, uniform, bindings, sizes)
 }
@@ -259,7 +262,7 @@ pub(super) fn wgrad(
     [x, dy, partial]: [Region; 3],
 ) -> Result<(), PlanError> {
     let columns = g.terms() + 1;
-    let mut panels = Panels::new(to, &WGRAD, rows);
+    let mut panels = Panels::new(to, &WGRAD, g, rows);
     let product = panels.scratch_c(g.k, columns);
     let bytes = |images: usize| panel_bytes(columns, images * g.pixels());
     let mut packed = None;
