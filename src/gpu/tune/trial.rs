@@ -66,7 +66,7 @@ impl fmt::Display for Trials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<9} {:<36} {:<22} {:>10} {:>9}",
+            "{:<9} {:<36} {:<28} {:>10} {:>9}",
             "direction", "convolution", "algorithm", "ms", "GFLOP/s"
         )?;
         let same = |a: &Trial, b: &Trial| (a.direction, a.geometry) == (b.direction, b.geometry);
@@ -84,7 +84,7 @@ impl fmt::Display for Trials {
                     geometry.to_string(),
                     algorithm.to_string(),
                 );
-                write!(f, "{direction:<9} {geometry:<36} {algorithm:<22} ")?;
+                write!(f, "{direction:<9} {geometry:<36} {algorithm:<28} ")?;
                 match seconds {
                     Ok(seconds) => {
                         let rate = trial.geometry.flops() as f64 / seconds / 1e9;

@@ -66,7 +66,7 @@ impl Peer for Train {
 }
 
 fn floats(data: TensorData) -> Result<Vec<f32>> {
-    data.to_vec::<f32>()
+    data.try_to_vec::<f32>()
         .map_err(|e| anyhow::anyhow!("no 32-bit floats: {e:?}"))
 }
 
