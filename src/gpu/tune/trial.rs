@@ -225,8 +225,8 @@ impl Case {
             .fold(0f32, |largest, want| largest.max(want.abs()));
         let allowed = self.tolerance.relative * f64::from(largest) + self.tolerance.absolute;
         let wrong = |(_, (got, want)): &(usize, (&f32, &f32))| {
-            // Not-a-number is wrong too.
-            !(f64::from((*got - *want).abs()) <= allowed)
+            let off = f64::from((*got - *want).abs());
+            off > allowed || off.is_nan()
         };
         match got.iter().zip(want).enumerate().find(wrong) {
             None => Ok(()),

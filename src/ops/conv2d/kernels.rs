@@ -293,9 +293,10 @@ fn check_tile(tile: Tile, limits: PlanLimits) -> Result<(), PlanError> {
     let invocations = m / 8 * (n / micro.max(1));
     // Both slabs, and what wgrad keeps of each column.
     let bytes = 4 * k * (m + n) + 12 * n;
-    let whole = m % 8 == 0 && matches!(micro, 4 | 8) && n % micro == 0;
-    let even = |side: u32| side > 0 && invocations % side == 0 && (side * k) % invocations == 0;
-    let what = if !whole || k == 0 || invocations % k != 0 || !even(m) || !even(n) {
+    let whole = m.min(n) > 0 && m % 8 == 0 && matches!(micro, 4 | 8) && n % micro == 0;
+    let even =
+        |side: u32| invocations.is_multiple_of(side) && (side * k).is_multiple_of(invocations);
+    let what = if !whole || k == 0 || !invocations.is_multiple_of(k) || !even(m) || !even(n) {
         "sides that divide its invocations, and whole rounds of copies".to_owned()
     } else if invocations > limits.max_invocations {
         format!(
