@@ -18,7 +18,7 @@ use common::{digits, percent};
 use criterion::{Throughput, criterion_group, criterion_main};
 use nin_wgpu::graph::{Graph, Role, ValueId};
 use nin_wgpu::models::Model;
-use nin_wgpu::ops::{Adam, Dropout, Op, Relu, ReluBackward};
+use nin_wgpu::ops::{Adam, Conv2d, Dropout, Relu, ReluBackward};
 use nin_wgpu::program::{Program, Source};
 
 /// A training step's graph of `nin`.
@@ -72,9 +72,8 @@ fn cases(batch: usize) -> Vec<Case> {
     let graph = nin(batch);
     let mut cases = of_graph("nin", &graph);
     cases.retain(|case| {
-        let is_conv2d =
-            |op: &Op| matches!(op, Op::Conv2d(_) | Op::Conv2dDgrad(_) | Op::Conv2dWgrad(_));
-        !case.graph.nodes().iter().any(|node| is_conv2d(&node.op))
+        let mut nodes = case.graph.nodes().iter();
+        !nodes.any(|node| Conv2d::of_node(&case.graph, node).is_some())
     });
     cases.extend([adam(&graph), relu(batch), dropout(batch)]);
     cases

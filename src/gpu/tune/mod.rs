@@ -80,15 +80,21 @@ impl Gpu {
             return Ok(options);
         }
         let cache = cache.clone().or_else(dirs::cache_dir);
-        let known = known.get_or_insert_with(|| match mode {
-            Tune::Full => Store::empty(cache, self.description()),
-            _ => Store::load(cache, self.description()),
-        });
+        let known = known.get_or_insert_with(|| Store::load(cache, self.description()));
         let start = Instant::now();
         let hardware = self.description().kind == AdapterKind::Hardware;
         for (direction, geometry) in computations(graph) {
-            let measures = *mode == Tune::Full || (hardware && start.elapsed() < BUDGET);
-            if measures && known.get(direction, &geometry).is_none() {
+            let tried_now =
+                |trial: &Trial| (trial.direction, trial.geometry) == (direction, geometry);
+            let measures = match mode {
+                Tune::Full => !trials.iter().any(tried_now),
+                _ => {
+                    hardware
+                        && known.get(direction, &geometry).is_none()
+                        && start.elapsed() < BUDGET
+                }
+            };
+            if measures {
                 let algorithms = candidates(*mode, hardware);
                 let tried = trial::try_all(self, direction, &geometry, &algorithms)?;
                 if let Some(best) = Trial::fastest(&tried) {

@@ -54,7 +54,7 @@ pub(super) struct Store {
 
 impl Store {
     /// Nothing known yet of an adapter whose file lies in `cache`, the user's cache folder.
-    pub(super) fn empty(cache: Option<PathBuf>, adapter: &AdapterDescription) -> Self {
+    fn empty(cache: Option<PathBuf>, adapter: &AdapterDescription) -> Self {
         let adapter = adapter.to_string();
         let name = hash([adapter.as_str(), &shaders()]) + ".json";
         Self {
