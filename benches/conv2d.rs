@@ -91,7 +91,10 @@ impl Variant {
     fn all(device: &Device) -> Vec<Self> {
         match device {
             Device::Cpu => vec![Self::Loops, Self::Gemm],
-            Device::Gpu(_) => Conv2dAlgorithm::ALL.map(Self::Kernel).to_vec(),
+            Device::Gpu(gpu) => Conv2dAlgorithm::available(gpu.plan_options().limits)
+                .into_iter()
+                .map(Self::Kernel)
+                .collect(),
         }
     }
 

@@ -21,7 +21,7 @@ use nin_wgpu::gpu::Gpu;
 use nin_wgpu::models::Model;
 use nin_wgpu::ops::{Augment, Normalize};
 use nin_wgpu::output;
-use nin_wgpu::plan::{Conv2dChoices, Plan, PlanOptions};
+use nin_wgpu::plan::{Plan, PlanOptions};
 use nin_wgpu::train::{Event, Trainer, evaluate, profile, training_program};
 use screen::Screen;
 use setup::Setup;
@@ -56,11 +56,9 @@ fn list_devices() -> Result<()> {
 
 /// Prints the plan of a training step. Needs neither a GPU, nor a driver, nor the data.
 fn print_plan(args: &Args) -> Result<()> {
-    let software = matches!(args.device, DeviceChoice::Software);
-    let conv2d = if software {
-        Conv2dChoices::SOFTWARE
-    } else {
-        Conv2dChoices::HARDWARE
+    let device = match args.device {
+        DeviceChoice::Software => PlanOptions::SOFTWARE,
+        _ => PlanOptions::default(),
     };
     let mut outline = match args.dataset() {
         ("folder", Some(folder)) => data::load("folder", Some(&folder))?.train.outline(),
@@ -72,13 +70,7 @@ fn print_plan(args: &Args) -> Result<()> {
     let model = Model::find(args.model.as_deref().unwrap_or("nin"))?;
     let options = setup::options(args, model, Normalize::default(), Augment::NONE);
     let program = training_program(model, &outline, &options)?;
-    let plan = Plan::new(
-        program.graph().clone(),
-        &PlanOptions {
-            conv2d,
-            ..PlanOptions::default()
-        },
-    )?;
+    let plan = Plan::new(program.graph().clone(), &device)?;
     print!("{plan}");
     Ok(())
 }

@@ -1,15 +1,15 @@
 // GEMM over packed panels, without workgroup memory or barriers: the middle of a convolution by columns.
 //   c[row,column] = sum_t a[t,row] b[t,column]
-//   1 a read [rows/ROWS,T,ROWS]   2 b read [columns/64,T,64]   3 c write [columns/64,rows,64]
+//   1 a read [rows/16,T,16]   2 b read [columns/64,T,64]   3 c write [columns/64,rows,64]
 // conv2d_pack.wgsl packs a and b, conv2d_unpack.wgsl stores c where it belongs.
-// For devices that run lanes on CPU cores. A lane owns ROWS rows and two vec4f of columns: the load of `a` is uniform, one
-// load and a broadcast; that of `b` is a gather, which panels keep contiguous. Tried on llvmpipe (two cores, 112 GFLOP/s):
-// 8 rows x 1, 2, 3 vec4f give 14, 22, 22 GFLOP/s, 16 x 2 gives 24, 16 x 4 and 32 x 2 spill (11, 14). With the stores of
-// an output tensor in the same kernel, 16 x 2 falls to 15: so they have a kernel of their own.
+// For devices that run lanes on CPU cores and have no subgroups of 8 lanes; with them, conv2d_columns_subgroup.wgsl is twice
+// as fast. A lane owns 16 rows and two vec4f of columns. Tried on llvmpipe (two cores, 112 GFLOP/s): 8 rows x 1, 2, 3 vec4f
+// give 14, 22, 22 GFLOP/s, 16 x 2 gives 24, 16 x 4 and 32 x 2 spill (11, 14). With the stores of an output tensor in the
+// same kernel, 16 x 2 falls to 15: so they have a kernel of their own.
 // Workgroups: x over panels of rows, so that neighbours share a panel of columns in the cache; y over panels of columns.
 // Reference: src/reference/conv2d.rs
 
-import package::variant::ROWS;
+import package::variant::{ROWS, COLUMNS};
 import package::common::micro::{Micro, add_product};
 
 struct Uniform {
@@ -18,8 +18,9 @@ struct Uniform {
 }
 
 const LANES: u32 = 8;
-// vec4f of a row of a panel of columns.
-const QUADS: u32 = 2 * LANES;
+// vec4f of a term in a panel of columns.
+const QUADS: u32 = COLUMNS / 4;
+const_assert COLUMNS == 8 * LANES && ROWS == 16;
 
 @group(0) @binding(0) var<uniform> u: Uniform;
 @group(0) @binding(1) var<storage, read> a: array<vec4f>;
@@ -52,20 +53,16 @@ fn product(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
         let a1 = a[from_a + 1u];
         add_product(&top0, a0, a1, b0);
         add_product(&top1, a0, a1, b1);
-        if ROWS == 16u {
-            let a2 = a[from_a + 2u];
-            let a3 = a[from_a + 3u];
-            add_product(&low0, a2, a3, b0);
-            add_product(&low1, a2, a3, b1);
-        }
+        let a2 = a[from_a + 2u];
+        let a3 = a[from_a + 3u];
+        add_product(&low0, a2, a3, b0);
+        add_product(&low1, a2, a3, b1);
         from_a += ROWS / 4u;
         from_b += QUADS;
     }
     let to = (group.y * u.rows + group.x * ROWS) * QUADS + lane;
     store(to, top0);
     store(to + LANES, top1);
-    if ROWS == 16u {
-        store(to + 8u * QUADS, low0);
-        store(to + 8u * QUADS + LANES, low1);
-    }
+    store(to + 8u * QUADS, low0);
+    store(to + 8u * QUADS + LANES, low1);
 }

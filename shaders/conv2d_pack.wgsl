@@ -12,11 +12,10 @@
 // last one is repeated; those results are not stored.
 // Reference: src/reference/conv2d.rs
 
-import package::variant::ROWS;
+import package::variant::{ROWS, COLUMNS};
 import package::common::conv2d::{Uniform, input_tap4, output_tap4};
 
-// Columns of a panel: 8 lanes of two vec4f.
-const COLUMNS: u32 = 64;
+// A workgroup packs 64 columns or rows: whole panels.
 const LANES: u32 = 16;
 
 @group(0) @binding(0) var<uniform> u: Uniform;

@@ -1,20 +1,19 @@
 // Stores the product of conv2d_columns.wgsl where it belongs, and finishes the convolution.
 //   forward:  y[n,k,p,q]  = c[k,npq] + bias[k], then ReLU
-//     1 c read [NPQ/64,rows,64]   2 bias read [K]                      3 y write [N,K,P,Q]
+//     1 c read [NPQ/COLUMNS,rows,COLUMNS]   2 bias read [K]                      3 y write [N,K,P,Q]
 //   dgrad:    dx[n,c,h,w] = c[c,nhw] where mask > 0
-//     1 c read [NHW/64,rows,64]   2 mask read [N,C,H,W]                3 dx write [N,C,H,W]
+//     1 c read [NHW/COLUMNS,rows,COLUMNS]   2 mask read [N,C,H,W]                3 dx write [N,C,H,W]
 //   wgrad:    partial_dw[k,crs] (+)= c[k,crs]; the last column goes behind all rows, to db
-//     1 c read [CRS/64,rows,64]   2 partial_dw write [K*C*R*S+K]
+//     1 c read [CRS/COLUMNS,rows,COLUMNS]   2 partial_dw write [K*C*R*S+K]
 // For images first_image .. first_image + images; wgrad adds to what earlier images left. `rows` is K, or C in dgrad, up
 // to a multiple of ROWS. An invocation owns 4 columns and walks ROWS rows, so that it divides once.
-// Workgroups: x over panels of 64 columns, y over groups of ROWS rows.
+// Workgroups: x over panels of COLUMNS columns, y over groups of ROWS rows.
 // Reference: src/reference/conv2d.rs
 
-import package::variant::ROWS;
+import package::variant::{ROWS, COLUMNS};
 import package::common::conv2d::{Uniform, partial_at};
 
-const COLUMNS: u32 = 64;
-const LANES: u32 = 16;
+const LANES: u32 = COLUMNS / 4;
 
 @group(0) @binding(0) var<uniform> u: Uniform;
 

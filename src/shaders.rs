@@ -34,6 +34,7 @@ pub const SOURCES: &[(&str, &str)] = sources![
     "common/micro",
     "common/rng",
     "conv2d_columns",
+    "conv2d_columns_subgroup",
     "conv2d_direct",
     "conv2d_implicit_gemm",
     "conv2d_naive",

@@ -222,7 +222,7 @@ fn check(case: &Case, relative: f64, want: &[&[f64]]) {
         ("f32".to_owned(), on_reference::<f32>(case), relative),
     ];
     if let Some(gpu) = cases::gpu() {
-        for algorithm in Conv2dAlgorithm::ALL {
+        for algorithm in Conv2dAlgorithm::available(gpu.plan_options().limits) {
             runs.push((
                 format!("{algorithm:?}"),
                 on_gpu(gpu, case, algorithm),

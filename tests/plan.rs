@@ -24,7 +24,7 @@ fn program(model: &Model, batch: usize) -> Program {
 fn plan(model: &Model, batch: usize, conv2d: Conv2dAlgorithm) -> Plan {
     let options = PlanOptions {
         conv2d: conv2d.into(),
-        ..PlanOptions::default()
+        ..PlanOptions::SOFTWARE
     };
     Plan::new(program(model, batch).graph().clone(), &options).expect("the preset fits")
 }
@@ -53,11 +53,15 @@ fn a_training_step_of_nin_is_at_most_46_dispatches_and_79_gflop() {
 
 #[test]
 fn a_training_step_of_nin_takes_at_most_300_mb_on_any_kind_of_device() {
-    for conv2d in [Conv2dChoices::HARDWARE, Conv2dChoices::SOFTWARE] {
-        let options = PlanOptions {
-            conv2d,
-            ..PlanOptions::default()
-        };
+    let without_subgroups = PlanOptions {
+        conv2d: Conv2dChoices::SOFTWARE,
+        ..PlanOptions::default()
+    };
+    for options in [
+        PlanOptions::default(),
+        PlanOptions::SOFTWARE,
+        without_subgroups,
+    ] {
         let plan = Plan::new(program(nin(), 16).graph().clone(), &options).expect("fits");
         assert!(plan.bytes() <= 300_000_000, "{} bytes", plan.bytes());
     }
@@ -153,6 +157,24 @@ fn a_tensor_above_the_binding_limit_fails_and_is_named() {
         error
             .to_string()
             .contains("`data.images` needs 47040000 bytes"),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_algorithm_over_subgroups_fails_on_a_device_without_them_and_says_why() {
+    let options = PlanOptions {
+        conv2d: Conv2dAlgorithm::ColumnsSubgroup.into(),
+        ..PlanOptions::default()
+    };
+    assert!(
+        !Conv2dAlgorithm::available(options.limits).contains(&Conv2dAlgorithm::ColumnsSubgroup)
+    );
+    let error = Plan::new(program(nin(), 1).graph().clone(), &options).expect_err("no subgroups");
+    assert!(
+        error
+            .to_string()
+            .contains("subgroups of 8 lanes, the device has 0"),
         "{error}"
     );
 }

@@ -1,4 +1,5 @@
-//! Every kernel in every variant: it links, naga accepts it without optional capabilities, and its reflected
+//! Every kernel in every variant: it links, naga accepts it without optional capabilities (but for
+//! the one over subgroups), and its reflected
 //! bindings, uniform struct and sizes are what Rust declares and WebGPU's default limits allow.
 
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
@@ -14,7 +15,13 @@ fn compile(kernel: &Kernel, variant: Variant) -> (Module, ModuleInfo, String) {
     let source = wgsl(kernel, variant).unwrap_or_else(|error| panic!("{error}"));
     let module = naga::front::wgsl::parse_str(&source)
         .unwrap_or_else(|error| panic!("{name}: {}\n{source}", error.emit_to_string(&source)));
-    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+    // One kernel is for devices with subgroups; it is left out on others.
+    let capabilities = if kernel.shader.ends_with("_subgroup") {
+        Capabilities::SUBGROUP
+    } else {
+        Capabilities::empty()
+    };
+    let info = Validator::new(ValidationFlags::all(), capabilities)
         .validate(&module)
         .unwrap_or_else(|error| panic!("{name}: {}\n{source}", error.emit_to_string(&source)));
     (module, info, name)

@@ -139,7 +139,7 @@ impl Gpu {
     }
 
     /// Opens the best adapter that `wanted` accepts, at WebGPU's default limits. Of optional features it takes
-    /// the device's clock, for profiles, if there is one.
+    /// the device's clock, for profiles, and subgroup operations, if there are any.
     ///
     /// `wants` says in words what is wanted, for the error.
     ///
@@ -187,7 +187,8 @@ impl Gpu {
         let limits = wgpu::Limits::default();
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("nin-wgpu"),
-            required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
+            required_features: adapter.features()
+                & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP),
             required_limits: limits.clone(),
             ..Default::default()
         };
@@ -228,6 +229,11 @@ impl Gpu {
             offset_alignment: limits.min_storage_buffer_offset_alignment.into(),
             max_invocations: limits.max_compute_invocations_per_workgroup,
             workgroup_memory: limits.max_compute_workgroup_storage_size,
+            subgroup: if device.features().contains(wgpu::Features::SUBGROUP) {
+                adapter.get_info().subgroup_min_size
+            } else {
+                0
+            },
         };
         let pipelines = Arc::default();
         Ok(Self {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Tile;
+use super::{PlanLimits, Tile};
 use crate::ops::Geometry;
 
 /// How a convolution is computed on the GPU. Every algorithm yields the same result within the op's tolerance.
@@ -13,12 +13,12 @@ pub enum Conv2dAlgorithm {
     Naive,
     /// One invocation per 4 columns and 8 rows, no barriers, nothing packed.
     Direct,
-    /// A GEMM over packed panels, no barriers, a lane owns so many rows (8 or 16) and 8 columns: for devices that run
-    /// lanes on CPU cores.
-    Columns {
-        /// Rows of a lane.
-        rows: u32,
-    },
+    /// A GEMM over packed panels, no barriers, a lane owns 16 rows and 8 columns: for devices that run lanes on CPU
+    /// cores.
+    Columns,
+    /// The same with 32 rows and 4 columns a lane; the lanes of a subgroup share what they loaded. Needs subgroups of
+    /// 8 lanes.
+    ColumnsSubgroup,
     /// Implicit GEMM over tiles in workgroup memory: for hardware GPUs.
     ImplicitGemm(Tile),
 }
@@ -32,8 +32,8 @@ impl Conv2dAlgorithm {
     pub const ALL: [Self; 10] = [
         Self::Naive,
         Self::Direct,
-        Self::Columns { rows: 8 },
-        Self::Columns { rows: 16 },
+        Self::Columns,
+        Self::ColumnsSubgroup,
         tile(64, 64, 16, 4),
         tile(64, 64, 16, 8),
         tile(64, 128, 8, 4),
@@ -45,8 +45,17 @@ impl Conv2dAlgorithm {
     /// What usually serves on a hardware GPU.
     pub const HARDWARE: Self = tile(64, 64, 16, 4);
 
-    /// What usually serves on a software adapter.
-    pub const SOFTWARE: Self = Self::Columns { rows: 16 };
+    /// Those of [`Conv2dAlgorithm::ALL`] that a device with these limits can run.
+    pub fn available(limits: PlanLimits) -> Vec<Self> {
+        let fits = |algorithm: &Self| match algorithm {
+            Self::ColumnsSubgroup => limits.subgroup >= Self::SUBGROUP,
+            _ => true,
+        };
+        Self::ALL.into_iter().filter(fits).collect()
+    }
+
+    /// Lanes that [`Conv2dAlgorithm::ColumnsSubgroup`] needs in every subgroup.
+    pub const SUBGROUP: u32 = 8;
 }
 
 impl fmt::Display for Conv2dAlgorithm {
@@ -54,7 +63,8 @@ impl fmt::Display for Conv2dAlgorithm {
         match self {
             Self::Naive => f.write_str("naive"),
             Self::Direct => f.write_str("direct"),
-            Self::Columns { rows } => write!(f, "columns {rows}"),
+            Self::Columns => f.write_str("columns"),
+            Self::ColumnsSubgroup => f.write_str("columns_subgroup"),
             Self::ImplicitGemm(tile) => write!(f, "implicit_gemm {tile}"),
         }
     }
@@ -94,7 +104,7 @@ enum Rule {
 }
 
 impl Rule {
-    fn of(self, direction: Direction, g: &Geometry) -> Conv2dAlgorithm {
+    fn of(self, direction: Direction, g: &Geometry, limits: PlanLimits) -> Conv2dAlgorithm {
         let (rows, channels) = match direction {
             Direction::Forward => (g.k, g.c),
             Direction::Dgrad => (g.c, g.k),
@@ -102,7 +112,10 @@ impl Rule {
         };
         match self {
             Self::Always(algorithm) => algorithm,
-            Self::Software => Conv2dAlgorithm::SOFTWARE,
+            Self::Software if limits.subgroup < Conv2dAlgorithm::SUBGROUP => {
+                Conv2dAlgorithm::Columns
+            }
+            Self::Software => Conv2dAlgorithm::ColumnsSubgroup,
             // Implicit GEMM walks channels in slabs; a first layer would leave them all but empty.
             Self::Hardware if channels < 8 => Conv2dAlgorithm::Direct,
             Self::Hardware if rows <= 32 => tile(32, 32, 8, 4),
@@ -138,14 +151,19 @@ impl Conv2dChoices {
         }
     }
 
-    /// The algorithm of one computation.
-    pub fn of(&self, direction: Direction, geometry: &Geometry) -> Conv2dAlgorithm {
+    /// The algorithm of one computation on a device with these limits.
+    pub fn of(
+        &self,
+        direction: Direction,
+        geometry: &Geometry,
+        limits: PlanLimits,
+    ) -> Conv2dAlgorithm {
         let tuned = self.tuned.iter();
         tuned
             .filter(|(of, shape, _)| (*of, shape) == (direction, geometry))
             .map(|&(.., algorithm)| algorithm)
             .next_back()
-            .unwrap_or_else(|| self.rule.of(direction, geometry))
+            .unwrap_or_else(|| self.rule.of(direction, geometry, limits))
     }
 
     /// Lets `algorithm` serve one computation.

@@ -82,6 +82,21 @@ impl fmt::Display for Tile {
     }
 }
 
+/// Sides of the packed panels of a GEMM without workgroup memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Panel {
+    /// Rows of a panel of the first factor.
+    pub rows: u32,
+    /// Columns of a panel of the second.
+    pub columns: u32,
+}
+
+impl fmt::Display for Panel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.rows, self.columns)
+    }
+}
+
 /// Compile-time constants of a kernel: together they make one pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Variant {
@@ -89,8 +104,8 @@ pub enum Variant {
     Plain,
     /// A tiled GEMM.
     Tile(Tile),
-    /// A GEMM over panels of so many rows.
-    Rows(u32),
+    /// A GEMM over panels.
+    Panel(Panel),
 }
 
 impl Variant {
@@ -101,7 +116,9 @@ impl Variant {
             Self::Tile(Tile { m, n, k, micro }) => format!(
                 "const TILE_M = {m}u;\nconst TILE_N = {n}u;\nconst TILE_K = {k}u;\nconst MICRO_N = {micro}u;\n"
             ),
-            Self::Rows(rows) => format!("const ROWS = {rows}u;\n"),
+            Self::Panel(Panel { rows, columns }) => {
+                format!("const ROWS = {rows}u;\nconst COLUMNS = {columns}u;\n")
+            }
         }
     }
 }
@@ -111,7 +128,7 @@ impl fmt::Display for Variant {
         match self {
             Self::Plain => Ok(()),
             Self::Tile(tile) => write!(f, "[{tile}]"),
-            Self::Rows(rows) => write!(f, "[{rows}]"),
+            Self::Panel(panel) => write!(f, "[{panel}]"),
         }
     }
 }

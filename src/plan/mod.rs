@@ -12,7 +12,7 @@ mod options;
 mod slots;
 
 pub use algorithm::{Conv2dAlgorithm, Conv2dChoices, Direction};
-pub use kernel::{Access, Binding, Field, Kernel, Tile, Variant};
+pub use kernel::{Access, Binding, Field, Kernel, Panel, Tile, Variant};
 pub(crate) use kernel::{Word, read, uniforms, update, write};
 pub(crate) use lowering::{Lowering, Parts};
 pub use options::{PlanLimits, PlanOptions};

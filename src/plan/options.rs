@@ -1,6 +1,6 @@
 //! What a plan may depend on besides its graph.
 
-use super::Conv2dChoices;
+use super::{Conv2dAlgorithm, Conv2dChoices};
 
 /// Limits of a device that a plan must respect. The default is WebGPU's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,17 +15,25 @@ pub struct PlanLimits {
     pub max_invocations: u32,
     /// Workgroup memory in bytes.
     pub workgroup_memory: u32,
+    /// Fewest lanes of a subgroup; 0 where kernels must do without subgroup operations.
+    pub subgroup: u32,
+}
+
+impl PlanLimits {
+    /// WebGPU's default limits.
+    pub const WEBGPU: Self = Self {
+        max_binding: 128 << 20,
+        max_workgroups: 65_535,
+        offset_alignment: 256,
+        max_invocations: 256,
+        workgroup_memory: 16 << 10,
+        subgroup: 0,
+    };
 }
 
 impl Default for PlanLimits {
     fn default() -> Self {
-        Self {
-            max_binding: 128 << 20,
-            max_workgroups: 65_535,
-            offset_alignment: 256,
-            max_invocations: 256,
-            workgroup_memory: 16 << 10,
-        }
+        Self::WEBGPU
     }
 }
 
@@ -36,6 +44,17 @@ pub struct PlanOptions {
     pub limits: PlanLimits,
     /// How convolutions are computed.
     pub conv2d: Conv2dChoices,
+}
+
+impl PlanOptions {
+    /// Those of a usual software adapter, to plan for one without opening it: Mesa's, at the limits that are asked of it.
+    pub const SOFTWARE: Self = Self {
+        limits: PlanLimits {
+            subgroup: Conv2dAlgorithm::SUBGROUP,
+            ..PlanLimits::WEBGPU
+        },
+        conv2d: Conv2dChoices::SOFTWARE,
+    };
 }
 
 impl Default for PlanOptions {

@@ -16,7 +16,7 @@ use self::store::Store;
 use super::{AdapterKind, Gpu, GpuError};
 use crate::graph::Graph;
 use crate::ops::{Conv2d, Geometry};
-use crate::plan::{Conv2dAlgorithm, Direction, PlanOptions};
+use crate::plan::{Conv2dAlgorithm, Direction, PlanLimits, PlanOptions};
 
 /// Whether convolutions are measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,7 +95,7 @@ impl Gpu {
                 }
             };
             if measures {
-                let algorithms = candidates(*mode, hardware);
+                let algorithms = candidates(*mode, hardware, *self.limits());
                 let tried = trial::try_all(self, direction, &geometry, &algorithms)?;
                 if let Some(best) = Trial::fastest(&tried) {
                     known.set(direction, geometry, best.algorithm);
@@ -112,14 +112,17 @@ impl Gpu {
 }
 
 /// The algorithms worth a trial: all but the baseline, if there is time, else those made for the kind of device.
-fn candidates(mode: Tune, hardware: bool) -> Vec<Conv2dAlgorithm> {
+fn candidates(mode: Tune, hardware: bool, limits: PlanLimits) -> Vec<Conv2dAlgorithm> {
     let worth = |algorithm: &Conv2dAlgorithm| match algorithm {
         Conv2dAlgorithm::Naive => false,
-        Conv2dAlgorithm::Columns { .. } => mode == Tune::Full || !hardware,
+        Conv2dAlgorithm::Columns | Conv2dAlgorithm::ColumnsSubgroup => {
+            mode == Tune::Full || !hardware
+        }
         Conv2dAlgorithm::ImplicitGemm(_) => mode == Tune::Full || hardware,
         Conv2dAlgorithm::Direct => true,
     };
-    Conv2dAlgorithm::ALL.into_iter().filter(worth).collect()
+    let available = Conv2dAlgorithm::available(limits);
+    available.into_iter().filter(worth).collect()
 }
 
 /// Each different computation of a convolution in `graph`, the largest first.

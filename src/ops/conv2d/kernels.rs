@@ -123,8 +123,8 @@ const WGRAD_PARTIALS: u64 = 4 << 20;
 
 /// How one computation is done.
 enum Method {
-    /// Over packed panels of so many rows.
-    Columns(u32),
+    /// Over packed panels.
+    Columns(&'static columns::Product),
     /// In one dispatch over the tensors, whose workgroups own so many columns and rows.
     Whole(&'static Family, Variant, [u64; 2]),
 }
@@ -134,7 +134,8 @@ impl From<Conv2dAlgorithm> for Method {
         match algorithm {
             Conv2dAlgorithm::Naive => Self::Whole(&NAIVE, Variant::Plain, NAIVE_BLOCK),
             Conv2dAlgorithm::Direct => Self::Whole(&DIRECT, Variant::Plain, DIRECT_BLOCK),
-            Conv2dAlgorithm::Columns { rows } => Self::Columns(rows),
+            Conv2dAlgorithm::Columns => Self::Columns(&columns::PLAIN),
+            Conv2dAlgorithm::ColumnsSubgroup => Self::Columns(&columns::SUBGROUP),
             Conv2dAlgorithm::ImplicitGemm(tile) => {
                 let block = [tile.n.into(), tile.m.into()];
                 Self::Whole(&IMPLICIT_GEMM, Variant::Tile(tile), block)
@@ -148,7 +149,7 @@ pub(super) fn variants(direction: Direction) -> Vec<(&'static Kernel, Variant)> 
     let mut all = Vec::new();
     for algorithm in Conv2dAlgorithm::ALL {
         match algorithm.into() {
-            Method::Columns(rows) => all.extend(columns::kernels(direction, rows)),
+            Method::Columns(product) => all.extend(columns::kernels(direction, product)),
             Method::Whole(family, variant, _) => all.push((family.kernel(direction), variant)),
         }
     }
@@ -160,11 +161,11 @@ pub(super) fn variants(direction: Direction) -> Vec<(&'static Kernel, Variant)> 
 
 /// The method that the plan's options choose; panels that no binding could hold are left to the direct kernels.
 fn method(to: &Lowering<'_>, direction: Direction, g: &Geometry) -> Method {
-    let algorithm = to.options().conv2d.of(direction, g);
-    let fits = columns::largest_panels(direction, g) <= to.options().limits.max_binding;
-    match algorithm {
-        Conv2dAlgorithm::Columns { .. } if !fits => Conv2dAlgorithm::Direct.into(),
-        other => other.into(),
+    let limits = to.options().limits;
+    let fits = columns::largest_panels(direction, g) <= limits.max_binding;
+    match to.options().conv2d.of(direction, g, limits).into() {
+        Method::Columns(_) if !fits => Conv2dAlgorithm::Direct.into(),
+        method => method,
     }
 }
 
@@ -180,7 +181,7 @@ pub(super) fn forward(
         ..ConvUniform::new(g)
     };
     match method(to, Direction::Forward, g) {
-        Method::Columns(rows) => columns::forward(to, g, rows, uniform, bindings),
+        Method::Columns(product) => columns::forward(to, g, product, uniform, bindings),
         Method::Whole(family, variant, block) => {
             let workgroups = workgroups(to, variant, block, [g.n * g.pixels(), g.k])?;
             let words = uniform.words();
@@ -204,7 +205,7 @@ pub(super) fn dgrad(
     // Every binding must name some buffer; without a mask the kernel never reads this one.
     let bindings = [dy, w, mask.unwrap_or(dy), dx];
     match method(to, Direction::Dgrad, g) {
-        Method::Columns(rows) => columns::dgrad(to, g, rows, uniform, bindings),
+        Method::Columns(product) => columns::dgrad(to, g, product, uniform, bindings),
         Method::Whole(family, variant, block) => {
             let workgroups = workgroups(to, variant, block, [g.n * g.h * g.w, g.c])?;
             let words = uniform.words();
@@ -223,9 +224,9 @@ pub(super) fn wgrad(
     // The bias gradient is one more column: the one whose "input" is 1.
     let columns = g.terms() + 1;
     let (splits, partial) = match method(to, Direction::Wgrad, g) {
-        Method::Columns(rows) => {
+        Method::Columns(product) => {
             let partial = to.parts("partial_dw", g.k * columns);
-            columns::wgrad(to, g, rows, [x, dy, partial])?;
+            columns::wgrad(to, g, product, [x, dy, partial])?;
             (1, partial)
         }
         Method::Whole(family, variant, block) => {

@@ -4,12 +4,12 @@ use std::ops::Range;
 
 use super::{ConvUniform, Geometry};
 use crate::plan::{
-    Binding, Direction, Kernel, Lowering, PlanError, Region, Variant, read, uniforms, update, write,
+    Binding, Conv2dAlgorithm, Direction, Kernel, Lowering, Panel, PlanError, Region, Variant, read,
+    uniforms, update, write,
 };
 
-/// Columns of a panel, as in the shaders.
-const COLUMNS: usize = 64;
-/// Columns or rows that a workgroup packs, as in the shader.
+/// Columns or rows that a workgroup packs, as in the shader: a multiple of every panel's columns, so that it packs whole
+/// panels.
 const PACKED: usize = 64;
 /// Bytes of panels that are packed at once, if more than one image: what a last-level cache holds.
 const CHUNK: u64 = 16 << 20;
@@ -36,11 +36,40 @@ uniforms! {
     struct ProductUniform { depth: u32, rows: u32 }
 }
 
-static PRODUCT: Kernel = Kernel {
-    shader: "conv2d_columns",
-    entry: "product",
-    bindings: &[read("a"), read("b"), write("c")],
-    uniform: ProductUniform::FIELDS,
+const fn product(shader: &'static str) -> Kernel {
+    const BINDINGS: &[Binding] = &[read("a"), read("b"), write("c")];
+    Kernel {
+        shader,
+        entry: "product",
+        bindings: BINDINGS,
+        uniform: ProductUniform::FIELDS,
+    }
+}
+
+/// A kernel that multiplies panels, and their sides.
+pub(super) struct Product {
+    kernel: Kernel,
+    panel: Panel,
+    /// Lanes that every subgroup must have.
+    subgroup: u32,
+}
+
+pub(super) static PLAIN: Product = Product {
+    kernel: product("conv2d_columns"),
+    panel: Panel {
+        rows: 16,
+        columns: 64,
+    },
+    subgroup: 0,
+};
+
+pub(super) static SUBGROUP: Product = Product {
+    kernel: product("conv2d_columns_subgroup"),
+    panel: Panel {
+        rows: 32,
+        columns: 32,
+    },
+    subgroup: Conv2dAlgorithm::SUBGROUP,
 };
 
 /// The kernels of one direction: packing both factors, and storing their product.
@@ -71,20 +100,23 @@ static WGRAD: Kernels = Kernels {
 /// The same for all images but the first ones: it adds to their sums.
 static WGRAD_MORE: Kernel = unpack("wgrad", &[read("c"), update("partial_dw")]);
 
-pub(super) fn kernels(direction: Direction, rows: u32) -> Vec<(&'static Kernel, Variant)> {
+pub(super) fn kernels(
+    direction: Direction,
+    product: &'static Product,
+) -> Vec<(&'static Kernel, Variant)> {
     let Kernels { a, b, out } = match direction {
         Direction::Forward => &FORWARD,
         Direction::Dgrad => &DGRAD,
         Direction::Wgrad => &WGRAD,
     };
-    [a, b, &PRODUCT, out]
-        .map(|kernel| (kernel, Variant::Rows(rows)))
+    [a, b, &product.kernel, out]
+        .map(|kernel| (kernel, Variant::Panel(product.panel)))
         .to_vec()
 }
 
 /// Bytes of the panels of `columns` columns, each `depth` deep.
 fn panel_bytes(columns: usize, depth: usize) -> u64 {
-    4 * columns.next_multiple_of(COLUMNS) as u64 * depth as u64
+    4 * columns.next_multiple_of(PACKED) as u64 * depth as u64
 }
 
 /// Bytes of the columns of one image: they need a binding of their own.
@@ -115,25 +147,43 @@ fn panels(len: usize, width: usize) -> u64 {
 struct Panels<'t, 'g> {
     to: &'t mut Lowering<'g>,
     kernels: &'static Kernels,
-    variant: Variant,
-    rows: usize,
+    product: &'static Product,
     flops_an_image: u64,
 }
 
 impl<'t, 'g> Panels<'t, 'g> {
-    fn new(to: &'t mut Lowering<'g>, kernels: &'static Kernels, g: &Geometry, rows: u32) -> Self {
-        Self {
+    fn new(
+        to: &'t mut Lowering<'g>,
+        kernels: &'static Kernels,
+        g: &Geometry,
+        product: &'static Product,
+    ) -> Result<Self, PlanError> {
+        let (needs, has) = (product.subgroup, to.options().limits.subgroup);
+        if has < needs {
+            return Err(PlanError::Variant {
+                kernel: product.kernel.shader.to_owned(),
+                what: format!("subgroups of {needs} lanes, the device has {has}"),
+            });
+        }
+        Ok(Self {
             to,
             kernels,
-            variant: Variant::Rows(rows),
-            rows: rows as usize,
+            product,
             flops_an_image: g.flops() / g.n as u64,
-        }
+        })
+    }
+
+    fn variant(&self) -> Variant {
+        Variant::Panel(self.product.panel)
+    }
+
+    /// Rows in whole panels.
+    fn whole(&self, rows: usize) -> usize {
+        rows.next_multiple_of(self.product.panel.rows as usize)
     }
 
     fn scratch_a(&mut self, rows: usize, depth: usize) -> Region {
-        self.to
-            .scratch("a", rows.next_multiple_of(self.rows) * depth)
+        self.to.scratch("a", self.whole(rows) * depth)
     }
 
     fn scratch_b(&mut self, bytes: u64) -> Region {
@@ -141,9 +191,8 @@ impl<'t, 'g> Panels<'t, 'g> {
     }
 
     fn scratch_c(&mut self, rows: usize, columns: usize) -> Region {
-        let rows = rows.next_multiple_of(self.rows);
         self.to
-            .scratch("c", rows * columns.next_multiple_of(COLUMNS))
+            .scratch("c", self.whole(rows) * columns.next_multiple_of(PACKED))
     }
 
     /// Packs `len` rows or columns, in so many parts of the reduction.
@@ -158,7 +207,7 @@ impl<'t, 'g> Panels<'t, 'g> {
         let workgroups = [panels(len, PACKED), parts as u64, 1];
         let words = uniform.words();
         self.to
-            .dispatch(kernel, self.variant, words, &[from, into], workgroups)?;
+            .dispatch(kernel, self.variant(), words, &[from, into], workgroups)?;
         self.to.set_flops(0);
         Ok(())
     }
@@ -172,14 +221,16 @@ impl<'t, 'g> Panels<'t, 'g> {
         uniform: ConvUniform,
         others: &[Region],
     ) -> Result<(), PlanError> {
-        let (down, across) = (panels(rows, self.rows), panels(columns, COLUMNS));
+        let Product { kernel, panel, .. } = self.product;
+        let down = panels(rows, panel.rows as usize);
+        let across = panels(columns, panel.columns as usize);
         let product = ProductUniform {
             depth: depth as u32,
-            rows: rows.next_multiple_of(self.rows) as u32,
+            rows: self.whole(rows) as u32,
         };
         self.to.dispatch(
-            &PRODUCT,
-            self.variant,
+            kernel,
+            self.variant(),
             product.words(),
             &[a, b, c],
             [down, across, 1],
@@ -189,7 +240,7 @@ impl<'t, 'g> Panels<'t, 'g> {
         let bindings: Vec<_> = std::iter::once(&c).chain(others).copied().collect();
         self.to.dispatch(
             out,
-            self.variant,
+            self.variant(),
             uniform.words(),
             &bindings,
             [across, down, 1],
@@ -232,11 +283,11 @@ fn over_pixels(
 pub(super) fn forward(
     to: &mut Lowering<'_>,
     g: &Geometry,
-    rows: u32,
+    product: &'static Product,
     uniform: ConvUniform,
     bindings: [Region; 4],
 ) -> Result<(), PlanError> {
-    let panels = Panels::new(to, &FORWARD, g, rows);
+    let panels = Panels::new(to, &FORWARD, g, product)?;
     let sizes = [g.k, g.pixels(), g.terms(), g.r * g.r];
     over_pixels(panels, g.n, uniform, bindings, sizes)
 }
@@ -245,11 +296,11 @@ pub(super) fn forward(
 pub(super) fn dgrad(
     to: &mut Lowering<'_>,
     g: &Geometry,
-    rows: u32,
+    product: &'static Product,
     uniform: ConvUniform,
     bindings: [Region; 4],
 ) -> Result<(), PlanError> {
-    let panels = Panels::new(to, &DGRAD, g, rows);
+    let panels = Panels::new(to, &DGRAD, g, product)?;
     let sizes = [g.c, g.h * g.w, g.r * g.r * g.k, g.r * g.r];
     over_pixels(panels, g.n, uniform, bindings, sizes)
 }
@@ -258,12 +309,12 @@ pub(super) fn dgrad(
 pub(super) fn wgrad(
     to: &mut Lowering<'_>,
     g: &Geometry,
-    rows: u32,
+    product: &'static Product,
     [x, dy, partial]: [Region; 3],
 ) -> Result<(), PlanError> {
     let columns = g.terms() + 1;
-    let mut panels = Panels::new(to, &WGRAD, g, rows);
-    let product = panels.scratch_c(g.k, columns);
+    let mut panels = Panels::new(to, &WGRAD, g, product)?;
+    let sums = panels.scratch_c(g.k, columns);
     let bytes = |images: usize| panel_bytes(columns, images * g.pixels());
     let mut packed = None;
     for images in chunks(g.n, bytes) {
@@ -282,7 +333,7 @@ pub(super) fn wgrad(
         } else {
             &WGRAD_MORE
         };
-        let factors = [dy_panels, x_panels, product];
+        let factors = [dy_panels, x_panels, sums];
         panels.multiply(factors, [g.k, columns, depth], store, uniform, &[partial])?;
     }
     Ok(())
