@@ -9,7 +9,7 @@
 // Only images first_image .. first_image + images are packed, so that a large batch takes little memory.
 // An invocation owns 4 columns of a panel, or 4 rows, and walks part of the reduction: (r,s) is workgroup y in forward and
 // dgrad, the image in wgrad. So a step is an addition and nothing is divided in a loop. Past the last row or column the
-// last one is repeated; those results are not stored.
+// last one is repeated; those results are not stored. The product takes terms in pairs: an odd depth ends in zeros.
 // Reference: src/reference/conv2d.rs
 
 import package::variant::{ROWS, COLUMNS};
@@ -32,9 +32,14 @@ fn columns_of(quad: u32, end: u32) -> vec4u {
     return min(4u * quad + vec4u(0u, 1u, 2u, 3u), vec4u(end - 1u));
 }
 
-// Where the panels keep term 0 of quad `quad`: panels of `width` columns and `depth` terms.
+// Where the panels keep term 0 of quad `quad`: panels of `width` columns and `depth` terms, an even number of them.
 fn place(quad: u32, width: u32, depth: u32) -> u32 {
-    return quad / (width / 4u) * depth * (width / 4u) + quad % (width / 4u);
+    return quad / (width / 4u) * (depth + depth % 2u) * (width / 4u) + quad % (width / 4u);
+}
+
+// Whether a term of zeros follows this part of the reduction: the last one, if the depth is odd.
+fn pads(part: u32, parts: u32, depth: u32) -> bool {
+    return part + 1u == parts && depth % 2u == 1u;
 }
 
 fn load_w(at: vec4u) -> vec4f {
@@ -57,11 +62,15 @@ fn forward_a(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
     }
     let window = u.r * u.r;
     var at = columns_of(quad, u.k) * u.c * window + group.y;
-    var to = place(quad, ROWS, window * u.c) + group.y * u.c * (ROWS / 4u);
+    let depth = window * u.c;
+    var to = place(quad, ROWS, depth) + group.y * u.c * (ROWS / 4u);
     for (var c = 0u; c < u.c; c++) {
         a[to] = load_w(at);
         at += window;
         to += ROWS / 4u;
+    }
+    if pads(group.y, window, depth) {
+        a[to] = vec4f(0.0);
     }
 }
 
@@ -73,11 +82,15 @@ fn forward_b(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
     let pixel = column % pixels;
     let tap = input_tap4(u, pixel / u.q, pixel % u.q, vec4u(group.y / u.r), vec4u(group.y % u.r));
     var at = (u.first_image + column / pixels) * u.c * u.h * u.w + tap.at;
-    var to = place(quad, COLUMNS, u.r * u.r * u.c) + group.y * u.c * (COLUMNS / 4u);
+    let depth = u.r * u.r * u.c;
+    var to = place(quad, COLUMNS, depth) + group.y * u.c * (COLUMNS / 4u);
     for (var c = 0u; c < u.c; c++) {
         b[to] = load_x(at, tap.inside);
         at += u.h * u.w;
         to += COLUMNS / 4u;
+    }
+    if pads(group.y, u.r * u.r, depth) {
+        b[to] = vec4f(0.0);
     }
 }
 
@@ -89,11 +102,15 @@ fn dgrad_a(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
     }
     let window = u.r * u.r;
     var at = columns_of(quad, u.c) * window + group.y;
-    var to = place(quad, ROWS, window * u.k) + group.y * u.k * (ROWS / 4u);
+    let depth = window * u.k;
+    var to = place(quad, ROWS, depth) + group.y * u.k * (ROWS / 4u);
     for (var k = 0u; k < u.k; k++) {
         a[to] = load_w(at);
         at += u.c * window;
         to += ROWS / 4u;
+    }
+    if pads(group.y, window, depth) {
+        a[to] = vec4f(0.0);
     }
 }
 
@@ -105,11 +122,15 @@ fn dgrad_b(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
     let pixel = column % pixels;
     let tap = output_tap4(u, pixel / u.w, pixel % u.w, group.y / u.r, group.y % u.r);
     var at = (u.first_image + column / pixels) * u.k * u.p * u.q + tap.at;
-    var to = place(quad, COLUMNS, u.r * u.r * u.k) + group.y * u.k * (COLUMNS / 4u);
+    let depth = u.r * u.r * u.k;
+    var to = place(quad, COLUMNS, depth) + group.y * u.k * (COLUMNS / 4u);
     for (var k = 0u; k < u.k; k++) {
         b[to] = select(vec4f(0.0), load_dy(at), tap.inside);
         at += u.p * u.q;
         to += COLUMNS / 4u;
+    }
+    if pads(group.y, u.r * u.r, depth) {
+        b[to] = vec4f(0.0);
     }
 }
 
@@ -121,11 +142,15 @@ fn wgrad_a(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
     }
     let pixels = u.p * u.q;
     var at = ((u.first_image + group.y) * u.k + columns_of(quad, u.k)) * pixels;
-    var to = place(quad, ROWS, u.images * pixels) + group.y * pixels * (ROWS / 4u);
+    let depth = u.images * pixels;
+    var to = place(quad, ROWS, depth) + group.y * pixels * (ROWS / 4u);
     for (var i = 0u; i < pixels; i++) {
         a[to] = load_dy(at);
         at += vec4u(1u);
         to += ROWS / 4u;
+    }
+    if pads(group.y, u.images, depth) {
+        a[to] = vec4f(0.0);
     }
 }
 
@@ -140,12 +165,16 @@ fn wgrad_b(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
     // The bias gradient is the column whose input is 1.
     let one = 4u * quad + vec4u(0u, 1u, 2u, 3u) == vec4u(terms);
     let pixels = u.p * u.q;
-    var to = place(quad, COLUMNS, u.images * pixels) + group.y * pixels * (COLUMNS / 4u);
+    let depth = u.images * pixels;
+    var to = place(quad, COLUMNS, depth) + group.y * pixels * (COLUMNS / 4u);
     for (var p = 0u; p < u.p; p++) {
         for (var q = 0u; q < u.q; q++) {
             let tap = input_tap4(u, vec4u(p), vec4u(q), r, s);
             b[to] = select(load_x(map + tap.at, tap.inside), vec4f(1.0), one);
             to += COLUMNS / 4u;
         }
+    }
+    if pads(group.y, u.images, depth) {
+        b[to] = vec4f(0.0);
     }
 }

@@ -114,9 +114,14 @@ pub(super) fn kernels(
         .to_vec()
 }
 
+/// Terms of a panel: the product takes them in pairs.
+fn paired(depth: usize) -> usize {
+    depth.next_multiple_of(2)
+}
+
 /// Bytes of the panels of `columns` columns, each `depth` deep.
 fn panel_bytes(columns: usize, depth: usize) -> u64 {
-    4 * columns.next_multiple_of(PACKED) as u64 * depth as u64
+    4 * columns.next_multiple_of(PACKED) as u64 * paired(depth) as u64
 }
 
 /// Bytes of the columns of one image: they need a binding of their own.
@@ -183,7 +188,7 @@ impl<'t, 'g> Panels<'t, 'g> {
     }
 
     fn scratch_a(&mut self, rows: usize, depth: usize) -> Region {
-        self.to.scratch("a", self.whole(rows) * depth)
+        self.to.scratch("a", self.whole(rows) * paired(depth))
     }
 
     fn scratch_b(&mut self, bytes: u64) -> Region {
@@ -225,7 +230,7 @@ impl<'t, 'g> Panels<'t, 'g> {
         let down = panels(rows, panel.rows as usize);
         let across = panels(columns, panel.columns as usize);
         let product = ProductUniform {
-            depth: depth as u32,
+            depth: paired(depth) as u32,
             rows: self.whole(rows) as u32,
         };
         self.to.dispatch(
