@@ -1,8 +1,9 @@
 // Max pooling and its gradient. Padding counts as minus infinity; ties go to the first, row-major.
 //   forward:  y[m,p,q] = max over the window, argmax = h*W + w of it. One invocation per output.
 //     1 x read [M,H,W]     2 y write [M,P,Q]           3 argmax write [M,P,Q]
-//   backward: dx[m,h,w] = sum of dy over the windows whose maximum is here, where mask > 0 if masked. One invocation
-//   per input: it gathers, so that no two invocations write one address.
+//   backward: dx[m,h,w] = sum of dy over the windows whose maximum is here, where mask > 0 if masked. It
+//   gathers, so that no two invocations write one address. One invocation per column of a map: it walks down the rows,
+//   and divides by the stride once (software devices divide lane by lane).
 //     1 dy read [M,P,Q]    2 argmax_in read [M,P,Q]    3 mask read [M,H,W]    4 dx write [M,H,W]
 // M is batch times channels. Reference: src/reference/max_pool2d.rs
 
@@ -79,25 +80,39 @@ fn backward(
     @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let i = linear(workgroup, workgroups, local);
-    if i >= u.maps * u.h * u.w {
+    let column = linear(workgroup, workgroups, local);
+    if column >= u.maps * u.w {
         return;
     }
-    let here = i % (u.h * u.w);
-    let map = i / (u.h * u.w) * u.p * u.q;
-    let rows = covering_range(here / u.w, u.p);
-    let columns = covering_range(here % u.w, u.q);
-    var sum = 0.0;
-    for (var p = rows.x; p < rows.y; p++) {
-        for (var q = columns.x; q < columns.y; q++) {
-            let at = map + p * u.q + q;
-            if argmax_in[at] == here {
-                sum += dy[at];
+    let w = column % u.w;
+    let map = column / u.w;
+    let columns = covering_range(w, u.q);
+    // The outputs whose windows cover row h: from the first that ends behind it to the last that has begun.
+    var rows = covering_range(0u, u.p);
+    var i = map * u.h * u.w + w;
+    var here = w;
+    for (var h = 0u; h < u.h; h++) {
+        let reach = h + u.pad;
+        if reach == rows.x * u.stride + u.window {
+            rows.x++;
+        }
+        if reach == rows.y * u.stride && rows.y < u.p {
+            rows.y++;
+        }
+        var sum = 0.0;
+        for (var p = rows.x; p < rows.y; p++) {
+            for (var q = columns.x; q < columns.y; q++) {
+                let at = (map * u.p + p) * u.q + q;
+                if argmax_in[at] == here {
+                    sum += dy[at];
+                }
             }
         }
+        if u.masked != 0u && mask[i] <= 0.0 {
+            sum = 0.0;
+        }
+        dx[i] = sum;
+        i += u.w;
+        here += u.w;
     }
-    if u.masked != 0u && mask[i] <= 0.0 {
-        sum = 0.0;
-    }
-    dx[i] = sum;
 }

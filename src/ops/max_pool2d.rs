@@ -294,7 +294,7 @@ impl Definition for MaxPool2dBackward {
             Variant::Plain,
             uniform.words(),
             &bindings,
-            g.maps * g.h * g.w,
+            g.maps * g.w,
         )
     }
 
