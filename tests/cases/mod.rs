@@ -17,6 +17,7 @@ pub mod max_pool2d;
 pub mod relu;
 pub mod softmax;
 pub mod softmax_cross_entropy;
+pub mod validation;
 
 use std::sync::OnceLock;
 
@@ -226,6 +227,7 @@ pub fn gpu() -> Option<&'static Gpu> {
             eprintln!("NIN_TEST_GPU=off: GPU tests run on the CPU reference alone");
             return None;
         }
+        validation::listen();
         let gpu = Gpu::open("adapter", |_, _| true).expect(
             "GPU tests need a Vulkan, Metal or DX12 adapter (./scripts/setup installs a software one); NIN_TEST_GPU=off leaves them out",
         );
