@@ -45,6 +45,8 @@ const METAL: Limits = Limits {
 fn shaders() -> Vec<Shader> {
     let shaders = Shader::all().unwrap_or_else(|error| panic!("{error}"));
     assert!(shaders.len() > 20, "only {} kernels", shaders.len());
+    let names: BTreeSet<_> = shaders.iter().map(Shader::name).collect();
+    assert_eq!(names.len(), shaders.len(), "two kernels of one name");
     shaders
 }
 

@@ -3,7 +3,7 @@
 //! DX12 compiles HLSL, with FXC at shader model 5.1 and with DXC above; Metal compiles MSL; Vulkan takes SPIR-V, of
 //! version 1.3 where the driver is of Vulkan 1.1; GL takes GLSL. No driver is needed to write them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Display;
 
 use anyhow::{Result, anyhow};
@@ -61,16 +61,20 @@ pub(crate) struct Shader {
 }
 
 impl Shader {
-    /// Every kernel in every variant: those of the ops and those that measure a device.
+    /// Every kernel in every variant, by name: those of the ops and those that measure a device.
     ///
     /// # Errors
     /// If one does not link, parse or validate, with its name.
     pub(crate) fn all() -> Result<Vec<Self>> {
         let peaks = Gpu::peak_kernels().map(|kernel| (kernel, Variant::Plain));
-        let kernels = Op::kernels().into_iter().chain(peaks);
-        kernels
+        // Ops share kernels.
+        let kernels: HashSet<_> = Op::kernels().into_iter().chain(peaks).collect();
+        let mut shaders = kernels
+            .into_iter()
             .map(|(kernel, variant)| Self::new(kernel, variant))
-            .collect()
+            .collect::<Result<Vec<_>>>()?;
+        shaders.sort_by_cached_key(Self::name);
+        Ok(shaders)
     }
 
     /// Links, parses and validates a kernel without optional capabilities.
