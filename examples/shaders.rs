@@ -57,11 +57,8 @@ fn run(args: &Args) -> Result<()> {
         write(folder, &args.format)?;
     }
     if let Some(folder) = &args.step {
-        step::write(folder)?;
-        println!(
-            "a training step, planned in two ways, in {}",
-            folder.display()
-        );
+        let plans = step::write(folder)?;
+        println!("a training step in {plans} plans in {}", folder.display());
     }
     Ok(())
 }

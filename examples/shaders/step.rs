@@ -7,23 +7,23 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use nin_wgpu::data::synthetic::Synthetic;
-use nin_wgpu::graph::{Graph, Role, ValueId};
+use nin_wgpu::graph::{Graph, GraphBuilder, Role, ValueId};
 use nin_wgpu::init::Init;
-use nin_wgpu::models::Model;
-use nin_wgpu::ops::Adam;
+use nin_wgpu::ops::{Adam, Augment, Conv2d, Pool2d};
 use nin_wgpu::output;
-use nin_wgpu::plan::{Conv2dChoices, Plan, PlanOptions, Region};
+use nin_wgpu::plan::{Conv2dAlgorithm, Plan, PlanOptions, Region};
+use nin_wgpu::program::{Program, Source};
 use nin_wgpu::reference::Reference;
 use nin_wgpu::runtime::Runtime;
 use nin_wgpu::tensor::HostSlice;
-use nin_wgpu::train::{TrainOptions, training_program};
 use serde_json::{Value, json};
 
 use crate::translate::{Kind, Shader, bindings};
 
-const MODEL: &str = "nin-small";
 const BATCH: u32 = 4;
 const LEARNING_RATE: f64 = 1e-3;
+/// The whole images of the data set.
+const SIZE: [usize; 2] = [20, 20];
 
 /// Bytes one after another, each part at a multiple of four.
 #[derive(Default)]
@@ -64,22 +64,39 @@ impl Data {
     }
 }
 
-/// Writes the first training step of a small network, once as planned for hardware and once as for software devices,
-/// into folders of these names in `folder`.
+/// Every op that a network may be made of, in few layers and at odd sizes; a ReLU that nothing takes in among them.
+fn network(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, nin_wgpu::Error> {
+    let x = net.conv2d("conv1", x, 24, Conv2d::new(5, 1, 2)?)?;
+    let x = net.max_pool2d(x, Pool2d::new(3, 2)?)?;
+    let x = net.relu(x)?;
+    let x = net.conv2d("conv2", x, 36, Conv2d::new(1, 1, 0)?)?;
+    let x = net.relu(x)?;
+    let x = net.dropout(x, 0.3)?;
+    let x = net.conv2d("conv3", x, 20, Conv2d::new(3, 2, 1)?)?;
+    let x = net.relu(x)?;
+    let x = net.conv2d("conv4", x, 10, Conv2d::new(1, 1, 0)?)?;
+    Ok(net.global_avg_pool(x)?)
+}
+
+/// Writes the first training step of a small network, planned with each algorithm for its convolutions: a folder in
+/// `folder` for each. Returns how many.
 ///
 /// # Errors
 /// If a file cannot be written.
-pub(crate) fn write(folder: &Path) -> Result<()> {
+pub(crate) fn write(folder: &Path) -> Result<usize> {
     let data = Synthetic {
+        shape: [1, SIZE[0], SIZE[1]],
         train: 2 * BATCH as usize,
         ..Synthetic::default()
     };
     let data = data.generate()?.train;
-    let options = TrainOptions {
-        batch_size: BATCH as usize,
-        ..TrainOptions::default()
+    let augment = Augment {
+        crop: 2,
+        flip: true,
     };
-    let program = training_program(Model::find(MODEL)?, &data.outline(), &options)?;
+    let source = Source::new(data.len(), [1, SIZE[0], SIZE[1]]).with_augment(augment);
+    let batch = BATCH as usize;
+    let program = Program::training(&source, SIZE, batch, Adam::default(), network)?;
     let graph = program.graph();
     let labels = data.labels().iter().map(|&label| label.into());
     // Every second image of the data set, so that the order of the batch matters.
@@ -101,18 +118,17 @@ pub(crate) fn write(folder: &Path) -> Result<()> {
         writes.extend(id.map(|id| (id, Data::F32(tensor.data))));
     }
     let results = results(graph, &writes)?;
-    for (name, conv2d) in [
-        ("hardware", Conv2dChoices::HARDWARE),
-        ("software", Conv2dChoices::SOFTWARE),
-    ] {
+    for algorithm in Conv2dAlgorithm::ALL {
         let options = PlanOptions {
-            conv2d,
+            conv2d: algorithm.into(),
             ..PlanOptions::default()
         };
         let plan = Plan::new(graph.clone(), &options)?;
-        save(&folder.join(name), name, &plan, &writes, &results)?;
+        let name = algorithm.to_string();
+        let folder = folder.join(name.replace([' ', '/'], "-"));
+        save(&folder, &name, &plan, &writes, &results)?;
     }
-    Ok(())
+    Ok(Conv2dAlgorithm::ALL.len())
 }
 
 /// Runs the step on the CPU: all values that outlive it.
@@ -188,7 +204,7 @@ fn save(
     }
     let slots: Vec<_> = plan.slots().iter().map(|slot| slot.bytes).collect();
     let step = json!({
-        "name": format!("{MODEL}, batch {BATCH}, planned for {name} devices"),
+        "name": name,
         "kernels": shaders.iter().map(kernel).collect::<Vec<_>>(),
         "slots": slots,
         "writes": written,

@@ -11,9 +11,11 @@ const TOLERANCE = 1e-4;
 
 const { device, errors, name } = await open();
 console.log(`Dawn on ${name}`);
+const ran = new Set();
 let failed = 0;
 for (const folder of process.argv.slice(2)) failed += await check(folder);
 for (const message of errors) console.log(message);
+console.log(`${ran.size} kernels ran`);
 process.exit(failed || errors.length ? 1 : 0);
 
 async function check(folder) {
@@ -23,13 +25,16 @@ async function check(folder) {
   const floats = (range) => new Float32Array(Uint8Array.from(part(range)).buffer);
 
   const kernels = [];
-  for (const kernel of step.kernels) kernels.push(await pipeline(device, kernel));
+  for (const kernel of step.kernels) {
+    kernels.push(await pipeline(device, kernel));
+    ran.add(kernel.name);
+  }
   const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
   const slots = step.slots.map((size) => device.createBuffer({ size, usage }));
   for (const { slot, offset, data } of step.writes) device.queue.writeBuffer(slots[slot], offset, part(data));
   run(step, kernels, slots);
 
-  let failures = 0, worst = 0;
+  let failures = 0, worst = 0, loss;
   for (const { name, slot, offset, before, data } of step.results) {
     const want = floats(data);
     const was = before ? floats(before) : new Float32Array(want.length);
@@ -41,11 +46,11 @@ async function check(folder) {
       failures += 1;
       console.log(`  FAIL  ${name}: the error is ${part} of what the step changes`);
     }
-    if (name.includes('metrics')) console.log(`  loss ${got[0] / got[2]}, expected ${want[0] / want[2]}`);
+    if (name === 'metrics') loss = `loss ${(got[0] / got[2]).toFixed(6)} for ${(want[0] / want[2]).toFixed(6)}`;
   }
   const { dispatches, results } = step;
   const verdict = failures ? `${failures} of ${results.length} tensors differ` : `${results.length} tensors agree`;
-  console.log(`${step.name}: ${dispatches.length} dispatches, ${verdict}, largest error ${worst.toExponential(1)}`);
+  console.log(`${step.name}: ${dispatches.length} dispatches, ${loss}, ${verdict}, largest error ${worst.toExponential(1)}`);
   return failures;
 }
 
