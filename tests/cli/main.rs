@@ -8,5 +8,6 @@ mod pictures;
 mod profile;
 mod programs;
 mod resume;
+mod shaders;
 mod train;
 mod tune;

@@ -1,0 +1,80 @@
+//! Writes the kernels as a GPU is given them: `cargo run --release --example shaders -- --out DIR`.
+
+#[path = "shaders/step.rs"]
+mod step;
+#[path = "shaders/translate.rs"]
+mod translate;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use nin_wgpu::output;
+use translate::{Format, Shader};
+
+/// Write every kernel in every variant as the GPU's driver is given it, a file each.
+#[derive(Debug, Parser)]
+#[command(name = "shaders", version, after_help = EXAMPLES)]
+struct Args {
+    /// Folder for the files, made if need be; those of an earlier run are replaced, others stay
+    #[arg(long, value_name = "DIR", required_unless_present = "step")]
+    out: Option<PathBuf>,
+    /// Languages, in a list with commas
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_values_t = [Format::Wgsl, Format::Hlsl51, Format::Hlsl62, Format::Msl, Format::Spirv, Format::Glsl]
+    )]
+    format: Vec<Format>,
+    /// Write a whole training step too, for another implementation of WebGPU: its kernels, buffers and dispatches, and
+    /// what must come out
+    #[arg(long, value_name = "DIR")]
+    step: Option<PathBuf>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo run --release --example shaders -- --out /tmp/kernels
+      All of them in all languages, to read.
+  cargo run --release --example shaders -- --out /tmp/before --format msl
+      As Metal is given them, to compare with those of another version.";
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<()> {
+    if let Some(folder) = &args.out {
+        write(folder, &args.format)?;
+    }
+    if let Some(folder) = &args.step {
+        let plans = step::write(folder)?;
+        println!("a training step in {plans} plans in {}", folder.display());
+    }
+    Ok(())
+}
+
+fn write(folder: &Path, formats: &[Format]) -> Result<()> {
+    let formats: BTreeSet<_> = formats.iter().copied().collect();
+    let named = folder.display();
+    std::fs::create_dir_all(folder).with_context(|| format!("--out: cannot make {named}"))?;
+    let shaders = Shader::all()?;
+    for shader in &shaders {
+        for &format in &formats {
+            let path = folder.join(format!("{}.{}", shader.name(), format.ending()));
+            output::write_whole(&path, &shader.translate(format)?).context("--out")?;
+        }
+    }
+    let (kernels, files) = (shaders.len(), shaders.len() * formats.len());
+    println!("{kernels} kernels in {files} files in {named}");
+    Ok(())
+}

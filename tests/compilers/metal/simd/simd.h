@@ -1,0 +1,1 @@
+// All that the kernels take from Metal is in metal_stdlib.
