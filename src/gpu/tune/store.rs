@@ -132,6 +132,8 @@ mod tests {
             driver: driver.into(),
             backend: "vulkan".into(),
             kind: AdapterKind::Hardware,
+            limits: Default::default(),
+            features: Vec::new(),
         }
     }
 
