@@ -1,4 +1,5 @@
-// Max pooling and its gradient. Padding counts as minus infinity; ties go to the first, row-major.
+// Max pooling and its gradient. Padding counts as minus infinity; ties go to the first, row-major. As in PyTorch, what is no
+// number is the largest, and of several the last.
 //   forward:  y[m,p,q] = max over the window, argmax = h*W + w of it. One invocation per output.
 //     1 x read [M,H,W]     2 y write [M,P,Q]           3 argmax write [M,P,Q]
 //   backward: dx[m,h,w] = sum of dy over the windows whose maximum is here, where mask > 0 if masked. One invocation
@@ -44,6 +45,11 @@ fn covering_range(at: u32, size: u32) -> vec2u {
     return vec2u(first, min(reach / u.stride + 1u, size));
 }
 
+// By its bits: compilers may take a comparison of floats for granted.
+fn is_no_number(x: f32) -> bool {
+    return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn forward(
     @builtin(workgroup_id) workgroup: vec3u,
@@ -63,7 +69,7 @@ fn forward(
         for (var w = columns.x; w < columns.y; w++) {
             let at = h * u.w + w;
             let value = x[map + at];
-            if value > most {
+            if value > most || is_no_number(value) {
                 most = value;
                 best = at;
             }

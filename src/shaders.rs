@@ -30,7 +30,7 @@ pub const SOURCES: &[(&str, &str)] = sources![
     "adam",
     "common/conv2d",
     "common/index",
-    "common/log_sum_exp",
+    "common/log_softmax",
     "common/micro",
     "common/rng",
     "conv2d_columns",
