@@ -104,16 +104,16 @@ fn table(checks: &[Check]) {
                 Outcome::Refused(_) => refused += 1,
             }
         }
-        println!(
-            "          {op:<24} {:>7} {right:>6} {wrong:>6} {refused:>8}   {:.1} % of the allowed",
-            // The CPU has none.
-            if kernels.is_empty() {
-                "-".to_owned()
-            } else {
-                kernels.len().to_string()
-            },
-            100.0 * most
-        );
+        // The CPU has no kernels, and what is wrong has no part of the allowed.
+        let kernels = match kernels.len() {
+            0 => "-".to_owned(),
+            count => count.to_string(),
+        };
+        let error = match right {
+            0 => "-".to_owned(),
+            _ => format!("{:.1} % of the allowed", 100.0 * most),
+        };
+        println!("          {op:<24} {kernels:>7} {right:>6} {wrong:>6} {refused:>8}   {error}");
     }
 }
 
