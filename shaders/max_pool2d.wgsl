@@ -8,6 +8,7 @@
 // M is batch times channels. Reference: src/reference/max_pool2d.rs
 
 import package::common::index::{WORKGROUP, linear};
+import package::common::number::is_no_number;
 
 struct Uniform {
     maps: u32,
@@ -43,11 +44,6 @@ fn covering_range(at: u32, size: u32) -> vec2u {
     let reach = at + u.pad;
     let first = select(0u, (reach - u.window) / u.stride + 1u, reach >= u.window);
     return vec2u(first, min(reach / u.stride + 1u, size));
-}
-
-// By its bits: compilers may take a comparison of floats for granted.
-fn is_no_number(x: f32) -> bool {
-    return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
 }
 
 @compute @workgroup_size(WORKGROUP)

@@ -9,7 +9,7 @@
 // and the partial sums are added in order of i, so that equal inputs give equal bits.
 // Reference: src/reference/softmax_cross_entropy.rs
 
-import package::common::log_softmax::{EMPTY, accumulate, finish, log_softmax};
+import package::common::log_softmax::{EMPTY, accumulate, finish, log_softmax, probability};
 
 struct Uniform {
     n: u32,
@@ -54,7 +54,7 @@ fn cross_entropy(local: u32) {
         }
         let whole = finish(pair);
         for (var l = 0u; l < u.classes; l++) {
-            let gradient = exp(log_softmax(whole, logits[row + l])) - select(0.0, 1.0, l == label);
+            let gradient = probability(whole, logits[row + l]) - select(0.0, 1.0, l == label);
             dlogits[row + l] = select(gradient / rows, 0.0, label == IGNORE);
         }
         if label != IGNORE {

@@ -32,6 +32,7 @@ pub const SOURCES: &[(&str, &str)] = sources![
     "common/index",
     "common/log_softmax",
     "common/micro",
+    "common/number",
     "common/rng",
     "conv2d_columns",
     "conv2d_direct",

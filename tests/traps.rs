@@ -22,13 +22,13 @@ const INF: f32 = f32::INFINITY;
 const TINY: [f32; 2] = [1e-45, 1.1e-38];
 
 /// Panics unless every element is the same kind of number as wanted, and close to it. Numbers below the smallest normal one
-/// may be zero.
+/// may be zero, those compared as well as those computed.
 fn assert_same(case: &Case, by: &str, got: &[Vec<f64>], want: &[Vec<f64>]) {
     for (((id, tolerance), got), want) in case.results.iter().zip(got).zip(want) {
         let finite = want.iter().filter(|x| x.is_finite());
         let largest = finite.fold(0f64, |most, x| most.max(x.abs()));
         let allowed =
-            tolerance.relative * largest + tolerance.absolute + f64::from(f32::MIN_POSITIVE);
+            tolerance.relative * largest + tolerance.absolute + 2.0 * f64::from(f32::MIN_POSITIVE);
         for (i, (&got, &want)) in got.iter().zip(want).enumerate() {
             let same = if want.is_finite() {
                 (got - want).abs() <= allowed
