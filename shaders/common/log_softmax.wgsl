@@ -5,7 +5,7 @@
 import package::common::number::is_no_number;
 
 // What a row starts from, as (max, sum of exp(x - max)): below any finite x, so that minus infinity adds exp(-inf) = 0.
-const EMPTY: vec2f = vec2f(-3.40282347e38, 0.0);
+const EMPTY: vec2f = vec2f(-3.4028234e38, 0.0);
 
 // The running pair after one more x.
 fn accumulate(pair: vec2f, x: f32) -> vec2f {
