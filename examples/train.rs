@@ -47,7 +47,7 @@ fn run(args: &Args) -> Result<()> {
 }
 
 fn list_devices() -> Result<()> {
-    for (i, adapter) in Gpu::list().iter().enumerate() {
+    for (i, adapter) in Gpu::list()?.iter().enumerate() {
         println!("gpu:{i}  {adapter}");
     }
     println!("cpu    {}", Device::Cpu);

@@ -1,4 +1,5 @@
-// Max pooling and its gradient. Padding counts as minus infinity; ties go to the first, row-major.
+// Max pooling and its gradient. Padding counts as minus infinity; ties go to the first, row-major. As in PyTorch, what is no
+// number is the largest, and of several the last.
 //   forward:  y[m,p,q] = max over the window, argmax = h*W + w of it. One invocation per output.
 //     1 x read [M,H,W]     2 y write [M,P,Q]           3 argmax write [M,P,Q]
 //   backward: dx[m,h,w] = sum of dy over the windows whose maximum is here, where mask > 0 if masked. It
@@ -8,6 +9,7 @@
 // M is batch times channels. Reference: src/reference/max_pool2d.rs
 
 import package::common::index::{WORKGROUP, linear};
+import package::common::number::is_no_number;
 
 struct Uniform {
     maps: u32,
@@ -64,7 +66,7 @@ fn forward(
         for (var w = columns.x; w < columns.y; w++) {
             let at = h * u.w + w;
             let value = x[map + at];
-            if value > most {
+            if value > most || is_no_number(value) {
                 most = value;
                 best = at;
             }

@@ -26,7 +26,9 @@ fn forward(
 ) {
     let i = linear(workgroup, workgroups, local);
     if i < u.len {
-        y[i] = select(x[i], 0.0, x[i] < 0.0);
+        // Negative by its bits: of `x < 0` some compilers make max(x, 0), which loses what is no number.
+        let is_negative = bitcast<u32>(x[i]) - 0x80000000u <= 0x7f800000u;
+        y[i] = select(x[i], 0.0, is_negative);
     }
 }
 

@@ -1,9 +1,9 @@
-// Softmax over classes: y[n,l] = exp(x[n,l] - log_sum_exp(x[n])).
+// Softmax over classes: y[n,l] = exp(log_softmax(x[n])[l]).
 //   1 x read [N,L]   2 y write [N,L]
 // One invocation per row. Reference: src/reference/softmax.rs
 
 import package::common::index::{WORKGROUP, linear};
-import package::common::log_sum_exp::{accumulate, finish};
+import package::common::log_softmax::{EMPTY, accumulate, finish, probability};
 
 struct Uniform {
     n: u32,
@@ -25,12 +25,12 @@ fn forward(
         return;
     }
     let row = i * u.classes;
-    var pair = vec2f(x[row], 0.0);
+    var pair = EMPTY;
     for (var l = 0u; l < u.classes; l++) {
         pair = accumulate(pair, x[row + l]);
     }
-    let log_sum = finish(pair);
+    let whole = finish(pair);
     for (var l = 0u; l < u.classes; l++) {
-        y[row + l] = exp(x[row + l] - log_sum);
+        y[row + l] = probability(whole, x[row + l]);
     }
 }

@@ -1,5 +1,5 @@
 // Softmax cross-entropy, its gradient and the training metrics.
-//   dlogits[n,l] = (exp(logits[n,l] - log_sum_exp(logits[n])) - [l == labels[n]]) / rows
+//   dlogits[n,l] = (exp(log_softmax(logits[n])[l]) - [l == labels[n]]) / rows
 //   metrics += [sum of losses, correct rows, rows, and per class the rows whose logit is not 0]
 //   forward:  1 logits read [N,L]    2 labels read [N]   3 dlogits write [N,L]   4 metrics update [3 + L]
 //   pooled:   logits[n,l] = sum_i x[n,l,i] / pixels before, dx[n,l,i] = dlogits[n,l] / pixels, where x > 0 if masked, after
@@ -9,7 +9,7 @@
 // and the partial sums are added in order of i, so that equal inputs give equal bits.
 // Reference: src/reference/softmax_cross_entropy.rs
 
-import package::common::log_sum_exp::{accumulate, finish};
+import package::common::log_softmax::{EMPTY, accumulate, finish, log_softmax, probability};
 
 struct Uniform {
     n: u32,
@@ -45,20 +45,20 @@ fn cross_entropy(local: u32) {
     for (var n = local; n < u.n; n += LANES) {
         let row = n * u.classes;
         let label = labels[n];
-        var pair = vec2f(logits[row], 0.0);
+        var pair = EMPTY;
         var predicted = 0u;
         for (var l = 0u; l < u.classes; l++) {
             pair = accumulate(pair, logits[row + l]);
             // Strictly greater: ties go to the first.
             predicted = select(predicted, l, logits[row + l] > logits[row + predicted]);
         }
-        let log_sum = finish(pair);
+        let whole = finish(pair);
         for (var l = 0u; l < u.classes; l++) {
-            let gradient = exp(logits[row + l] - log_sum) - select(0.0, 1.0, l == label);
+            let gradient = probability(whole, logits[row + l]) - select(0.0, 1.0, l == label);
             dlogits[row + l] = select(gradient / rows, 0.0, label == IGNORE);
         }
         if label != IGNORE {
-            sums += vec3f(log_sum - logits[row + label], select(0.0, 1.0, predicted == label), 1.0);
+            sums += vec3f(-log_softmax(whole, logits[row + label]), select(0.0, 1.0, predicted == label), 1.0);
         }
     }
     partial[local] = sums;
@@ -76,7 +76,8 @@ fn cross_entropy(local: u32) {
     for (var l = local; l < u.classes; l += LANES) {
         var alive = 0u;
         for (var n = 0u; n < u.n; n++) {
-            alive += select(0u, 1u, labels[n] != IGNORE && logits[n * u.classes + l] != 0.0);
+            // By `==`, since `!=` is false for what is no number on Vulkan.
+            alive += select(1u, 0u, labels[n] == IGNORE || logits[n * u.classes + l] == 0.0);
         }
         metrics[3u + l] += f32(alive);
     }

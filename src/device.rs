@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::Result;
-use crate::gpu::{AdapterKind, Executor, Gpu, Tune};
+use crate::gpu::{self, AdapterDescription, AdapterKind, Executor, Gpu, GpuError, Tune};
 use crate::graph::Graph;
 use crate::peak::Peak;
 use crate::plan::Plan;
@@ -23,7 +23,7 @@ pub enum DeviceError {
 /// What to run on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
-    /// The best hardware GPU, else the CPU.
+    /// The best hardware GPU, else the CPU; or the adapter that `WGPU_ADAPTER_NAME` names, even a software one.
     #[default]
     Auto,
     /// The best hardware GPU.
@@ -81,10 +81,17 @@ impl Device {
     /// # Errors
     /// [`crate::gpu::GpuError`] if an adapter was asked for and there is none, or it does not open.
     pub fn open(choice: DeviceChoice) -> Result<Self> {
-        let hardware = |_, d: &crate::gpu::AdapterDescription| d.kind == AdapterKind::Hardware;
+        let hardware = |_, d: &AdapterDescription| d.kind == AdapterKind::Hardware;
         Ok(match choice {
             DeviceChoice::Cpu => Self::Cpu,
-            DeviceChoice::Auto => Gpu::open("hardware GPU", hardware).map_or(Self::Cpu, Self::Gpu),
+            DeviceChoice::Auto => {
+                let named = gpu::wanted_name().is_some();
+                match Gpu::open("hardware GPU", |i, d| named || hardware(i, d)) {
+                    Ok(gpu) => Self::Gpu(gpu),
+                    Err(error @ GpuError::Name { .. }) => return Err(error.into()),
+                    Err(_) => Self::Cpu,
+                }
+            }
             DeviceChoice::Gpu => Self::Gpu(Gpu::open("hardware GPU", hardware)?),
             DeviceChoice::Adapter(n) => {
                 Self::Gpu(Gpu::open(&format!("adapter gpu:{n}"), |i, _| i == n)?)

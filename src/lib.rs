@@ -96,6 +96,7 @@ pub mod program;
 pub mod reference;
 pub mod rng;
 pub mod runtime;
+pub mod self_test;
 pub mod shaders;
 pub mod shape;
 pub mod tensor;

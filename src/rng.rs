@@ -15,6 +15,15 @@ fn mix([mut x, mut y, mut z, mut w]: [u32; 4]) -> [u32; 4] {
     [x, y, z, w]
 }
 
+/// `len` numbers in -0.5..0.5, the same for the same `stream`.
+pub(crate) fn floats(stream: u32, len: usize) -> Vec<f32> {
+    let quads = (0..len.div_ceil(4) as u32).flat_map(|i| pcg4d([i, stream, 0, 0]));
+    quads
+        .take(len)
+        .map(|word| (word >> 8) as f32 / (1 << 24) as f32 - 0.5)
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

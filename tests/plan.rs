@@ -197,6 +197,52 @@ fn a_tile_above_the_workgroup_limits_fails_and_says_why() {
 }
 
 #[test]
+fn a_device_of_few_storage_buffers_is_refused_with_the_kernel_and_the_limit() {
+    let mut options = PlanOptions::default();
+    options.limits.storage_buffers = 4;
+    let error = Plan::new(program(nin(), 1).graph().clone(), &options).expect_err("too many");
+    let text = error.to_string();
+    assert!(
+        text.starts_with(
+            "`gather.forward` binds 5 storage buffers, but this device allows 4 (max_"
+        ),
+        "{text}"
+    );
+}
+
+/// The largest tile that is chosen without measuring fits exactly, and with a byte or an invocation less none is chosen.
+#[test]
+fn a_device_of_small_workgroups_gets_kernels_that_need_no_more() {
+    let plan = |limits: PlanLimits, conv2d| {
+        let options = PlanOptions { limits, conv2d };
+        Plan::new(program(nin(), 1).graph().clone(), &options)
+    };
+    let enough = PlanLimits {
+        max_invocations: 128,
+        workgroup_memory: 8960,
+        ..PlanLimits::default()
+    };
+    let conv2d = Conv2dChoices::of_hardware(&enough);
+    assert_eq!(conv2d, Conv2dChoices::HARDWARE);
+    plan(enough, conv2d).expect("fits");
+    for limits in [
+        PlanLimits {
+            max_invocations: 127,
+            ..enough
+        },
+        PlanLimits {
+            workgroup_memory: 8959,
+            ..enough
+        },
+    ] {
+        plan(limits, Conv2dChoices::HARDWARE).expect_err("a tile is too large");
+        let plan = plan(limits, Conv2dChoices::of_hardware(&limits)).expect("a smaller plan");
+        let mut dispatches = plan.dispatches().iter();
+        assert!(dispatches.all(|d| d.kernel.shader != "conv2d_implicit_gemm"));
+    }
+}
+
+#[test]
 fn a_dispatch_moves_its_operands_once_and_of_the_data_set_only_the_batch() {
     let plan = plan(nin(), 16, Conv2dAlgorithm::HARDWARE);
     let bytes = |layer: &str, op| {

@@ -75,7 +75,8 @@ pub(crate) struct Args {
         help_heading = "Where to run"
     )]
     pub(crate) tune: TuneName,
-    /// List the adapters and stop
+    /// List the adapters and stop; the environment variables WGPU_BACKEND (vulkan, dx12, metal, gl) and WGPU_ADAPTER_NAME
+    /// (part of a name) limit them
     #[arg(long, help_heading = "Where to run")]
     pub(crate) list_devices: bool,
 

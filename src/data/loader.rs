@@ -11,6 +11,11 @@ use super::{DATASETS, DataError, Split, cifar10, fashion_mnist, folder, mnist, s
 /// The system's folder of data sets, each in a sub-folder of its name.
 const SYSTEM_DIR: &str = "/usr/share/datasets";
 
+/// The user's folder that downloads are kept in, there or not; `None` if the user has no cache folder.
+pub fn cache_dir() -> Option<PathBuf> {
+    dirs::cache_dir().map(|folder| folder.join("nin-wgpu"))
+}
+
 #[cfg(feature = "download")]
 type Report<'a> = Box<dyn FnMut(&Progress<'_>) + 'a>;
 
@@ -50,7 +55,7 @@ impl<'a> Loader<'a> {
             name: name.into(),
             data_dir: None,
             system_dir: SYSTEM_DIR.into(),
-            cache_dir: dirs::cache_dir().map(|folder| folder.join("nin-wgpu")),
+            cache_dir: cache_dir(),
             seed: 0,
             shape: None,
             invert: Invert::Auto,

@@ -34,7 +34,7 @@ use std::path::Path;
 pub use dataset::{Dataset, Outline, Split};
 use dataset::{byte_count, check_labels, class_count_error};
 pub use error::DataError;
-pub use loader::Loader;
+pub use loader::{Loader, cache_dir};
 
 /// The names that [`load`] knows.
 pub const DATASETS: &[&str] = &[

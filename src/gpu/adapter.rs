@@ -1,12 +1,9 @@
-//! Finding an adapter and opening its device.
+//! Finding adapters: which there are, what they can do, and which come first.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use super::GpuError;
-use super::pipeline::Pipelines;
-use super::tune::Tuner;
-use crate::plan::{Conv2dChoices, PlanLimits, PlanOptions};
+use crate::plan::PlanLimits;
 
 /// What an adapter runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,15 +25,31 @@ pub struct AdapterDescription {
     pub backend: String,
     /// Hardware or software.
     pub kind: AdapterKind,
+    /// The most that it offers. A device is opened at WebGPU's default limits, or at these where they are lower.
+    pub limits: PlanLimits,
+    /// What it offers of the optional features that concern kernels, by WebGPU's names.
+    pub features: Vec<&'static str>,
 }
 
+/// The optional features that concern kernels. The clock and the subgroups are used, where there are any.
+const FEATURES: [(wgpu::Features, &str); 3] = [
+    (wgpu::Features::TIMESTAMP_QUERY, "timestamp-query"),
+    (wgpu::Features::SHADER_F16, "shader-f16"),
+    (wgpu::Features::SUBGROUP, "subgroups"),
+];
+
 impl AdapterDescription {
-    fn new(info: &wgpu::AdapterInfo) -> Self {
+    fn new(adapter: &wgpu::Adapter) -> Self {
+        let info = adapter.get_info();
         let name = if info.name.is_empty() {
             "unnamed adapter"
         } else {
             &info.name
         };
+        let features = adapter.features();
+        let offered = FEATURES
+            .iter()
+            .filter(|(feature, _)| features.contains(*feature));
         Self {
             name: name.to_owned(),
             driver: format!("{} {}", info.driver, info.driver_info)
@@ -47,7 +60,14 @@ impl AdapterDescription {
                 wgpu::DeviceType::Cpu => AdapterKind::Software,
                 _ => AdapterKind::Hardware,
             },
+            limits: plan_limits(&adapter.limits(), subgroup(adapter)),
+            features: offered.map(|(_, name)| *name).collect(),
         }
+    }
+
+    /// Whether part of the adapter's name is `name`, in large or small letters.
+    fn is_named(&self, name: &str) -> bool {
+        self.name.to_lowercase().contains(&name.to_lowercase())
     }
 }
 
@@ -66,10 +86,49 @@ impl fmt::Display for AdapterDescription {
     }
 }
 
+/// Fewest lanes of a subgroup; 0 without subgroup operations.
+pub(super) fn subgroup(adapter: &wgpu::Adapter) -> u32 {
+    if adapter.features().contains(wgpu::Features::SUBGROUP) {
+        adapter.get_info().subgroup_min_size
+    } else {
+        0
+    }
+}
+
+/// What plans must know of a device's limits.
+pub(super) fn plan_limits(limits: &wgpu::Limits, subgroup: u32) -> PlanLimits {
+    PlanLimits {
+        max_binding: limits
+            .max_storage_buffer_binding_size
+            .min(limits.max_buffer_size),
+        max_workgroups: limits.max_compute_workgroups_per_dimension,
+        offset_alignment: limits.min_storage_buffer_offset_alignment.into(),
+        max_invocations: limits.max_compute_invocations_per_workgroup,
+        workgroup_memory: limits.max_compute_workgroup_storage_size,
+        storage_buffers: limits.max_storage_buffers_per_shader_stage,
+        subgroup,
+    }
+}
+
+/// The limits to open a device at: WebGPU's default ones, but no more than the adapter offers.
+pub(super) fn device_limits(offered: &wgpu::Limits) -> wgpu::Limits {
+    wgpu::Limits::default().or_worse_values_from(offered)
+}
+
+/// Part of a name that all adapters but those are left out by, if the environment says one.
+pub(crate) fn wanted_name() -> Option<String> {
+    std::env::var("WGPU_ADAPTER_NAME")
+        .ok()
+        .filter(|name| !name.is_empty())
+}
+
 /// Adapters of all backends, best first: discrete, integrated, other, software; native APIs before OpenGL.
 ///
-/// `WGPU_BACKEND` limits the backends.
-fn adapters() -> Vec<wgpu::Adapter> {
+/// `WGPU_BACKEND` limits the backends, `WGPU_ADAPTER_NAME` the names.
+///
+/// # Errors
+/// [`GpuError::Name`] if there are adapters, but none of that name.
+pub(super) fn adapters() -> Result<Vec<(wgpu::Adapter, AdapterDescription)>, GpuError> {
     let descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
     let backends = descriptor.backends;
     let instance = wgpu::Instance::new(descriptor);
@@ -90,244 +149,65 @@ fn adapters() -> Vec<wgpu::Adapter> {
         };
         (kind, info.backend == wgpu::Backend::Gl)
     });
-    adapters
+    let all = adapters.into_iter().map(|adapter| {
+        let description = AdapterDescription::new(&adapter);
+        (adapter, description)
+    });
+    let Some(name) = wanted_name() else {
+        return Ok(all.collect());
+    };
+    let (named, others): (Vec<_>, Vec<_>) =
+        all.partition(|(_, description)| description.is_named(&name));
+    if named.is_empty() && !others.is_empty() {
+        let found = list(others.iter().map(|(_, description)| description));
+        return Err(GpuError::Name { name, found });
+    }
+    Ok(named)
 }
 
-/// A lost device or a failed command, kept until the next call can report it.
-type Fault = Arc<Mutex<Option<GpuError>>>;
-
-/// Work given to a device since it was opened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Work {
-    /// Compute passes encoded.
-    pub passes: u64,
-    /// Command buffers submitted.
-    pub submits: u64,
+/// That there is no such adapter, what there is, and the mend.
+pub(super) fn no_adapter(wanted: &str, described: &[&AdapterDescription]) -> GpuError {
+    let found = if !described.is_empty() {
+        let list = list(described.iter().copied());
+        format!("{list}; name one of these, or use `--device cpu`")
+    } else if let Ok(backends) = std::env::var("WGPU_BACKEND") {
+        format!(
+            "no adapter at all within WGPU_BACKEND={backends}: unset that, install a driver, or use `--device cpu`"
+        )
+    } else {
+        "no adapter at all: install a Vulkan driver, or use `--device cpu`".to_owned()
+    };
+    GpuError::NoAdapter {
+        wanted: wanted.to_owned(),
+        found,
+    }
 }
 
-/// Objects that a device holds now. All zero unless wgpu is built with its feature `counters`, as the tests do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Objects {
-    /// Buffers.
-    pub buffers: isize,
-    /// Bind groups.
-    pub bind_groups: isize,
-    /// Compute pipelines.
-    pub pipelines: isize,
+fn list<'a>(described: impl Iterator<Item = &'a AdapterDescription>) -> String {
+    let each = described
+        .enumerate()
+        .map(|(i, description)| format!("gpu:{i} = {description}"));
+    each.collect::<Vec<_>>().join("; ")
 }
 
-/// An open device.
-#[derive(Clone, Debug)]
-pub struct Gpu {
-    pub(super) device: wgpu::Device,
-    pub(super) queue: wgpu::Queue,
-    pub(super) pipelines: Arc<Mutex<Pipelines>>,
-    description: AdapterDescription,
-    limits: PlanLimits,
-    fault: Fault,
-    work: Arc<Mutex<Work>>,
-    pub(super) tuner: Arc<Mutex<Tuner>>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Gpu {
-    /// All adapters, best first; `Gpu::open(n)` opens the n-th.
-    pub fn list() -> Vec<AdapterDescription> {
-        adapters()
-            .iter()
-            .map(|adapter| AdapterDescription::new(&adapter.get_info()))
-            .collect()
-    }
-
-    /// Opens the best adapter that `wanted` accepts, at WebGPU's default limits. Of optional features it takes
-    /// the device's clock, for profiles, and subgroup operations, if there are any.
-    ///
-    /// `wants` says in words what is wanted, for the error.
-    ///
-    /// # Errors
-    /// [`GpuError::NoAdapter`] if there is none, [`GpuError::NoDevice`] if it does not open.
-    pub fn open(
-        wants: &str,
-        wanted: impl Fn(usize, &AdapterDescription) -> bool,
-    ) -> Result<Self, GpuError> {
-        let adapters = adapters();
-        let described: Vec<_> = adapters
-            .iter()
-            .map(|adapter| AdapterDescription::new(&adapter.get_info()))
-            .collect();
-        let found = adapters.into_iter().zip(&described).enumerate();
-        let Some((_, (adapter, description))) = found
-            .into_iter()
-            .find(|(i, (_, description))| wanted(*i, description))
-        else {
-            let found = if described.is_empty() {
-                "no adapter at all: install a Vulkan driver, or use `--device cpu`".to_owned()
-            } else {
-                let list: Vec<_> = described
-                    .iter()
-                    .enumerate()
-                    .map(|(i, d)| format!("gpu:{i} = {d}"))
-                    .collect();
-                format!(
-                    "{}; name one of these, or use `--device cpu`",
-                    list.join("; ")
-                )
-            };
-            return Err(GpuError::NoAdapter {
-                wanted: wants.to_owned(),
-                found,
-            });
+    #[test]
+    fn a_device_is_opened_at_the_default_limits_or_at_lower_ones_if_the_adapter_has_no_more() {
+        let default = wgpu::Limits::default();
+        let large = wgpu::Limits {
+            max_compute_workgroup_storage_size: 1 << 20,
+            min_storage_buffer_offset_alignment: 16,
+            ..default.clone()
         };
-        Self::from_adapter(&adapter, description.clone())
-    }
-
-    fn from_adapter(
-        adapter: &wgpu::Adapter,
-        description: AdapterDescription,
-    ) -> Result<Self, GpuError> {
-        let limits = wgpu::Limits::default();
-        let descriptor = wgpu::DeviceDescriptor {
-            label: Some("nin-wgpu"),
-            required_features: adapter.features()
-                & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP),
-            required_limits: limits.clone(),
-            ..Default::default()
-        };
-        let (device, queue) =
-            pollster::block_on(adapter.request_device(&descriptor)).map_err(|error| {
-                GpuError::NoDevice {
-                    adapter: description.to_string(),
-                    message: error.to_string(),
-                }
-            })?;
-        let fault: Fault = Arc::default();
-        let keep = |fault: &Fault, error: GpuError| {
-            // The first fault is the cause; later ones follow from it.
-            fault
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .get_or_insert(error);
-        };
-        let uncaptured = fault.clone();
-        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            let error = match error {
-                wgpu::Error::OutOfMemory { .. } => GpuError::OutOfMemory("running".into()),
-                other => GpuError::Refused(other.to_string()),
-            };
-            keep(&uncaptured, error);
-        }));
-        let lost = fault.clone();
-        device.set_device_lost_callback(move |reason, message| {
-            if reason != wgpu::DeviceLostReason::Destroyed {
-                keep(&lost, GpuError::Lost(message));
-            }
-        });
-        let plan_limits = PlanLimits {
-            max_binding: limits
-                .max_storage_buffer_binding_size
-                .min(limits.max_buffer_size),
-            max_workgroups: limits.max_compute_workgroups_per_dimension,
-            offset_alignment: limits.min_storage_buffer_offset_alignment.into(),
-            max_invocations: limits.max_compute_invocations_per_workgroup,
-            workgroup_memory: limits.max_compute_workgroup_storage_size,
-            subgroup: if device.features().contains(wgpu::Features::SUBGROUP) {
-                adapter.get_info().subgroup_min_size
-            } else {
-                0
-            },
-        };
-        let pipelines = Arc::default();
-        Ok(Self {
-            device,
-            queue,
-            pipelines,
-            description,
-            limits: plan_limits,
-            fault,
-            work: Arc::default(),
-            tuner: Arc::default(),
-        })
-    }
-
-    /// The adapter behind the device.
-    pub fn description(&self) -> &AdapterDescription {
-        &self.description
-    }
-
-    /// Options that suit the device: its limits and its kind's default kernels.
-    pub fn plan_options(&self) -> PlanOptions {
-        let conv2d = match self.description.kind {
-            AdapterKind::Hardware => Conv2dChoices::HARDWARE,
-            AdapterKind::Software => Conv2dChoices::SOFTWARE,
-        };
-        PlanOptions {
-            limits: self.limits,
-            conv2d,
-        }
-    }
-
-    /// Work given to the device so far, by all its executors.
-    pub fn work(&self) -> Work {
-        *self.work.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Objects that the device holds now.
-    pub fn objects(&self) -> Objects {
-        let hal = self.device.get_internal_counters().hal;
-        Objects {
-            buffers: hal.buffers.read(),
-            bind_groups: hal.bind_groups.read(),
-            pipelines: hal.compute_pipelines.read(),
-        }
-    }
-
-    /// Opens a compute pass, and counts it; a profile has the device's clock read around it.
-    pub(super) fn begin_pass<'e>(
-        &self,
-        encoder: &'e mut wgpu::CommandEncoder,
-        timestamp_writes: Option<wgpu::ComputePassTimestampWrites<'_>>,
-    ) -> wgpu::ComputePass<'e> {
-        self.work
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .passes += 1;
-        encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-            label: None,
-            timestamp_writes,
-        })
-    }
-
-    /// Submits commands, and counts them.
-    pub(super) fn submit(&self, encoder: wgpu::CommandEncoder) {
-        self.work
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .submits += 1;
-        self.queue.submit([encoder.finish()]);
-    }
-
-    pub(super) fn limits(&self) -> &PlanLimits {
-        &self.limits
-    }
-
-    /// Reports a fault that the device noticed since it was opened.
-    pub(super) fn check(&self) -> Result<(), GpuError> {
-        match &*self.fault.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(fault) => Err(fault.clone()),
-            None => Ok(()),
-        }
-    }
-
-    /// Handles callbacks; with `wait`, until everything submitted is done.
-    pub(super) fn poll(&self, wait: bool) -> Result<(), GpuError> {
-        let kind = if wait {
-            wgpu::PollType::wait_indefinitely()
-        } else {
-            wgpu::PollType::Poll
-        };
-        let polled = self.device.poll(kind);
-        self.check()?;
-        polled
-            .map(drop)
-            .map_err(|error| GpuError::Lost(error.to_string()))
+        assert_eq!(device_limits(&large), default);
+        let small = wgpu::Limits::downlevel_defaults();
+        let limits = device_limits(&small);
+        assert!(limits.check_limits(&small), "{limits:?}");
+        let plan = plan_limits(&limits, 0);
+        assert_eq!((plan.storage_buffers, plan.workgroup_memory), (4, 16_352));
+        assert_eq!(plan_limits(&default, 0), PlanLimits::default());
     }
 }

@@ -1,6 +1,7 @@
 //! The GPU backend, and the only code that names `wgpu`.
 
 mod adapter;
+mod device;
 mod executor;
 mod launch;
 mod peak;
@@ -9,7 +10,9 @@ mod profile;
 mod readback;
 mod tune;
 
-pub use adapter::{AdapterDescription, AdapterKind, Gpu, Objects, Work};
+pub(crate) use adapter::wanted_name;
+pub use adapter::{AdapterDescription, AdapterKind};
+pub use device::{Gpu, Objects, Work};
 pub use executor::Executor;
 pub use tune::{Trial, Trials, Tune};
 
@@ -23,6 +26,16 @@ pub enum GpuError {
         /// What was asked for.
         wanted: String,
         /// What there is, and the mend.
+        found: String,
+    },
+    /// No adapter of the name that `WGPU_ADAPTER_NAME` wants.
+    #[error(
+        "WGPU_ADAPTER_NAME is `{name}`, and no adapter's name holds that; this machine has {found}"
+    )]
+    Name {
+        /// Part of the wanted name.
+        name: String,
+        /// What there is.
         found: String,
     },
     /// The adapter would not give a device.

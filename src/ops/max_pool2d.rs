@@ -111,7 +111,7 @@ pub struct PoolGeometry {
 }
 
 /// `x [N,C,H,W]` -> `y [N,C,P,Q]` and `argmax [N,C,P,Q]`: where in its map (`h*W + w`) each maximum lies, the first
-/// of ties in row-major order.
+/// of ties in row-major order. Not-a-number counts as the largest, the last one if there are several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaxPool2d {
     pool: Pool2d,

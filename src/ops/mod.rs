@@ -57,6 +57,50 @@ impl Tolerance {
     };
 }
 
+/// The element that is off the most.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[error("element {index} is {got}, expected {want}")]
+pub struct Disagreement {
+    /// Which element.
+    pub index: usize,
+    /// What the device computed.
+    pub got: f32,
+    /// What the reference computed.
+    pub want: f32,
+}
+
+impl Tolerance {
+    /// The largest error of `got` as a part of what is allowed, or, if that is above 1, the element that it lies in.
+    ///
+    /// What is no number on both sides agrees.
+    pub(crate) fn compare(&self, got: &[f32], want: &[f32]) -> Result<f64, Disagreement> {
+        let largest = want.iter().filter(|want| want.is_finite());
+        let largest = largest.fold(0f32, |largest, want| largest.max(want.abs()));
+        let allowed = self.relative * f64::from(largest) + self.absolute;
+        let error = |(got, want): (&f32, &f32)| {
+            let off = f64::from((*got - *want).abs());
+            if got == want || (got.is_nan() && want.is_nan()) {
+                0.0
+            } else if off.is_nan() {
+                f64::INFINITY
+            } else {
+                off / allowed
+            }
+        };
+        let errors = got.iter().zip(want).map(error).enumerate();
+        let worst = errors.max_by(|(_, a), (_, b)| a.total_cmp(b));
+        match worst {
+            Some((index, error)) if error > 1.0 => Err(Disagreement {
+                index,
+                got: got[index],
+                want: want[index],
+            }),
+            Some((_, error)) => Ok(error),
+            None => Ok(0.0),
+        }
+    }
+}
+
 /// What every op must say of itself.
 pub(crate) trait Definition {
     /// Name as it stands in plans and profiles.

@@ -7,11 +7,11 @@ use crate::plan::{Kernel, Lowering, PlanError, Variant, read, uniforms, write};
 use crate::reference::{Io, Real, relu};
 use crate::shape::{DType, Shape, ShapeError};
 
-/// `y = max(x, 0)`, any shape.
+/// `y = max(x, 0)`, any shape. Not-a-number passes through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Relu;
 
-/// `dx = dy` where `y > 0`, else 0; inputs `dy`, `y`.
+/// `dx = 0` where `y <= 0`, else `dy`; inputs `dy`, `y`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReluBackward;
 

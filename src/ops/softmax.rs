@@ -7,7 +7,8 @@ use crate::plan::{Kernel, Lowering, PlanError, Variant, read, uniforms, write};
 use crate::reference::{Io, Real, softmax};
 use crate::shape::{DType, Shape, ShapeError};
 
-/// `y[n,l] = exp(x[n,l]) / sum_j exp(x[n,j])`: `[N,L]` -> `[N,L]`, shifted by the row's maximum.
+/// `y[n,l] = exp(x[n,l]) / sum_j exp(x[n,j])`: `[N,L]` -> `[N,L]`, shifted by the row's maximum. Plus infinity or
+/// not-a-number makes its row not-a-number, and so do minus infinities alone.
 ///
 /// Training uses [`SoftmaxCrossEntropy`](super::SoftmaxCrossEntropy), which has the gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

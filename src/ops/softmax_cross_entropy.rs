@@ -10,7 +10,7 @@ use crate::shape::{DType, Shape, ShapeError};
 /// Label of a row that counts for nothing: the filling of a last, smaller batch.
 pub const IGNORE: u32 = u32::MAX;
 
-/// Softmax cross-entropy, mean over the batch, by log-sum-exp.
+/// Softmax cross-entropy, mean over the batch, by log-softmax.
 ///
 /// Inputs `logits [N,L]`, `labels [N]` -> `dlogits [N,L] = (softmax(logits) - onehot(labels)) / rows`, where `rows`
 /// counts the labels that are not [`IGNORE`]. Updates `metrics [3 + L]`: sum of losses, correct (top-1) rows, rows,

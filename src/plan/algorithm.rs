@@ -92,6 +92,9 @@ impl fmt::Display for Direction {
     }
 }
 
+/// What the tiles of [`Rule::Hardware`] take of a device: invocations, and bytes of workgroup memory.
+const TILES: [u32; 2] = [128, 8960];
+
 /// Which algorithm serves a convolution of which nothing was measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rule {
@@ -143,6 +146,15 @@ impl Conv2dChoices {
 
     /// What usually serves on a software adapter.
     pub const SOFTWARE: Self = Self::by(Rule::Software);
+
+    /// What usually serves on a hardware GPU of such limits: kernels without workgroup memory where the tiles do not fit.
+    pub fn of_hardware(limits: &PlanLimits) -> Self {
+        let [invocations, bytes] = TILES;
+        if limits.max_invocations < invocations || limits.workgroup_memory < bytes {
+            return Conv2dAlgorithm::Direct.into();
+        }
+        Self::HARDWARE
+    }
 
     const fn by(rule: Rule) -> Self {
         Self {

@@ -251,6 +251,13 @@ impl<'a> Lowering<'a> {
                 limit: limits.max_workgroups,
             });
         }
+        if bindings.len() as u64 > u64::from(limits.storage_buffers) {
+            return Err(PlanError::StorageBuffers {
+                kernel: format!("{}.{}", kernel.shader, kernel.entry),
+                need: bindings.len(),
+                limit: limits.storage_buffers,
+            });
+        }
         // A node of several dispatches counts its operations once, on the first.
         let first = self
             .dispatches

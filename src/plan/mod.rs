@@ -25,7 +25,7 @@ use crate::ops::Definition;
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlanError {
-    /// A buffer above the largest storage binding.
+    /// A buffer above the largest storage binding, or of 2 GiB, past which 32-bit offsets in bytes overflow.
     #[error(
         "`{tensor}` needs {need} bytes, but this device binds at most {limit}; use a smaller batch, image or data set"
     )]
@@ -46,6 +46,18 @@ pub enum PlanError {
         kernel: String,
         /// Workgroups along x, y, z.
         need: [u64; 3],
+        /// The device's limit.
+        limit: u32,
+    },
+    /// More storage buffers than a kernel may bind.
+    #[error(
+        "`{kernel}` binds {need} storage buffers, but this device allows {limit} (max_storage_buffers_per_shader_stage); use another device, or `--device cpu`"
+    )]
+    StorageBuffers {
+        /// The kernel.
+        kernel: String,
+        /// How many it binds.
+        need: usize,
         /// The device's limit.
         limit: u32,
     },
@@ -139,6 +151,9 @@ impl Dispatch {
     }
 }
 
+/// Bytes of a buffer that signed 32-bit offsets reach; some drivers compute with those, whatever they let one bind.
+const ADDRESSABLE: u64 = i32::MAX as u64;
+
 /// A graph ready to run on a GPU of given limits.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -162,14 +177,12 @@ impl Plan {
         }
         let (dispatches, mut buffers, regions) = lowering.finish();
         let slots = slots::assign(&dispatches, &mut buffers);
-        if let Some(slot) = slots
-            .iter()
-            .find(|slot| slot.bytes > options.limits.max_binding)
-        {
+        let limit = options.limits.max_binding.min(ADDRESSABLE);
+        if let Some(slot) = slots.iter().find(|slot| slot.bytes > limit) {
             return Err(PlanError::Binding {
                 tensor: slot.label.clone(),
                 need: slot.bytes,
-                limit: options.limits.max_binding,
+                limit,
             });
         }
         Ok(Self {

@@ -1,5 +1,7 @@
 //! What a plan may depend on besides its graph.
 
+use std::fmt;
+
 use super::{Conv2dAlgorithm, Conv2dChoices};
 
 /// Limits of a device that a plan must respect. The default is WebGPU's.
@@ -15,8 +17,32 @@ pub struct PlanLimits {
     pub max_invocations: u32,
     /// Workgroup memory in bytes.
     pub workgroup_memory: u32,
+    /// Most storage buffers of a kernel.
+    pub storage_buffers: u32,
     /// Fewest lanes of a subgroup; 0 where kernels must do without subgroup operations.
     pub subgroup: u32,
+}
+
+impl fmt::Display for PlanLimits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            max_binding,
+            max_workgroups,
+            offset_alignment,
+            max_invocations,
+            workgroup_memory,
+            storage_buffers,
+            subgroup,
+        } = self;
+        write!(
+            f,
+            "{} MiB a binding at multiples of {offset_alignment} bytes, {storage_buffers} storage buffers a kernel, \
+             {max_invocations} invocations and {} KiB a workgroup, {max_workgroups} workgroups a side, \
+              subgroups of {subgroup}",
+            max_binding >> 20,
+            workgroup_memory >> 10,
+        )
+    }
 }
 
 impl PlanLimits {
@@ -27,6 +53,7 @@ impl PlanLimits {
         offset_alignment: 256,
         max_invocations: 256,
         workgroup_memory: 16 << 10,
+        storage_buffers: 8,
         subgroup: 0,
     };
 }

@@ -24,8 +24,9 @@ pub(crate) fn forward<T: Real>(g: &PoolGeometry, x: &[T], y: &mut [T], argmax: &
                 let mut best = usize::MAX;
                 for h in window(g, to / g.q, g.h) {
                     for at in h * g.w + columns.start..h * g.w + columns.end {
-                        // Strictly greater: ties go to the first.
-                        if best == usize::MAX || map[at] > map[best] {
+                        // Strictly greater: ties go to the first. Not-a-number passes through, as in PyTorch.
+                        let is_number = map[at].partial_cmp(&map[at]).is_some();
+                        if best == usize::MAX || map[at] > map[best] || !is_number {
                             best = at;
                         }
                     }

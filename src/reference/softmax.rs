@@ -4,18 +4,30 @@ use super::Real;
 
 pub(crate) fn forward<T: Real>(classes: usize, x: &[T], y: &mut [T]) {
     for (x, y) in x.chunks(classes).zip(y.chunks_mut(classes)) {
-        let log_sum = log_sum_exp(x);
+        let row = Row::new(x);
         for (y, &x) in y.iter_mut().zip(x) {
-            *y = (x - log_sum).exp();
+            *y = row.log_softmax(x).exp();
         }
     }
 }
 
-/// `ln(sum exp(x))`, shifted by the maximum so that nothing overflows.
-pub(crate) fn log_sum_exp<T: Real>(x: &[T]) -> T {
-    let max = x
-        .iter()
-        .copied()
-        .fold(x[0], |a, b| if b > a { b } else { a });
-    x.iter().map(|&x| (x - max).exp()).sum::<T>().ln() + max
+/// What the logits of a row have in common.
+pub(super) struct Row<T> {
+    max: T,
+    /// `ln(sum exp(x - max))`.
+    log_sum: T,
+}
+
+impl<T: Real> Row<T> {
+    pub(super) fn new(x: &[T]) -> Self {
+        let logits = x.iter().copied();
+        let max = logits.clone().fold(x[0], |a, b| if b > a { b } else { a });
+        let log_sum = logits.map(|x| (x - max).exp()).sum::<T>().ln();
+        Self { max, log_sum }
+    }
+
+    /// The maximum is taken off first: nothing overflows, and large logits lose no digits.
+    pub(super) fn log_softmax(&self, x: T) -> T {
+        x - self.max - self.log_sum
+    }
 }

@@ -1,7 +1,7 @@
 //! Meaning of [`crate::ops::SoftmaxCrossEntropy`].
 
 use super::Real;
-use super::softmax::log_sum_exp;
+use super::softmax::Row;
 use crate::ops::IGNORE;
 
 pub(crate) fn forward<T: Real>(
@@ -29,14 +29,14 @@ pub(crate) fn forward<T: Real>(
             continue;
         }
         let label = label as usize;
-        let log_sum = log_sum_exp(x);
+        let row = Row::new(x);
         for (l, (dx, &x)) in dx.iter_mut().zip(x).enumerate() {
             let target = if l == label { one } else { T::default() };
-            *dx = ((x - log_sum).exp() - target) / rows;
+            *dx = (row.log_softmax(x).exp() - target) / rows;
         }
         // The first of equal maxima, as in PyTorch.
         let predicted = (0..classes).fold(0, |best, l| if x[l] > x[best] { l } else { best });
-        metrics[0] += log_sum - x[label];
+        metrics[0] += -row.log_softmax(x[label]);
         metrics[1] += if predicted == label {
             one
         } else {

@@ -52,7 +52,7 @@ pub struct Case {
 pub struct CaseBuilder {
     graph: Graph,
     data: Vec<(ValueId, Data)>,
-    results: Vec<(ValueId, Tolerance)>,
+    pub results: Vec<(ValueId, Tolerance)>,
     seed: u32,
 }
 

@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
@@ -10,7 +9,7 @@ use nin_wgpu::checkpoint::{self, Metadata};
 
 use crate::programs::{
     assert_says, classify, classify_with, contents, example, image, new_folder, ok, refused,
-    short_run, trained, write_classes,
+    short_run, trained, without_drivers, write_classes,
 };
 
 #[test]
@@ -129,14 +128,6 @@ fn bad_flags_are_refused_with_one_message_that_names_the_mend() {
     );
 }
 
-/// A machine without any driver.
-fn without_drivers(command: &mut Command) -> &mut Command {
-    command
-        .env("VK_DRIVER_FILES", "/nonexistent.json")
-        .env("VK_ICD_FILENAMES", "/nonexistent.json")
-        .env("WGPU_BACKEND", "vulkan")
-}
-
 #[test]
 fn without_a_driver_the_plan_is_printed_and_the_cpu_trains() {
     let mut plan = example("train");
@@ -225,7 +216,7 @@ fn a_huge_picture_takes_no_memory() {
     let path = folder.path().join("huge.png");
     std::fs::write(&path, black_png(20_000, 20_000)).expect("written");
     // The pixels alone would take 400 MB, a byte each.
-    let mut limited = Command::new("sh");
+    let mut limited = std::process::Command::new("sh");
     limited.args(["-c", "ulimit -v 300000; exec \"$0\" \"$@\""]);
     let classify = classify();
     limited

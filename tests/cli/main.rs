@@ -1,7 +1,9 @@
 //! The programs as a user meets them: what they write, what they print, and how they refuse.
 
+mod adapters;
 mod classify;
 mod disk;
+mod doctor;
 mod errors;
 mod options;
 mod pictures;

@@ -66,6 +66,14 @@ pub(crate) fn refused(command: &mut Command) -> String {
     stderr
 }
 
+/// A machine without any driver.
+pub(crate) fn without_drivers(command: &mut Command) -> &mut Command {
+    command
+        .env("VK_DRIVER_FILES", "/nonexistent.json")
+        .env("VK_ICD_FILENAMES", "/nonexistent.json")
+        .env("WGPU_BACKEND", "vulkan")
+}
+
 /// Asserts that a text holds all these parts.
 pub(crate) fn assert_says(text: &str, parts: &[&str]) {
     for part in parts {

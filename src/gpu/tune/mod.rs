@@ -53,6 +53,11 @@ impl Gpu {
         self.tuner().mode = mode;
     }
 
+    /// The user's folder that measurements are kept in, there or not; `None` if the user has no cache folder.
+    pub fn tune_cache_dir() -> Option<PathBuf> {
+        dirs::cache_dir().map(|cache| store::folder(&cache))
+    }
+
     /// Keeps what is measured in `folder` instead of the user's cache folder.
     pub fn set_tune_cache(&self, folder: impl Into<PathBuf>) {
         self.tuner().cache = Some(folder.into());

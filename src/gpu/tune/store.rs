@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,11 @@ fn shaders() -> String {
     hash(SOURCES.iter().flat_map(|(path, source)| [*path, *source]))
 }
 
+/// The folder of all adapters' files in a cache folder.
+pub(super) fn folder(cache: &Path) -> PathBuf {
+    cache.join("nin-wgpu/tune")
+}
+
 /// What is known of one adapter, in memory and in a file.
 #[derive(Debug)]
 pub(super) struct Store {
@@ -58,7 +63,7 @@ impl Store {
         let adapter = adapter.to_string();
         let name = hash([adapter.as_str(), &shaders()]) + ".json";
         Self {
-            path: cache.map(|folder| folder.join("nin-wgpu/tune").join(name)),
+            path: cache.map(|cache| folder(&cache).join(name)),
             adapter,
             fastest: HashMap::new(),
             changed: false,
@@ -132,6 +137,8 @@ mod tests {
             driver: driver.into(),
             backend: "vulkan".into(),
             kind: AdapterKind::Hardware,
+            limits: Default::default(),
+            features: Vec::new(),
         }
     }
 

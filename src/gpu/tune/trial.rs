@@ -4,10 +4,10 @@ use std::fmt;
 
 use super::super::{AdapterDescription, Executor, Gpu, GpuError};
 use crate::graph::{Graph, Role, ValueId};
-use crate::ops::{Conv2d, Conv2dDgrad, Conv2dWgrad, Geometry, Op, Tolerance};
+use crate::ops::{Conv2d, Conv2dDgrad, Conv2dWgrad, Disagreement, Geometry, Op, Tolerance};
 use crate::plan::{Conv2dAlgorithm, Direction, Plan, PlanOptions};
 use crate::reference::Reference;
-use crate::rng::pcg4d;
+use crate::rng::floats;
 use crate::runtime::Runtime;
 use crate::shape::{DType, Shape};
 
@@ -142,13 +142,8 @@ enum Failure {
     Run(#[from] crate::runtime::RuntimeError),
     #[error(transparent)]
     Plan(#[from] crate::plan::PlanError),
-    #[error("wrong: element {index} of {name} is {got}, expected {want}")]
-    Wrong {
-        name: String,
-        index: usize,
-        got: f32,
-        want: f32,
-    },
+    #[error("wrong: {1} of {0}")]
+    Wrong(String, Disagreement),
 }
 
 /// One computation with inputs and the results of the reference.
@@ -181,7 +176,7 @@ impl Case {
         for (i, dims) in shapes.iter().enumerate() {
             let shape = Shape::new(dims).ok()?;
             let id = graph.add_value(format!("input {i}"), shape, DType::F32, Role::Input);
-            inputs.push((id, random(i as u32, shape.len())));
+            inputs.push((id, floats(i as u32, shape.len())));
         }
         let tolerance = op.tolerance();
         let operands: Vec<_> = inputs.iter().map(|(id, _)| *id).collect();
@@ -213,30 +208,11 @@ impl Case {
         write(&mut executor, &self.inputs)?;
         executor.run()?;
         for (id, want) in &self.outputs {
-            self.check(&self.graph.value(*id).name, &executor.read(*id)?, want)?;
+            let compared = self.tolerance.compare(&executor.read(*id)?, want);
+            compared.map_err(|wrong| Failure::Wrong(self.graph.value(*id).name.clone(), wrong))?;
         }
         let entries = executor.profile(RUNS)?;
         Ok(entries.iter().map(|entry| entry.seconds).sum())
-    }
-
-    fn check(&self, name: &str, got: &[f32], want: &[f32]) -> Result<(), Failure> {
-        let largest = want
-            .iter()
-            .fold(0f32, |largest, want| largest.max(want.abs()));
-        let allowed = self.tolerance.relative * f64::from(largest) + self.tolerance.absolute;
-        let wrong = |(_, (got, want)): &(usize, (&f32, &f32))| {
-            let off = f64::from((*got - *want).abs());
-            off > allowed || off.is_nan()
-        };
-        match got.iter().zip(want).enumerate().find(wrong) {
-            None => Ok(()),
-            Some((index, (&got, &want))) => Err(Failure::Wrong {
-                name: name.to_owned(),
-                index,
-                got,
-                want,
-            }),
-        }
     }
 }
 
@@ -247,13 +223,4 @@ fn write(
     inputs
         .iter()
         .try_for_each(|(id, data)| runtime.write(*id, data.as_slice().into()))
-}
-
-/// Numbers in -0.5..0.5.
-fn random(stream: u32, len: usize) -> Vec<f32> {
-    let quads = (0..len.div_ceil(4) as u32).flat_map(|i| pcg4d([i, stream, 0, 0]));
-    quads
-        .take(len)
-        .map(|word| (word >> 8) as f32 / (1 << 24) as f32 - 0.5)
-        .collect()
 }

@@ -1,0 +1,54 @@
+//! What this machine can do, and whether it computes right: `cargo run --release --example doctor`.
+
+#[path = "doctor/args.rs"]
+mod args;
+#[path = "doctor/examine.rs"]
+mod examine;
+#[path = "doctor/report.rs"]
+mod report;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use args::Args;
+use clap::Parser;
+use examine::{Patient, examine};
+use nin_wgpu::device::DeviceChoice;
+use nin_wgpu::gpu::Gpu;
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether everything that could be computed is right.
+fn run(args: &Args) -> Result<bool> {
+    report::system();
+    let mut patients = Vec::new();
+    for choice in choices(args)? {
+        let patient = Patient::of(choice)?;
+        report::heading(&patient);
+        let findings = examine(&patient);
+        report::findings(&findings);
+        patients.push((patient, findings));
+    }
+    report::folders();
+    report::verdict(args.device, &patients);
+    Ok(patients.iter().all(|(_, findings)| !findings.is_wrong()))
+}
+
+/// The device that was asked for, or every adapter and the CPU.
+fn choices(args: &Args) -> Result<Vec<DeviceChoice>> {
+    if let Some(choice) = args.device {
+        return Ok(vec![choice]);
+    }
+    let adapters = 0..Gpu::list().context("adapters")?.len();
+    let adapters = adapters.map(DeviceChoice::Adapter);
+    Ok(adapters.chain([DeviceChoice::Cpu]).collect())
+}

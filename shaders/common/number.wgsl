@@ -1,0 +1,5 @@
+// Telling numbers from what is none (NaN) by their bits: compilers may take it for granted that floats are numbers.
+
+fn is_no_number(x: f32) -> bool {
+    return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+}

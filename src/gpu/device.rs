@@ -1,0 +1,219 @@
+//! An open device: what runs on it, what it was asked to do, and what became of it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::GpuError;
+use super::adapter::{
+    AdapterDescription, AdapterKind, adapters, device_limits, no_adapter, plan_limits, subgroup,
+};
+use super::pipeline::Pipelines;
+use super::tune::Tuner;
+use crate::plan::{Conv2dChoices, PlanLimits, PlanOptions};
+
+/// A lost device or a failed command, kept until the next call can report it.
+type Fault = Arc<Mutex<Option<GpuError>>>;
+
+/// Work given to a device since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Compute passes encoded.
+    pub passes: u64,
+    /// Command buffers submitted.
+    pub submits: u64,
+}
+
+/// Objects that a device holds now. All zero unless wgpu is built with its feature `counters`, as the tests do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Objects {
+    /// Buffers.
+    pub buffers: isize,
+    /// Bind groups.
+    pub bind_groups: isize,
+    /// Compute pipelines.
+    pub pipelines: isize,
+}
+
+/// An open device.
+#[derive(Clone, Debug)]
+pub struct Gpu {
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
+    pub(super) pipelines: Arc<Mutex<Pipelines>>,
+    description: Arc<AdapterDescription>,
+    limits: PlanLimits,
+    fault: Fault,
+    work: Arc<Mutex<Work>>,
+    pub(super) tuner: Arc<Mutex<Tuner>>,
+}
+
+impl Gpu {
+    /// All adapters, best first. `WGPU_BACKEND` limits the backends that are searched, `WGPU_ADAPTER_NAME` the
+    /// adapters to those whose name holds it, in large or small letters.
+    ///
+    /// # Errors
+    /// [`GpuError::Name`] if there are adapters, but none of that name.
+    pub fn list() -> Result<Vec<AdapterDescription>, GpuError> {
+        let adapters = adapters()?.into_iter();
+        Ok(adapters.map(|(_, description)| description).collect())
+    }
+
+    /// Opens the best adapter of [`Gpu::list`] that `wanted` accepts, at WebGPU's default limits or the adapter's own if
+    /// those are lower. Of optional features it takes the device's clock, for profiles, and subgroup operations,
+    /// if there are any.
+    ///
+    /// `wants` says in words what is wanted, for the error.
+    ///
+    /// # Errors
+    /// [`GpuError::NoAdapter`] or [`GpuError::Name`] if there is none, [`GpuError::NoDevice`] if it does not open.
+    pub fn open(
+        wants: &str,
+        wanted: impl Fn(usize, &AdapterDescription) -> bool,
+    ) -> Result<Self, GpuError> {
+        let adapters = adapters()?;
+        let mut found = adapters.iter().enumerate();
+        match found.find(|(i, (_, description))| wanted(*i, description)) {
+            Some((_, (adapter, description))) => Self::from_adapter(adapter, description.clone()),
+            None => {
+                let described: Vec<_> = adapters.iter().map(|(_, each)| each).collect();
+                Err(no_adapter(wants, &described))
+            }
+        }
+    }
+
+    fn from_adapter(
+        adapter: &wgpu::Adapter,
+        description: AdapterDescription,
+    ) -> Result<Self, GpuError> {
+        let limits = device_limits(&adapter.limits());
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("nin-wgpu"),
+            required_features: adapter.features()
+                & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP),
+            required_limits: limits.clone(),
+            ..Default::default()
+        };
+        let (device, queue) =
+            pollster::block_on(adapter.request_device(&descriptor)).map_err(|error| {
+                GpuError::NoDevice {
+                    adapter: description.to_string(),
+                    message: error.to_string(),
+                }
+            })?;
+        let fault: Fault = Arc::default();
+        let keep = |fault: &Fault, error: GpuError| {
+            // The first fault is the cause; later ones follow from it.
+            fault
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .get_or_insert(error);
+        };
+        let uncaptured = fault.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            let error = match error {
+                wgpu::Error::OutOfMemory { .. } => GpuError::OutOfMemory("running".into()),
+                other => GpuError::Refused(other.to_string()),
+            };
+            keep(&uncaptured, error);
+        }));
+        let lost = fault.clone();
+        device.set_device_lost_callback(move |reason, message| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                keep(&lost, GpuError::Lost(message));
+            }
+        });
+        let pipelines = Arc::default();
+        Ok(Self {
+            device,
+            queue,
+            pipelines,
+            description: Arc::new(description),
+            limits: plan_limits(&limits, subgroup(adapter)),
+            fault,
+            work: Arc::default(),
+            tuner: Arc::default(),
+        })
+    }
+
+    /// The adapter behind the device.
+    pub fn description(&self) -> &AdapterDescription {
+        &self.description
+    }
+
+    /// Options that suit the device: its limits and its kind's default kernels.
+    pub fn plan_options(&self) -> PlanOptions {
+        let conv2d = match self.description.kind {
+            AdapterKind::Hardware => Conv2dChoices::of_hardware(&self.limits),
+            AdapterKind::Software => Conv2dChoices::SOFTWARE,
+        };
+        PlanOptions {
+            limits: self.limits,
+            conv2d,
+        }
+    }
+
+    /// Work given to the device so far, by all its executors.
+    pub fn work(&self) -> Work {
+        *self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Objects that the device holds now.
+    pub fn objects(&self) -> Objects {
+        let hal = self.device.get_internal_counters().hal;
+        Objects {
+            buffers: hal.buffers.read(),
+            bind_groups: hal.bind_groups.read(),
+            pipelines: hal.compute_pipelines.read(),
+        }
+    }
+
+    /// Opens a compute pass, and counts it; a profile has the device's clock read around it.
+    pub(super) fn begin_pass<'e>(
+        &self,
+        encoder: &'e mut wgpu::CommandEncoder,
+        timestamp_writes: Option<wgpu::ComputePassTimestampWrites<'_>>,
+    ) -> wgpu::ComputePass<'e> {
+        self.work
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .passes += 1;
+        encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: None,
+            timestamp_writes,
+        })
+    }
+
+    /// Submits commands, and counts them.
+    pub(super) fn submit(&self, encoder: wgpu::CommandEncoder) {
+        self.work
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .submits += 1;
+        self.queue.submit([encoder.finish()]);
+    }
+
+    pub(super) fn limits(&self) -> &PlanLimits {
+        &self.limits
+    }
+
+    /// Reports a fault that the device noticed since it was opened.
+    pub(super) fn check(&self) -> Result<(), GpuError> {
+        match &*self.fault.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(fault) => Err(fault.clone()),
+            None => Ok(()),
+        }
+    }
+
+    /// Handles callbacks; with `wait`, until everything submitted is done.
+    pub(super) fn poll(&self, wait: bool) -> Result<(), GpuError> {
+        let kind = if wait {
+            wgpu::PollType::wait_indefinitely()
+        } else {
+            wgpu::PollType::Poll
+        };
+        let polled = self.device.poll(kind);
+        self.check()?;
+        polled
+            .map(drop)
+            .map_err(|error| GpuError::Lost(error.to_string()))
+    }
+}

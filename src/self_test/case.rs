@@ -1,0 +1,210 @@
+//! Cases of the self-test: a graph, what it starts from, and what the reference makes of that.
+
+use std::collections::HashMap;
+
+use crate::error::Result;
+use crate::graph::{Graph, Node, Role, Value, ValueId};
+use crate::ops::{Adam, Conv2d, Tolerance};
+use crate::reference::Reference;
+use crate::rng::floats;
+use crate::runtime::{Runtime, RuntimeError};
+use crate::shape::DType;
+
+/// Agreement demanded of a whole step: its errors add up from layer to layer.
+const STEP: Tolerance = Tolerance {
+    relative: 2e-3,
+    absolute: 1e-6,
+};
+
+/// A value to compare, and the reference's.
+pub(super) struct Expected {
+    pub(super) id: ValueId,
+    pub(super) tolerance: Tolerance,
+    pub(super) want: Vec<f32>,
+}
+
+/// A graph with its data.
+pub(super) struct Case {
+    pub(super) op: &'static str,
+    pub(super) shapes: String,
+    pub(super) is_convolution: bool,
+    pub(super) graph: Graph,
+    /// Values that the host writes; whole numbers too are floats here, as [`Runtime::read`] gives them.
+    data: Vec<(ValueId, Vec<f32>)>,
+    pub(super) results: Vec<Expected>,
+}
+
+impl Case {
+    /// Writes what the graph starts from.
+    pub(super) fn write(&self, runtime: &mut dyn Runtime) -> Result<(), RuntimeError> {
+        for (id, data) in &self.data {
+            match self.graph.value(*id).dtype {
+                DType::F32 => runtime.write(*id, data.as_slice().into())?,
+                DType::U32 => {
+                    let words: Vec<u32> = data.iter().map(|&x| x as u32).collect();
+                    runtime.write(*id, words.as_slice().into())?;
+                }
+                DType::U8 => {
+                    let bytes: Vec<u8> = data.iter().map(|&x| x as u8).collect();
+                    runtime.write(*id, bytes.as_slice().into())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the reference for the `results`.
+    fn expect(mut self, results: Vec<(ValueId, Tolerance)>) -> Result<Self> {
+        let mut reference = Reference::<f64>::new(self.graph.clone());
+        self.write(&mut reference)?;
+        reference.run()?;
+        for (id, tolerance) in results {
+            let want = reference.read(id)?;
+            self.results.push(Expected {
+                id,
+                tolerance,
+                want,
+            });
+        }
+        Ok(self)
+    }
+}
+
+/// A graph before and after a run of the reference.
+pub(super) struct Start<'g> {
+    graph: &'g Graph,
+    before: HashMap<ValueId, Vec<f32>>,
+    after: Reference<f64>,
+}
+
+impl<'g> Start<'g> {
+    /// Fills all that the host writes with numbers that stay the same, and runs the graph.
+    pub(super) fn new(graph: &'g Graph) -> Result<Self> {
+        let is_made = |id: &ValueId| graph.nodes().iter().any(|node| node.outputs.contains(id));
+        let given = graph.ids().filter(|id| !is_made(id));
+        let mut this = Self {
+            graph,
+            before: given.map(|id| (id, start(id, graph.value(id)))).collect(),
+            after: Reference::new(graph.clone()),
+        };
+        let whole = this.case("", String::new(), graph.clone(), |id| id);
+        whole.write(&mut this.after)?;
+        this.after.run()?;
+        Ok(this)
+    }
+
+    /// A case without results, of `graph`, in which `of` names the values of the whole graph.
+    fn case(
+        &self,
+        op: &'static str,
+        shapes: String,
+        graph: Graph,
+        of: impl Fn(ValueId) -> ValueId,
+    ) -> Case {
+        let data = self.before.iter();
+        Case {
+            op,
+            shapes,
+            is_convolution: false,
+            graph,
+            data: data.map(|(&id, data)| (of(id), data.clone())).collect(),
+            results: Vec::new(),
+        }
+    }
+
+    /// The whole graph, with all that can be read after a run.
+    pub(super) fn whole(self, op: &'static str) -> Result<Case> {
+        let ids = self.graph.ids().filter(|&id| {
+            let role = self.graph.value(id).role;
+            !matches!(role, Role::Input | Role::Activation)
+        });
+        let results = ids.map(|id| (id, STEP)).collect();
+        let shapes = format!("{} ops", self.graph.nodes().len());
+        self.case(op, shapes, self.graph.clone(), |id| id)
+            .expect(results)
+    }
+
+    /// Each node as a graph of its own.
+    pub(super) fn nodes(&mut self) -> Result<Vec<Case>> {
+        let nodes = self.graph.nodes();
+        nodes.iter().map(|node| self.node(node)).collect()
+    }
+
+    /// What a value holds when `node` runs: what it held before the run, if only the host writes it or `node` updates it.
+    fn value(&mut self, id: ValueId) -> Result<Vec<f32>, RuntimeError> {
+        match self.before.get(&id) {
+            Some(data) => Ok(data.clone()),
+            None => self.after.read(id),
+        }
+    }
+
+    fn node(&mut self, node: &Node) -> Result<Case> {
+        let mut graph = Graph::default();
+        let mut copies: HashMap<ValueId, ValueId> = HashMap::new();
+        let mut data = Vec::new();
+        // Updates first: the gradients and moments of an optimizer name the parameters that they belong to.
+        for &id in node.updates.iter().chain(&node.inputs) {
+            if copies.contains_key(&id) {
+                continue;
+            }
+            let value = self.graph.value(id);
+            let of = |id: &ValueId| copies.get(id).copied();
+            let role = match value.role {
+                role @ (Role::Parameter | Role::Accumulator) if node.updates.contains(&id) => role,
+                Role::Moment(parameter, n) => {
+                    of(&parameter).map_or(Role::Input, |parameter| Role::Moment(parameter, n))
+                }
+                Role::Gradient(parameter) => of(&parameter).map_or(Role::Input, Role::Gradient),
+                _ => Role::Input,
+            };
+            let copy = graph.add_value(value.name.clone(), value.shape, value.dtype, role);
+            copies.insert(id, copy);
+            data.push((copy, self.value(id)?));
+        }
+        let copied = |ids: &[ValueId]| -> Vec<_> { ids.iter().map(|id| copies[id]).collect() };
+        let (inputs, updates) = (copied(&node.inputs), copied(&node.updates));
+        let outputs = graph.push(&node.layer, node.op.clone(), &inputs, &updates)?;
+        let written: Vec<_> = outputs.into_iter().chain(updates).collect();
+        for &id in &written {
+            graph.keep(id);
+        }
+        let case = Case {
+            op: node.op.name(),
+            shapes: self.graph.shapes(node),
+            is_convolution: Conv2d::of_node(self.graph, node).is_some(),
+            graph,
+            data,
+            results: Vec::new(),
+        };
+        let tolerance = node.op.tolerance();
+        case.expect(written.into_iter().map(|id| (id, tolerance)).collect())
+    }
+}
+
+/// What a value starts from.
+fn start(id: ValueId, value: &Value) -> Vec<f32> {
+    let len = value.shape.len();
+    let whole = |below: usize| {
+        (0..len)
+            .map(move |i| ((5 * i + 2) % below) as f32)
+            .collect()
+    };
+    let scaled = |by: f32| -> Vec<f32> {
+        let numbers = floats(id.index() as u32, len).into_iter();
+        numbers.map(|x| by * x).collect()
+    };
+    match (value.name.as_str(), value.dtype, value.role) {
+        ("hyper", ..) => Adam::default().hyper(1e-3, 10).to_vec(),
+        ("indices", ..) => whole(super::networks::IMAGES[0]),
+        (_, DType::U32, _) => whole(10),
+        (_, DType::U8, _) => scaled(255.0).iter().map(|x| (x + 127.5).round()).collect(),
+        // Signals keep their size from layer to layer.
+        (_, _, Role::Parameter) => {
+            let terms = len / value.shape.dims()[0];
+            scaled(5.0 / (terms as f32).sqrt())
+        }
+        (_, _, Role::Moment(_, 1)) => scaled(1e-3).iter().map(|x| x.abs()).collect(),
+        (_, _, Role::Moment(..)) => scaled(1e-2),
+        _ => scaled(1.0),
+    }
+}

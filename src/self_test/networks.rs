@@ -1,0 +1,59 @@
+//! The networks that the self-test takes apart: together they hold every op and every fusion, at odd sizes.
+
+use super::case::{Case, Start};
+use crate::error::Result;
+use crate::graph::{GraphBuilder, ValueId};
+use crate::ops::{Adam, Augment, Conv2d, Pool2d};
+use crate::program::{Program, Source};
+
+/// Images of the data set, and of a batch.
+pub(super) const IMAGES: [usize; 2] = [7, 5];
+
+/// Everything that can be fused is: ReLUs, their masks and the head. Its convolutions have more rows and columns than the
+/// largest tile, and a first filter gradient in two parts.
+fn fused(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId> {
+    let x = net.conv2d("wide", x, 20, Conv2d::new(3, 2, 1)?)?;
+    let x = net.relu(x)?;
+    let x = net.max_pool2d(x, Pool2d::new(3, 2)?)?;
+    let x = net.conv2d("deep", x, 136, Conv2d::new(3, 1, 1)?)?;
+    let x = net.relu(x)?;
+    let x = net.conv2d("last", x, 10, Conv2d::new(1, 1, 0)?)?;
+    let x = net.relu(x)?;
+    Ok(net.global_avg_pool(x)?)
+}
+
+/// Nothing can be fused: each ReLU stands behind an op that takes none.
+fn apart(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId> {
+    let x = net.conv2d("first", x, 6, Conv2d::new(5, 1, 2)?)?;
+    let x = net.max_pool2d(x, Pool2d::new(3, 2)?.with_pad(1)?)?;
+    let x = net.relu(x)?;
+    let x = net.dropout(x, 0.3)?;
+    let x = net.conv2d("second", x, 10, Conv2d::new(1, 1, 0)?)?;
+    let x = net.global_avg_pool(x)?;
+    Ok(net.relu(x)?)
+}
+
+/// Every node of these networks, and their training steps whole.
+pub(super) fn cases() -> Result<Vec<Case>> {
+    let [images, batch] = IMAGES;
+    let source = Source::new(images, [3, 31, 29]);
+    let augment = Augment {
+        crop: 2,
+        flip: true,
+    };
+    let augmented = source.clone().with_augment(augment);
+    let adam = Adam::default();
+    let steps = [
+        Program::training(&source, [31, 29], batch, adam, fused)?,
+        Program::training(&augmented, [17, 14], batch, adam, apart)?,
+    ];
+    let inference = Program::inference(&source, [31, 29], batch, fused)?;
+    let mut cases = Vec::new();
+    for program in steps.iter().chain([&inference]) {
+        cases.extend(Start::new(program.graph())?.nodes()?);
+    }
+    for step in &steps {
+        cases.push(Start::new(step.graph())?.whole("training step")?);
+    }
+    Ok(cases)
+}
