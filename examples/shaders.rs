@@ -68,13 +68,15 @@ fn write(folder: &Path, formats: &[Format]) -> Result<()> {
     let named = folder.display();
     std::fs::create_dir_all(folder).with_context(|| format!("--out: cannot make {named}"))?;
     let shaders = Shader::all()?;
+    let mut files = 0;
     for shader in &shaders {
-        for &format in &formats {
+        for &format in formats.iter().filter(|format| format.takes(shader.kernel)) {
+            files += 1;
             let path = folder.join(format!("{}.{}", shader.name(), format.ending()));
             output::write_whole(&path, &shader.translate(format)?).context("--out")?;
         }
     }
-    let (kernels, files) = (shaders.len(), shaders.len() * formats.len());
+    let kernels = shaders.len();
     println!("{kernels} kernels in {files} files in {named}");
     Ok(())
 }

@@ -13,10 +13,15 @@ use nin_wgpu::shaders::{SOURCES, wgsl};
 fn compile(kernel: &Kernel, variant: Variant) -> (Module, ModuleInfo, String) {
     let name = format!("{}.{}{variant}", kernel.shader, kernel.entry);
     let source = wgsl(kernel, variant).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(
+        source.contains("subgroup"),
+        kernel.uses_subgroups(),
+        "{name}"
+    );
     let module = naga::front::wgsl::parse_str(&source)
         .unwrap_or_else(|error| panic!("{name}: {}\n{source}", error.emit_to_string(&source)));
     // One kernel is for devices with subgroups; it is left out on others.
-    let capabilities = if kernel.shader.ends_with("_subgroup") {
+    let capabilities = if kernel.uses_subgroups() {
         Capabilities::SUBGROUP
     } else {
         Capabilities::empty()

@@ -121,7 +121,7 @@ pub(crate) fn write(folder: &Path) -> Result<usize> {
     for algorithm in Conv2dAlgorithm::ALL {
         let options = PlanOptions {
             conv2d: algorithm.into(),
-            ..PlanOptions::default()
+            ..PlanOptions::SOFTWARE
         };
         let plan = Plan::new(graph.clone(), &options)?;
         let name = algorithm.to_string();

@@ -45,6 +45,11 @@ impl Format {
             Self::Glsl => "comp",
         }
     }
+
+    /// Whether wgpu gives a kernel to a backend in this language: FXC and GL ES have no subgroup operations.
+    pub(crate) fn takes(self, kernel: &Kernel) -> bool {
+        !(kernel.uses_subgroups() && matches!(self, Self::Hlsl51 | Self::Glsl))
+    }
 }
 
 /// A kernel in one variant, parsed and validated.
@@ -77,7 +82,7 @@ impl Shader {
         Ok(shaders)
     }
 
-    /// Links, parses and validates a kernel without optional capabilities.
+    /// Links, parses and validates a kernel, without optional capabilities but subgroups where it uses them.
     ///
     /// # Errors
     /// As for [`Shader::all`].
@@ -86,7 +91,12 @@ impl Shader {
         let wgsl = shaders::wgsl(kernel, variant)?;
         let module = naga::front::wgsl::parse_str(&wgsl)
             .map_err(|error| anyhow!("{name}: {}\n{wgsl}", error.emit_to_string(&wgsl)))?;
-        let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+        let capabilities = if kernel.uses_subgroups() {
+            Capabilities::SUBGROUP
+        } else {
+            Capabilities::empty()
+        };
+        let info = Validator::new(ValidationFlags::all(), capabilities)
             .validate(&module)
             .map_err(|error| anyhow!("{name}: {}\n{wgsl}", error.emit_to_string(&wgsl)))?;
         Ok(Self {
@@ -268,10 +278,13 @@ fn msl_options(kernel: &Kernel) -> msl::Options {
     }
 }
 
-/// A driver of Vulkan 1.1 without optional features, robust buffers among them: naga checks all bounds.
+/// A driver of Vulkan 1.1 without optional features, robust buffers among them: naga checks all bounds. Subgroups are for
+/// the kernels that use them.
 fn spv_options(kernel: &Kernel) -> spv::Options<'static> {
     use spv::Capability::{
-        DerivativeControl, Image1D, ImageQuery, Matrix, Sampled1D, Shader,
+        DerivativeControl, GroupNonUniform, GroupNonUniformArithmetic, GroupNonUniformBallot,
+        GroupNonUniformQuad, GroupNonUniformShuffle, GroupNonUniformShuffleRelative,
+        GroupNonUniformVote, Image1D, ImageQuery, Matrix, Sampled1D, Shader,
         StorageImageExtendedFormats,
     };
     let always = [
@@ -283,6 +296,16 @@ fn spv_options(kernel: &Kernel) -> spv::Options<'static> {
         DerivativeControl,
         StorageImageExtendedFormats,
     ];
+    let subgroups = [
+        GroupNonUniform,
+        GroupNonUniformVote,
+        GroupNonUniformArithmetic,
+        GroupNonUniformBallot,
+        GroupNonUniformShuffle,
+        GroupNonUniformShuffleRelative,
+        GroupNonUniformQuad,
+    ];
+    let optional = subgroups.into_iter().filter(|_| kernel.uses_subgroups());
     let place = |(binding, _): (ResourceBinding, Kind)| {
         let info = spv::BindingInfo {
             descriptor_set: binding.group,
@@ -296,7 +319,7 @@ fn spv_options(kernel: &Kernel) -> spv::Options<'static> {
         flags: spv::WriterFlags::LABEL_VARYINGS | spv::WriterFlags::FORCE_POINT_SIZE,
         fake_missing_bindings: false,
         binding_map: bindings(kernel).map(place).collect(),
-        capabilities: Some(always.into_iter().collect()),
+        capabilities: Some(always.into_iter().chain(optional).collect()),
         bounds_check_policies: policies(BoundsCheckPolicy::Restrict),
         zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::None,
         force_loop_bounding: true,

@@ -61,6 +61,13 @@ pub struct Kernel {
     pub uniform: &'static [Field],
 }
 
+impl Kernel {
+    /// Whether it uses subgroup operations: then its file is called so.
+    pub fn uses_subgroups(&self) -> bool {
+        self.shader.ends_with("_subgroup")
+    }
+}
+
 /// Register and workgroup-memory tile of an implicit GEMM: a workgroup computes `m x n` outputs, `k` terms of the
 /// reduction at a time; each of its `m/8 * n/micro` invocations owns 8 rows x `micro` columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]

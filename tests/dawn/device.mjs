@@ -12,17 +12,22 @@ export async function open() {
   gpu = create(['backend=vulkan']);
   const adapter = await gpu.requestAdapter();
   if (!adapter) throw new Error('Dawn finds no Vulkan driver: install one, or name one in VK_DRIVER_FILES');
-  const device = await adapter.requestDevice();
+  const lanes = adapter.features.has('subgroups') ? adapter.info.subgroupMinSize : 0;
+  const device = await adapter.requestDevice({ requiredFeatures: lanes ? ['subgroups'] : [] });
   const errors = [];
   device.addEventListener('uncapturederror', (event) => errors.push(event.error.message));
   const { device: name, description, vendor } = adapter.info;
-  return { device, errors, name: [name || vendor, description].filter(Boolean).join(', ') };
+  return { device, errors, lanes, name: [name || vendor, description].filter(Boolean).join(', ') };
 }
+
+export const usesSubgroups = (wgsl) => wgsl.includes('subgroup');
 
 // Compiles WGSL as Tint does; `bindings` are the types of the buffers of group 0. Throws what Tint or Dawn complains of.
 export async function pipeline(device, { name, wgsl, entry, bindings }) {
   device.pushErrorScope('validation');
-  const module = device.createShaderModule({ label: name, code: wgsl });
+  // naga refuses this line, Tint wants it.
+  const code = usesSubgroups(wgsl) ? `enable subgroups;\n${wgsl}` : wgsl;
+  const module = device.createShaderModule({ label: name, code });
   const { messages } = await module.getCompilationInfo();
   const layout = device.createBindGroupLayout({
     entries: bindings.map((type, binding) => ({ binding, visibility: GPUShaderStage.COMPUTE, buffer: { type } })),
