@@ -15,6 +15,7 @@ use clap::Parser;
 use examine::{Patient, examine};
 use nin_wgpu::device::DeviceChoice;
 use nin_wgpu::gpu::Gpu;
+use nin_wgpu::output;
 
 fn main() -> ExitCode {
     match run(&Args::parse()) {
@@ -30,6 +31,10 @@ fn main() -> ExitCode {
 /// Whether everything that could be computed is right.
 fn run(args: &Args) -> Result<bool> {
     report::system();
+    // Now, not after minutes of tests.
+    if let Some(path) = &args.json {
+        output::check(path).context("--json")?;
+    }
     let mut patients = Vec::new();
     for choice in choices(args)? {
         let patient = Patient::of(choice)?;
@@ -37,6 +42,9 @@ fn run(args: &Args) -> Result<bool> {
         let findings = examine(&patient);
         report::findings(&findings);
         patients.push((patient, findings));
+    }
+    if let Some(path) = &args.json {
+        output::write_whole(path, report::json(&patients).as_bytes()).context("--json")?;
     }
     report::folders();
     report::verdict(args.device, &patients);

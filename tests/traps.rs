@@ -337,17 +337,18 @@ fn a_loop_of_sixty_five_thousand_turns_runs_to_its_end() {
 
 /// The reduction over all pixels of a batch is the longest there is in training, so it must be cut.
 #[test]
-fn a_filter_gradient_over_a_hundred_thousand_pixels_counts_them_all() {
-    let dims = [5, 1, 150, 150];
-    let len = dims.iter().product();
-    let mut case = CaseBuilder::new();
-    // Of one sign, so that what is left out shows.
-    let positive = |seed| floats(len, seed).iter().map(|x| x.abs()).collect();
-    let x = case.input(&dims, positive(1));
-    let dy = case.input(&dims, positive(2));
-    let wgrad = Conv2dWgrad::new(Conv2d::new(3, 1, 1).expect("valid"));
-    case.op(wgrad, &[x, dy], &[]);
-    agreed(&case.case("conv2d.wgrad"), &Conv2dAlgorithm::ALL);
+fn a_filter_gradient_over_ninety_thousand_pixels_counts_them_all() {
+    for dims in [[5, 1, 150, 150], [1, 1, 300, 300]] {
+        let len = dims.iter().product();
+        let mut case = CaseBuilder::new();
+        // Of one sign, so that what is left out shows.
+        let positive = |seed| floats(len, seed).iter().map(|x| x.abs()).collect();
+        let x = case.input(&dims, positive(1));
+        let dy = case.input(&dims, positive(2));
+        let wgrad = Conv2dWgrad::new(Conv2d::new(3, 1, 1).expect("valid"));
+        case.op(wgrad, &[x, dy], &[]);
+        agreed(&case.case("conv2d.wgrad"), &Conv2dAlgorithm::ALL);
+    }
 }
 
 /// wgpu bounds loops and indices unless a shader is declared trusted, which only unsafe code can do.

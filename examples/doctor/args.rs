@@ -1,12 +1,14 @@
 //! The command line of `doctor`.
 
+use std::path::PathBuf;
+
 use clap::Parser;
 use nin_wgpu::device::DeviceChoice;
 
 /// Say what this machine can do, and whether it computes right: run this first if a result looks wrong.
 ///
 /// It lists each adapter with its driver, limits and features; runs every kernel of every op on it and compares the
-/// results with those of plain loops on the CPU; measures how fast it is; and says what to do next. It writes no file.
+/// results with those of plain loops on the CPU; measures how fast it is; and says what to do next.
 ///
 /// It ends with code 1 if a device computed something wrong, or cannot be opened though --device names it.
 #[derive(Debug, Parser)]
@@ -16,6 +18,9 @@ pub(crate) struct Args {
     /// [default: every adapter and the CPU]
     #[arg(long)]
     pub(crate) device: Option<DeviceChoice>,
+    /// Write each check as a line of JSON: device, adapter, op, shapes, algorithm, kernels and outcome
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
 }
 
 const EXAMPLES: &str = "\

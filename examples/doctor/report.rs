@@ -78,6 +78,33 @@ pub(crate) fn findings(findings: &Findings) {
     }
 }
 
+/// Every check of every device, a line each.
+pub(crate) fn json(patients: &[(Patient, Findings)]) -> String {
+    let mut lines = String::new();
+    for (patient, findings) in patients {
+        let adapter = patient.adapter.as_ref().map(ToString::to_string);
+        for check in &findings.checks {
+            let (outcome, detail) = match &check.outcome {
+                Outcome::Right(_) => ("right", None),
+                Outcome::Wrong(..) => ("wrong", Some(check.outcome.to_string())),
+                Outcome::Refused(reason) => ("refused", Some(reason.clone())),
+            };
+            let line = serde_json::json!({
+                "device": patient.choice.to_string(),
+                "adapter": adapter,
+                "op": check.op,
+                "shapes": check.shapes,
+                "algorithm": check.algorithm.map(|algorithm| algorithm.to_string()),
+                "kernels": check.kernels,
+                "outcome": outcome,
+                "detail": detail,
+            });
+            lines += &format!("{line}\n");
+        }
+    }
+    lines
+}
+
 /// A row for each op.
 fn table(checks: &[Check]) {
     println!(

@@ -1,7 +1,8 @@
 //! Every kernel against the reference, on the device at hand: what to run first where a result looks wrong.
 //!
 //! Networks that hold every op are taken apart, so that a wrong kernel is named and spoils nothing behind it: each node is
-//! run by itself, on what the reference computed up to there, each convolution in every algorithm; at last the whole steps.
+//! run by itself, on what the reference computed up to there, each convolution in every algorithm that the device can run;
+//! at last the whole steps.
 //!
 //! ```
 //! use nin_wgpu::device::{Device, DeviceChoice};
@@ -98,10 +99,12 @@ impl Device {
         let cases = networks::cases()?;
         let mut all = Vec::new();
         for (i, case) in cases.iter().enumerate() {
-            if case.is_convolution && matches!(self, Self::Gpu(_)) {
-                all.extend(Conv2dAlgorithm::ALL.map(|algorithm| (i, Some(algorithm))));
-            } else {
-                all.push((i, None));
+            match self {
+                Self::Gpu(gpu) if case.is_convolution => {
+                    let algorithms = Conv2dAlgorithm::available(gpu.plan_options().limits);
+                    all.extend(algorithms.into_iter().map(|algorithm| (i, Some(algorithm))));
+                }
+                _ => all.push((i, None)),
             }
         }
         Ok(SelfTest {

@@ -15,6 +15,7 @@ const ran = new Set();
 let failed = 0;
 for (const folder of process.argv.slice(2)) failed += await check(folder);
 for (const message of errors) console.log(message);
+for (const kernel of ran) console.log(`  ran   ${kernel}`);
 console.log(`${ran.size} kernels ran`);
 process.exit(failed || errors.length ? 1 : 0);
 

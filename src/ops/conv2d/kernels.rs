@@ -159,12 +159,13 @@ pub(super) fn variants(direction: Direction) -> Vec<(&'static Kernel, Variant)> 
     all
 }
 
-/// The method that the plan's options choose; panels that no binding could hold are left to the direct kernels.
+/// The method that the plan's options choose; what panels could not hold is left to the direct kernels.
 fn method(to: &Lowering<'_>, direction: Direction, g: &Geometry) -> Method {
     let limits = to.options().limits;
-    let fits = columns::largest_panels(direction, g) <= limits.max_binding;
     match to.options().conv2d.of(direction, g, limits).into() {
-        Method::Columns(_) if !fits => Conv2dAlgorithm::Direct.into(),
+        Method::Columns(_) if !columns::fits(direction, g, limits.max_binding) => {
+            Conv2dAlgorithm::Direct.into()
+        }
         method => method,
     }
 }

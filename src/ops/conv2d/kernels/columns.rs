@@ -13,6 +13,8 @@ use crate::plan::{
 const PACKED: usize = 64;
 /// Bytes of panels that are packed at once, if more than one image: what a last-level cache holds.
 const CHUNK: u64 = 16 << 20;
+/// Terms of a reduction at most: Mesa 22.3's software driver ends a loop after so many turns, without a word.
+const TERMS: usize = 65_535;
 
 const fn pack(entry: &'static str, bindings: &'static [Binding]) -> Kernel {
     Kernel {
@@ -124,19 +126,25 @@ fn panel_bytes(columns: usize, depth: usize) -> u64 {
     4 * columns.next_multiple_of(PACKED) as u64 * paired(depth) as u64
 }
 
-/// Bytes of the columns of one image: they need a binding of their own.
-pub(super) fn largest_panels(direction: Direction, g: &Geometry) -> u64 {
-    match direction {
-        Direction::Forward => panel_bytes(g.pixels(), g.terms()),
-        Direction::Dgrad => panel_bytes(g.h * g.w, g.r * g.r * g.k),
-        Direction::Wgrad => panel_bytes(g.terms() + 1, g.pixels()),
-    }
+/// Whether the columns of one image fit in a binding of their own, and its terms in a loop.
+pub(super) fn fits(direction: Direction, g: &Geometry, max_binding: u64) -> bool {
+    let (columns, depth) = match direction {
+        Direction::Forward => (g.pixels(), g.terms()),
+        Direction::Dgrad => (g.h * g.w, g.r * g.r * g.k),
+        Direction::Wgrad => (g.terms() + 1, g.pixels()),
+    };
+    depth <= TERMS && panel_bytes(columns, depth) <= max_binding
 }
 
-/// Cuts a batch into runs of images whose panels, `bytes` for so many images, fit in [`CHUNK`].
-fn chunks(batch: usize, bytes: impl Fn(usize) -> u64) -> impl Iterator<Item = Range<usize>> {
+/// Cuts a batch into runs of images that fit: whose panels, `bytes` for so many images, fit in [`CHUNK`] and whose
+/// reductions, `depth` for so many, are within [`TERMS`].
+fn chunks(
+    batch: usize,
+    bytes: impl Fn(usize) -> u64,
+    depth: impl Fn(usize) -> usize,
+) -> impl Iterator<Item = Range<usize>> {
     let images = (1..=batch)
-        .take_while(|&n| n == 1 || bytes(n) <= CHUNK)
+        .take_while(|&n| n == 1 || bytes(n) <= CHUNK && depth(n) <= TERMS)
         .last()
         .unwrap_or(1);
     (0..batch)
@@ -266,7 +274,7 @@ fn over_pixels(
     let packed_w = panels.scratch_a(rows, depth);
     panels.pack(a, uniform, [w, packed_w], rows, taps)?;
     let mut scratch = None;
-    for images in chunks(batch, bytes) {
+    for images in chunks(batch, bytes, |_| depth) {
         let columns = images.len() * pixels;
         // The first run of images is the longest.
         let [packed, product] = *scratch.get_or_insert_with(|| {
@@ -322,8 +330,9 @@ pub(super) fn wgrad(
     let sums = panels.scratch_c(g.k, columns);
     let bytes = |images: usize| panel_bytes(columns, images * g.pixels());
     let mut packed = None;
-    for images in chunks(g.n, bytes) {
-        let depth = images.len() * g.pixels();
+    let terms = |images: usize| images * g.pixels();
+    for images in chunks(g.n, bytes, terms) {
+        let depth = terms(images.len());
         let [dy_panels, x_panels] = *packed.get_or_insert_with(|| {
             [
                 panels.scratch_a(g.k, depth),
