@@ -9,9 +9,9 @@ use nin_wgpu::runtime::Runtime;
 
 use super::device::{is_quick, key};
 
-/// Criterion's fewest samples, spread over half a second, or as long as they take.
+/// Criterion's fewest samples, spread over a third of a second, or as long as they take.
 pub fn criterion() -> Criterion {
-    let (warm_up, measurement) = if is_quick() { (1, 10) } else { (100, 500) };
+    let (warm_up, measurement) = if is_quick() { (1, 10) } else { (50, 300) };
     Criterion::default()
         .sample_size(10)
         .warm_up_time(Duration::from_millis(warm_up))
@@ -35,7 +35,7 @@ pub fn group<'c>(
 
 /// Criterion insists on ten samples and more to warm up. What has run for this long is slow, and a few will do: from the
 /// third on, criterion is given those again in turn. So a bench ends in its time on a slow device too.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(1);
 const FEW: usize = 3;
 
 /// Median seconds of one run; `None` if the command line filters it out.
