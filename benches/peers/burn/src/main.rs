@@ -20,13 +20,14 @@ use tensors::read;
 struct Forward {
     net: Nin,
     images: Tensor<4>,
+    device: Device,
     logits: Option<TensorData>,
 }
 
 impl Peer for Forward {
     fn run(&mut self) -> Result<()> {
         self.logits = Some(self.net.forward(self.images.clone()).into_data());
-        Ok(())
+        self.device.sync().context("the device failed")
     }
 
     fn values(&mut self) -> Result<Vec<f32>> {
@@ -123,6 +124,7 @@ fn main() -> Result<()> {
         let forward = Forward {
             net,
             images,
+            device,
             logits: None,
         };
         take_turns(&name, version, &identity.name, &task, forward)
