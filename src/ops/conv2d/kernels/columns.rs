@@ -13,8 +13,8 @@ use crate::plan::{
 const PACKED: usize = 64;
 /// Bytes of panels that are packed at once, if more than one image: what a last-level cache holds.
 const CHUNK: u64 = 16 << 20;
-/// Terms of a reduction at most: Mesa 22.3's software driver ends a loop after so many turns, without a word.
-const TERMS: usize = 65_535;
+/// Terms of a reduction at most, an even number: Mesa 22.3's software driver ends a loop after 65,535 turns, without a word.
+const TERMS: usize = 65_534;
 
 const fn pack(entry: &'static str, bindings: &'static [Binding]) -> Kernel {
     Kernel {
