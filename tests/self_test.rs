@@ -30,10 +30,10 @@ fn every_kernel_in_every_variant_is_run_and_agrees() {
         assert!(check.outcome.is_right(), "{check}");
     }
     let run: BTreeSet<_> = checks.into_iter().flat_map(|check| check.kernels).collect();
-    let name = |(kernel, variant): (&nin_wgpu::plan::Kernel, _)| {
-        format!("{}.{}{variant}", kernel.shader, kernel.entry)
-    };
-    let mut all: BTreeSet<_> = Op::kernels().into_iter().map(name).collect();
+    let kernels = Op::kernels().into_iter();
+    let mut all: BTreeSet<_> = kernels
+        .map(|(kernel, variant)| kernel.name(variant))
+        .collect();
     // Those of the one algorithm that not every device can run.
     let available = Conv2dAlgorithm::available(gpu.plan_options().limits);
     if !available.contains(&Conv2dAlgorithm::ColumnsSubgroup) {

@@ -1,48 +1,34 @@
-//! Every kernel in every variant: it links, naga accepts it without optional capabilities (but for
-//! the one over subgroups), and its reflected
-//! bindings, uniform struct and sizes are what Rust declares and WebGPU's default limits allow.
+//! Every kernel in every variant: it links, naga accepts it without optional capabilities (but for those over
+//! subgroups), and its reflected bindings, uniform struct and sizes are what Rust declares and WebGPU's default limits
+//! allow.
 
-use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
-use naga::{AddressSpace, Module, ScalarKind, StorageAccess, TypeInner};
-use nin_wgpu::gpu::Gpu;
-use nin_wgpu::ops::Op;
-use nin_wgpu::plan::{Access, Kernel, PlanLimits, Variant};
-use nin_wgpu::shaders::{SOURCES, wgsl};
+#[path = "../examples/shaders/translate.rs"]
+#[allow(dead_code, reason = "the example uses all of it")]
+mod translate;
 
-/// Links, parses and validates a kernel.
-fn compile(kernel: &Kernel, variant: Variant) -> (Module, ModuleInfo, String) {
-    let name = format!("{}.{}{variant}", kernel.shader, kernel.entry);
-    let source = wgsl(kernel, variant).unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(
-        source.contains("subgroup"),
-        kernel.uses_subgroups(),
-        "{name}"
-    );
-    let module = naga::front::wgsl::parse_str(&source)
-        .unwrap_or_else(|error| panic!("{name}: {}\n{source}", error.emit_to_string(&source)));
-    // One kernel is for devices with subgroups; it is left out on others.
-    let capabilities = if kernel.uses_subgroups() {
-        Capabilities::SUBGROUP
-    } else {
-        Capabilities::empty()
-    };
-    let info = Validator::new(ValidationFlags::all(), capabilities)
-        .validate(&module)
-        .unwrap_or_else(|error| panic!("{name}: {}\n{source}", error.emit_to_string(&source)));
-    (module, info, name)
-}
+use naga::{AddressSpace, ScalarKind, StorageAccess, TypeInner};
+use nin_wgpu::plan::{Access, PlanLimits};
+use nin_wgpu::shaders::SOURCES;
+use translate::Shader;
 
-fn kernels() -> Vec<(&'static Kernel, Variant)> {
-    let mut kernels = Op::kernels();
-    kernels.extend(Gpu::peak_kernels().map(|kernel| (kernel, Variant::Plain)));
-    assert!(kernels.len() > 20, "only {} kernels", kernels.len());
-    kernels
+fn shaders() -> Vec<Shader> {
+    let shaders = Shader::all().unwrap_or_else(|error| panic!("{error}"));
+    assert!(shaders.len() > 20, "only {} kernels", shaders.len());
+    shaders
 }
 
 #[test]
 fn every_kernel_and_variant_validates_with_the_declared_bindings() {
-    for (kernel, variant) in kernels() {
-        let (module, info, name) = compile(kernel, variant);
+    for shader in shaders() {
+        let name = shader.name();
+        let Shader {
+            kernel,
+            wgsl,
+            module,
+            info,
+            ..
+        } = shader;
+        assert_eq!(wgsl.contains("subgroup"), kernel.uses_subgroups(), "{name}");
         let names: Vec<_> = module
             .entry_points
             .iter()
@@ -86,8 +72,9 @@ fn every_kernel_and_variant_validates_with_the_declared_bindings() {
 
 #[test]
 fn every_uniform_struct_has_the_declared_members() {
-    for (kernel, variant) in kernels() {
-        let (module, _, name) = compile(kernel, variant);
+    for shader in shaders() {
+        let name = shader.name();
+        let Shader { kernel, module, .. } = shader;
         let (_, global) = module
             .global_variables
             .iter()
@@ -121,8 +108,9 @@ fn every_uniform_struct_has_the_declared_members() {
 #[test]
 fn every_variant_fits_the_default_limits_of_webgpu() {
     let limits = PlanLimits::default();
-    for (kernel, variant) in kernels() {
-        let (module, _, name) = compile(kernel, variant);
+    for shader in shaders() {
+        let name = shader.name();
+        let Shader { kernel, module, .. } = shader;
         let [x, y, z] = module.entry_points[0].workgroup_size;
         assert!(
             x * y * z <= limits.max_invocations,
@@ -170,7 +158,7 @@ fn every_shader_file_is_known_used_and_opens_with_a_comment() {
             source.starts_with("// "),
             "{path}.wgsl opens without a comment"
         );
-        let used = kernels().iter().any(|(kernel, _)| kernel.shader == *path);
+        let used = shaders().iter().any(|shader| shader.kernel.shader == *path);
         assert!(
             used || path.starts_with("common/"),
             "nothing uses {path}.wgsl"

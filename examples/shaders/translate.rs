@@ -62,7 +62,8 @@ pub(crate) struct Shader {
     pub(crate) wgsl: String,
     /// The same, parsed.
     pub(crate) module: Module,
-    info: ModuleInfo,
+    /// What the validator found in it.
+    pub(crate) info: ModuleInfo,
 }
 
 impl Shader {
@@ -87,7 +88,7 @@ impl Shader {
     /// # Errors
     /// As for [`Shader::all`].
     pub(crate) fn new(kernel: &'static Kernel, variant: Variant) -> Result<Self> {
-        let name = format!("{}.{}{variant}", kernel.shader, kernel.entry);
+        let name = kernel.name(variant);
         let wgsl = shaders::wgsl(kernel, variant)?;
         let module = naga::front::wgsl::parse_str(&wgsl)
             .map_err(|error| anyhow!("{name}: {}\n{wgsl}", error.emit_to_string(&wgsl)))?;

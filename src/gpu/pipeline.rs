@@ -37,7 +37,7 @@ impl Gpu {
     }
 
     fn compile(&self, kernel: &'static Kernel, variant: Variant) -> Result<Pipeline, GpuError> {
-        let label = format!("{}.{}{variant}", kernel.shader, kernel.entry);
+        let label = kernel.name(variant);
         tracing::debug!(%label, "compiling");
         let source = shaders::wgsl(kernel, variant)?;
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);

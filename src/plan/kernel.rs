@@ -62,6 +62,12 @@ pub struct Kernel {
 }
 
 impl Kernel {
+    /// Shader, entry point and variant: `conv2d_implicit_gemm.forward[64x64x16/8x4]` say.
+    pub fn name(&self, variant: Variant) -> String {
+        let Self { shader, entry, .. } = self;
+        format!("{shader}.{entry}{variant}")
+    }
+
     /// Whether it uses subgroup operations: then its file is called so.
     pub fn uses_subgroups(&self) -> bool {
         self.shader.ends_with("_subgroup")

@@ -144,10 +144,9 @@ pub struct Dispatch {
 }
 
 impl Dispatch {
-    /// Shader, entry point and variant: `conv2d_implicit_gemm.forward[64x64x16]` say.
+    /// Name of the kernel, by [`Kernel::name`].
     pub fn name(&self) -> String {
-        let Kernel { shader, entry, .. } = self.kernel;
-        format!("{shader}.{entry}{}", self.variant)
+        self.kernel.name(self.variant)
     }
 }
 

@@ -37,11 +37,14 @@ impl fmt::Display for PlanLimits {
         write!(
             f,
             "{} MiB a binding at multiples of {offset_alignment} bytes, {storage_buffers} storage buffers a kernel, \
-             {max_invocations} invocations and {} KiB a workgroup, {max_workgroups} workgroups a side, \
-              subgroups of {subgroup}",
+             {max_invocations} invocations and {} KiB a workgroup, {max_workgroups} workgroups a side",
             max_binding >> 20,
             workgroup_memory >> 10,
-        )
+        )?;
+        match subgroup {
+            0 => f.write_str(", no subgroups"),
+            lanes => write!(f, ", subgroups of {lanes} lanes"),
+        }
     }
 }
 

@@ -13,7 +13,8 @@ use crate::plan::{
 const PACKED: usize = 64;
 /// Bytes of panels that are packed at once, if more than one image: what a last-level cache holds.
 const CHUNK: u64 = 16 << 20;
-/// Terms of a reduction at most, an even number: Mesa 22.3's software driver ends a loop after 65,535 turns, without a word.
+/// Terms of a reduction at most, an even number: Mesa 22.3's software driver ends a loop after 65,535 turns, without a
+/// word.
 const TERMS: usize = 65_534;
 
 const fn pack(entry: &'static str, bindings: &'static [Binding]) -> Kernel {
@@ -52,8 +53,6 @@ const fn product(shader: &'static str) -> Kernel {
 pub(super) struct Product {
     kernel: Kernel,
     panel: Panel,
-    /// Lanes that every subgroup must have.
-    subgroup: u32,
 }
 
 pub(super) static PLAIN: Product = Product {
@@ -62,7 +61,6 @@ pub(super) static PLAIN: Product = Product {
         rows: 16,
         columns: 64,
     },
-    subgroup: 0,
 };
 
 pub(super) static SUBGROUP: Product = Product {
@@ -71,7 +69,6 @@ pub(super) static SUBGROUP: Product = Product {
         rows: 32,
         columns: 32,
     },
-    subgroup: Conv2dAlgorithm::SUBGROUP,
 };
 
 /// The kernels of one direction: packing both factors, and storing their product.
@@ -171,8 +168,8 @@ impl<'t, 'g> Panels<'t, 'g> {
         g: &Geometry,
         product: &'static Product,
     ) -> Result<Self, PlanError> {
-        let (needs, has) = (product.subgroup, to.options().limits.subgroup);
-        if has < needs {
+        let (needs, has) = (Conv2dAlgorithm::SUBGROUP, to.options().limits.subgroup);
+        if product.kernel.uses_subgroups() && has < needs {
             return Err(PlanError::Variant {
                 kernel: product.kernel.shader.to_owned(),
                 what: format!("subgroups of {needs} lanes, the device has {has}"),
