@@ -16,8 +16,8 @@ pub struct Chart {
     pub groups: Vec<(String, Vec<Option<f64>>)>,
 }
 
-/// Okabe and Ito's palette, told apart by the colour-blind.
-const COLOURS: [RGBColor; 8] = [
+/// Okabe and Ito's palette, told apart by the colour-blind, and two shades more: a colour for each convolution kernel.
+const COLOURS: [RGBColor; 10] = [
     RGBColor(0x00, 0x72, 0xb2),
     RGBColor(0xd5, 0x5e, 0x00),
     RGBColor(0x00, 0x9e, 0x73),
@@ -26,6 +26,8 @@ const COLOURS: [RGBColor; 8] = [
     RGBColor(0xcc, 0x79, 0xa7),
     RGBColor(0x55, 0x55, 0x55),
     RGBColor(0xf0, 0xe4, 0x42),
+    RGBColor(0xbb, 0xbb, 0xbb),
+    RGBColor(0x7a, 0x1f, 0x3d),
 ];
 const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
 const WIDTH: i32 = 960;
