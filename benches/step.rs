@@ -71,7 +71,7 @@ fn load(program: &Program, device: &Device) -> Run {
     let images: Vec<u8> = (0..IMAGES * 28 * 28)
         .map(|i| (31 * i % 251) as u8)
         .collect();
-    let labels: Vec<u8> = (0..IMAGES as u8).map(|i| i % 10).collect();
+    let labels: Vec<u16> = (0..IMAGES as u16).map(|i| i % 10).collect();
     run.set_data(&images, &labels).expect("fits");
     run
 }

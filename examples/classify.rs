@@ -2,6 +2,9 @@
 
 #[path = "classify/args.rs"]
 mod args;
+#[path = "common/pictures.rs"]
+#[allow(dead_code, reason = "it has flags that only training takes")]
+mod flags;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,9 +14,10 @@ use std::time::SystemTime;
 use anyhow::{Context, Result, bail};
 use args::Args;
 use clap::Parser;
-use nin_wgpu::checkpoint;
+use indicatif::{ProgressBar, ProgressStyle};
+use nin_wgpu::checkpoint::{self, Metadata};
 use nin_wgpu::classifier::{Classifier, Prediction};
-use nin_wgpu::data::image_file;
+use nin_wgpu::data::{DataError, Preparation, image_file};
 use nin_wgpu::device::Device;
 use nin_wgpu::output;
 use nin_wgpu::pictures::{self, heatmap};
@@ -30,7 +34,8 @@ const SHIPPED: &str = concat!(
 
 fn main() -> ExitCode {
     match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -38,7 +43,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: &Args) -> Result<()> {
+/// Says whether every picture could be read.
+fn run(args: &Args) -> Result<bool> {
     let images = args.pictures()?;
     for (flag, path) in [("--heatmap", &args.heatmap), ("--maps", &args.maps)] {
         if let Some(path) = path {
@@ -50,9 +56,6 @@ fn run(args: &Args) -> Result<()> {
         None => newest_run(Path::new("runs")).unwrap_or_else(|| SHIPPED.into()),
     };
     let (_, metadata) = checkpoint::load_trained(&model)?;
-    // All are read before the first is printed, so that a bad one among them ends the program before it began.
-    let load = |image: &PathBuf| image_file::load(image, metadata.image, args.invert.into());
-    let pixels = images.iter().map(load).collect::<Result<Vec<_>, _>>()?;
     let device = Device::open(args.device).with_context(|| format!("--device {}", args.device))?;
     let classifier = Classifier::open(&device, &model, images.len().min(BATCH));
     let mut classifier = classifier.with_context(|| {
@@ -64,24 +67,93 @@ fn run(args: &Args) -> Result<()> {
         eprintln!("with {}: {} trained on {}\n", model.display(), of.0, of.1);
     }
 
-    let mut seen = Vec::new();
-    for (paths, pixels) in images.chunks(BATCH).zip(pixels.chunks(BATCH)) {
-        let predictions = classifier.predict(pixels)?;
-        for ((path, pixels), prediction) in paths.iter().zip(pixels).zip(predictions) {
-            print_classes(args, path, &prediction, &metadata.classes).context("cannot print")?;
-            if args.draws() && seen.len() < heatmap::MOST {
-                let name = path.file_name().unwrap_or_default().to_string_lossy();
-                seen.push(prediction.seen(name, pixels.clone()));
+    let bar = progress(images.len());
+    let (mut seen, mut bad) = (Vec::new(), 0);
+    for paths in images.chunks(BATCH) {
+        // As the network was trained on pictures, unless told otherwise.
+        let preparation = args.preparation(metadata.preparation);
+        let (mut good, mut pixels) = (Vec::new(), Vec::new());
+        for (path, loaded) in paths.iter().zip(load(paths, &metadata, preparation)) {
+            match loaded {
+                Ok(picture) => {
+                    good.push(path);
+                    pixels.push(picture);
+                }
+                Err(error) => {
+                    bad += 1;
+                    let error = anyhow::Error::from(error);
+                    bar.suspend(|| tell_bad(args, path, &error))
+                        .context("cannot print")?;
+                }
             }
         }
+        let predictions = classifier.predict(&pixels)?;
+        for ((path, pixels), prediction) in good.into_iter().zip(pixels).zip(predictions) {
+            bar.suspend(|| print_classes(args, path, &prediction, &metadata.classes))
+                .context("cannot print")?;
+            if args.draws() && seen.len() < heatmap::MOST {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                seen.push(prediction.seen(name, pixels));
+            }
+        }
+        bar.inc(paths.len() as u64);
     }
-    if args.draws() {
+    bar.finish_and_clear();
+    if args.draws() && !seen.is_empty() {
         let Some(network) = classifier.network() else {
             bail!("the network of {} keeps no maps to draw", model.display());
         };
         draw_maps(args, &network, &seen, images.len())?;
     }
-    Ok(())
+    if bad > 0 && images.len() > 1 {
+        eprintln!("{bad} of {} pictures could not be read", images.len());
+    }
+    Ok(bad == 0)
+}
+
+/// Pictures as the network takes them, each or what is wrong with it, on all cores.
+fn load(
+    paths: &[PathBuf],
+    metadata: &Metadata,
+    preparation: Preparation,
+) -> Vec<Result<Vec<u8>, DataError>> {
+    let Preparation { fit, invert } = preparation;
+    let load = |path: &PathBuf| image_file::load(path, metadata.image, fit, invert);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = paths.len().div_ceil(threads).max(1);
+    std::thread::scope(|scope| {
+        let parts: Vec<_> = paths
+            .chunks(share)
+            .map(|part| scope.spawn(move || part.iter().map(load).collect::<Vec<_>>()))
+            .collect();
+        let joined = parts.into_iter().map(|part| part.join());
+        joined
+            .flat_map(|part| part.expect("invariant: loading a picture does not panic"))
+            .collect()
+    })
+}
+
+/// A bar for so many pictures that one waits for them.
+fn progress(count: usize) -> ProgressBar {
+    if count <= 2 * BATCH {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(count as u64);
+    // The template is a constant of this program.
+    if let Ok(style) = ProgressStyle::with_template("{bar:24} {pos}/{len} pictures  {eta} left") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// Says what is wrong with a picture; in JSON also in its place among the others.
+fn tell_bad(args: &Args, path: &Path, error: &anyhow::Error) -> std::io::Result<()> {
+    eprintln!("error: {error:#}");
+    if !args.json {
+        return Ok(());
+    }
+    let line = json!({ "image": path.display().to_string(), "error": format!("{error:#}") });
+    writeln!(std::io::stdout().lock(), "{line}")
 }
 
 fn draw_maps(

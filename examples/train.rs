@@ -2,6 +2,8 @@
 
 #[path = "train/args.rs"]
 mod args;
+#[path = "common/pictures.rs"]
+mod pictures;
 #[path = "train/screen.rs"]
 mod screen;
 #[path = "train/setup.rs"]
@@ -61,7 +63,14 @@ fn print_plan(args: &Args) -> Result<()> {
         _ => PlanOptions::default(),
     };
     let mut outline = match args.dataset() {
-        ("folder", Some(folder)) => data::load("folder", Some(&folder))?.train.outline(),
+        (name @ ("folder" | "csv"), Some(path)) => {
+            let model = Model::find(args.model.as_deref().unwrap_or("nin"))?;
+            let loader = data::Loader::new(name).data_dir(Some(&path));
+            let loader = loader
+                .image_size(args.image_size)
+                .native_size(model.native_size);
+            loader.load()?.train.outline()
+        }
         (name, _) => data::outline(name).context("--dataset")?,
     };
     outline.len = args

@@ -4,6 +4,8 @@
 //   step:      5 g read [len]
 //   sum_step:  the gradients come in parts, summed here in order: g[i] = sum_z partial_g[base + z*stride + i - start]
 //     5 g_sum write [len]   6 layers read [2*layers]   7 partial_g read
+//   step_part, sum_part: the same of a batch that is run part by part; hyper read [5]: rate, scale, keep, weight, last
+//     s = keep s + weight g;  only with `last` do p, m and v move, by s.   step_part: 6 s update [len]   sum_part: 5 s update [len]
 // A layer is (w start, w end, b start, b end) in the slab, then (base, parts, 0, 0). One part of a layer is the gradient of
 // its filters and behind it that of its bias. One invocation per element. Reference: src/reference/adam.rs
 
@@ -26,6 +28,8 @@ struct Uniform {
 @group(0) @binding(4) var<storage, read_write> v: array<f32>;
 
 @group(0) @binding(5) var<storage, read> g: array<f32>;
+
+@group(0) @binding(6) var<storage, read_write> s: array<f32>;
 
 @group(0) @binding(5) var<storage, read_write> g_sum: array<f32>;
 @group(0) @binding(6) var<storage, read> layers: array<vec4u>;
@@ -82,5 +86,42 @@ fn sum_step(
         let gradient = summed_gradient(i);
         g_sum[i] = gradient;
         move_parameter(i, gradient);
+    }
+}
+
+// The sum so far, with the gradient of this part.
+fn with_part(before: f32, gradient: f32) -> f32 {
+    return select(0.0, before, hyper[2] != 0.0) + hyper[3] * gradient;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn step_part(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = linear(workgroup, workgroups, local);
+    if i < u.len {
+        let gradient = with_part(s[i], g[i]);
+        s[i] = gradient;
+        if hyper[4] != 0.0 {
+            move_parameter(i, gradient);
+        }
+    }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn sum_part(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = linear(workgroup, workgroups, local);
+    if i < u.len {
+        let gradient = with_part(g_sum[i], summed_gradient(i));
+        g_sum[i] = gradient;
+        if hyper[4] != 0.0 {
+            move_parameter(i, gradient);
+        }
     }
 }

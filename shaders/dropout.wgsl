@@ -1,5 +1,6 @@
 // Dropout: y = x * scale where the element's random word reaches the threshold, else 0. Its own gradient.
-//   1 x read [len]   2 random read [2]: seed, step   3 y write [len]
+//   1 x read [len]   2 random read [3]: seed, step, first   3 y write [len]
+// Element 0 is the first of image `first` of the batch, each of which has `stride` elements.
 // One invocation per element. Reference: src/reference/dropout.rs
 
 import package::common::index::{WORKGROUP, linear};
@@ -10,6 +11,7 @@ struct Uniform {
     stream: u32,
     threshold: u32,
     scale: f32,
+    stride: u32,
 }
 
 @group(0) @binding(0) var<uniform> u: Uniform;
@@ -25,7 +27,7 @@ fn forward(
 ) {
     let i = linear(workgroup, workgroups, local);
     if i < u.len {
-        let word = pcg4d(vec4u(i, u.stream, random[1], random[0])).x;
+        let word = pcg4d(vec4u(random[2] * u.stride + i, u.stream, random[1], random[0])).x;
         y[i] = select(0.0, x[i] * u.scale, word >= u.threshold);
     }
 }

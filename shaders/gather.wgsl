@@ -2,14 +2,17 @@
 //   images[n,c,y,x] = (bilinear(data_images[indices[n], c], y, x) / 255 - mean[c]) / std[c],  labels[n] = data_labels[indices[n]]
 // Half-pixel centres, clamped at the borders, no anti-aliasing. An index past the end yields a blank image with label IGNORE.
 // `augmented` first moves each image by up to `crop` pixels each way, zeros moving in, and mirrors every other one.
-//   1 data_images read [M,C,h,w] bytes, four to a word   2 data_labels read [M]   3 indices read [N]
-//   4 images write [N,C,H,W]                             5 labels write [N]          6 random read [2]: seed, step
+//   1 data_images read [rows,C,h,w] bytes, four to a word   2 data_labels read [M]   3 indices read [N]
+//   4 images write [N,C,H,W]                             5 labels write [N]          6 random read [3]: seed, step, first
+// The M images lie in one buffer, or in several that are dispatched one after the other: `rows` of them from `first` on are here.
 // One invocation per output pixel. Reference: src/reference/gather.rs
 
 import package::common::index::{WORKGROUP, linear};
 import package::common::rng::pcg4d;
 
 struct Uniform {
+    first: u32,
+    rows: u32,
     len: u32,
     c: u32,
     src_h: u32,
@@ -53,7 +56,7 @@ struct Crop {
 const WHOLE: Crop = Crop(0u, 0u, false);
 
 fn crop_of(n: u32) -> Crop {
-    let word = pcg4d(vec4u(n, STREAM, random[1], random[0]));
+    let word = pcg4d(vec4u(random[2] + n, STREAM, random[1], random[0]));
     // Below zero wraps round, which the test for `inside` relies on.
     let moved = word.xy % (2u * u.crop + 1u) - u.crop;
     return Crop(moved.x, moved.y, u.flip == 1u && (word.z >> 31u) == 1u);
@@ -109,6 +112,11 @@ fn fetch(i: u32, crop: Crop) {
     let c = i % image / map;
     let index = indices[n];
     let known = index < u.len;
+    // Below `first` it wraps round. What is in no page is the first one's to blank.
+    let here = select(u.first == 0u, index - u.first < u.rows, known);
+    if !here {
+        return;
+    }
     if i % image == 0u {
         labels[n] = select(IGNORE, data_labels[min(index, u.len - 1u)], known);
     }
@@ -123,7 +131,7 @@ fn fetch(i: u32, crop: Crop) {
     let y1 = min(y0 + 1u, u.src_h - 1u);
     let x1 = min(x0 + 1u, u.src_w - 1u);
     let fx = sx - f32(x0);
-    let source = (index * u.c + c) * u.src_h * u.src_w;
+    let source = ((index - u.first) * u.c + c) * u.src_h * u.src_w;
     let top = mix(pixel(source, y0, x0, crop), pixel(source, y0, x1, crop), fx);
     let bottom = mix(pixel(source, y1, x0, crop), pixel(source, y1, x1, crop), fx);
     let mean = vec4f(u.mean0, u.mean1, u.mean2, u.mean3)[c];

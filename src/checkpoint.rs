@@ -9,7 +9,7 @@ use half::{bf16, f16};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
-use crate::data::Dataset;
+use crate::data::{Dataset, Preparation};
 use crate::graph::Graph;
 use crate::models::Model;
 use crate::output::{WriteError, write_whole};
@@ -76,6 +76,12 @@ pub struct Metadata {
     pub image: [usize; 3],
     /// Mean and standard deviation of each channel that the input is normalised by.
     pub normalize: Vec<(f32, f32)>,
+    /// How pictures of any size became those of the data set.
+    #[serde(default)]
+    pub preparation: Preparation,
+    /// Height and width of the network's input, if it is neither the model's own nor the data's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<[usize; 2]>,
     /// Epochs finished.
     pub epoch: u64,
     /// Steps done.
@@ -97,6 +103,8 @@ impl Metadata {
             classes: data.classes().to_vec(),
             image: data.outline().image,
             normalize,
+            preparation: data.preparation(),
+            input: None,
             epoch: 0,
             step: 0,
             seed,

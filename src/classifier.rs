@@ -77,7 +77,8 @@ impl Classifier {
         let [_, height, width] = metadata.image;
         let normalize = Normalize::from_channels(&metadata.normalize);
         let source = Source::new(batch, metadata.image).with_normalize(normalize);
-        let (input, classes) = (model.input_size(height, width), metadata.classes.len());
+        let input = metadata.input.unwrap_or(model.input_size(height, width));
+        let classes = metadata.classes.len();
         let program =
             Program::inference(&source, input, batch, |net, x| model.build(net, x, classes))?;
         checkpoint::check(path, &parameters, program.graph())?;

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::gpu::{self, AdapterDescription, AdapterKind, Executor, Gpu, GpuError, Tune};
 use crate::graph::Graph;
 use crate::peak::Peak;
-use crate::plan::Plan;
+use crate::plan::{Plan, PlanError};
 use crate::reference::{self, Reference};
 use crate::runtime::Runtime;
 
@@ -106,6 +106,17 @@ impl Device {
     pub fn set_tune(&self, mode: Tune) {
         if let Self::Gpu(gpu) = self {
             gpu.set_tune(mode);
+        }
+    }
+
+    /// Whether a graph keeps within this device's limits, by the kernels usual for it.
+    ///
+    /// # Errors
+    /// [`PlanError`] if it does not.
+    pub fn check(&self, graph: &Graph) -> Result<(), PlanError> {
+        match self {
+            Self::Cpu => Ok(()),
+            Self::Gpu(gpu) => Plan::new(graph.clone(), &gpu.plan_options()).map(drop),
         }
     }
 

@@ -41,6 +41,18 @@ pub trait Runtime {
     /// [`RuntimeError::Write`] if length or type differ from the value's.
     fn write(&mut self, id: ValueId, data: HostSlice<'_>) -> Result<(), RuntimeError>;
 
+    /// Writes some rows of a value, along its first dimension, from row `first` on; the others keep what they hold. Rows of
+    /// bytes begin at a multiple of four, and end at one or with the last.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Write`] if the type differs, the rows are not whole or not there, or begin elsewhere.
+    fn write_rows(
+        &mut self,
+        id: ValueId,
+        first: usize,
+        data: HostSlice<'_>,
+    ) -> Result<(), RuntimeError>;
+
     /// Runs the graph once. On a GPU this returns when the work is submitted, not when it is done.
     ///
     /// # Errors
@@ -75,6 +87,12 @@ pub trait Runtime {
     /// As [`Runtime::run`].
     fn take_snapshots(&mut self, wait: bool) -> Result<Vec<Vec<f32>>, RuntimeError>;
 
+    /// Sees to what the device has to tell, without waiting; [`Runtime::completed`] is up to date then.
+    ///
+    /// # Errors
+    /// As [`Runtime::run`].
+    fn poll(&mut self) -> Result<(), RuntimeError>;
+
     /// Runs that the device has finished.
     fn completed(&self) -> u64;
 }
@@ -89,11 +107,45 @@ pub(crate) fn check_write(
     if value.shape.len() == data.len() && value.dtype == data.dtype() {
         return Ok(());
     }
-    Err(RuntimeError::Write {
+    Err(write_error(graph, id, value.shape.len(), data))
+}
+
+pub(crate) fn write_error(
+    graph: &Graph,
+    id: ValueId,
+    want_len: usize,
+    data: HostSlice<'_>,
+) -> RuntimeError {
+    let value = graph.value(id);
+    RuntimeError::Write {
         name: value.name.clone(),
-        want_len: value.shape.len(),
+        want_len,
         want: value.dtype,
         got_len: data.len(),
         got: data.dtype(),
-    })
+    }
+}
+
+/// Checks that `data` is rows of the value from `first` on; says how many elements a row has.
+pub(crate) fn check_write_rows(
+    graph: &Graph,
+    id: ValueId,
+    first: usize,
+    data: HostSlice<'_>,
+) -> Result<usize, RuntimeError> {
+    let value = graph.value(id);
+    let rows = value.shape.dims().first().copied().unwrap_or(1);
+    let row = value.shape.len() / rows;
+    let end = first + data.len().div_ceil(row);
+    let starts = |at: usize| value.dtype != DType::U8 || at.is_multiple_of(4);
+    let whole = data.len().is_multiple_of(row) && end <= rows;
+    if whole && value.dtype == data.dtype() && starts(first) && (starts(end) || end == rows) {
+        return Ok(row);
+    }
+    Err(write_error(
+        graph,
+        id,
+        rows.saturating_sub(first) * row,
+        data,
+    ))
 }

@@ -139,7 +139,8 @@ fn tiny_run(fixture: &Fixture, device: &Device) -> Run {
     let source = Source::new(steps * n, [c, h, w]);
     let program = Program::training(&source, [h, w], n, Adam::default(), tiny).expect("builds");
     let mut run = program.load(device).expect("loads");
-    run.set_data(&fixture.bytes("images_u8"), &fixture.bytes("labels"))
+    let labels: Vec<u16> = fixture.bytes("labels").into_iter().map(u16::from).collect();
+    run.set_data(&fixture.bytes("images_u8"), &labels)
         .expect("fits");
     let graph = program.graph();
     let parameters: Parameters = graph

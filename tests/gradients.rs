@@ -69,7 +69,7 @@ impl Check {
         )
         .expect("fits");
         if let Some(random) = graph.find("random") {
-            run.write(random, [3u32, 4].as_slice().into())
+            run.write(random, [3u32, 4, 0].as_slice().into())
                 .expect("fits");
         }
         Self { run, metrics }

@@ -70,11 +70,13 @@ fn a_network_of_ones_own_is_trained_saved_loaded_and_predicts() {
         );
 
         let mut classifier = Classifier::open_as(&device, &path, &TINY, 7).expect("opens");
-        let pictures: Vec<_> = (0..split.test.len()).map(|i| split.test.image(i)).collect();
+        let pictures: Vec<_> = (0..split.test.len())
+            .map(|i| split.test.image(i).expect("in memory"))
+            .collect();
         let predictions = classifier.predict(&pictures).expect("predicts");
         assert_eq!(predictions.len(), 100);
         let right = predictions.iter().zip(split.test.labels());
-        let right = right.filter(|(of, label)| of.ranked()[0] == usize::from(**label));
+        let right = right.filter(|(of, label)| of.ranked()[0] == usize::from(*label));
         let accuracy = right.count() as f64 / 100.0;
         assert!(
             (accuracy - fitted.summary.best_accuracy).abs() < 0.015,
@@ -156,14 +158,24 @@ fn the_validation_set_is_held_out_and_chosen_by_the_seed() {
         (split.train.len(), val.len(), split.test.len()),
         (300, 100, 8)
     );
-    let images = |data: &Dataset| (0..data.len()).map(|i| data.image(i).to_vec()).collect();
+    let images = |data: &Dataset| {
+        (0..data.len())
+            .map(|i| data.image(i).expect("in memory"))
+            .collect()
+    };
     let [mut both, mut before]: [Vec<Vec<u8>>; 2] = [images(&split.train), images(&data)];
     both.extend::<Vec<_>>(images(val));
     both.sort_unstable();
     before.sort_unstable();
     assert!(both == before, "no image is lost or doubled");
-    assert!(all.clone().hold_out(100, 1).val == split.val);
-    assert!(all.hold_out(100, 2).val != split.val);
+    let val_of = |split: Split| {
+        split
+            .val
+            .map(|val| (val.images().expect("in memory"), val.labels()))
+    };
+    let held_out = val_of(split);
+    assert!(val_of(all.clone().hold_out(100, 1)) == held_out);
+    assert!(val_of(all.hold_out(100, 2)) != held_out);
     let single = Split::new(data.clone().limit(1), data.limit(1)).hold_out(1, 1);
     assert!(single.train.len() == 1 && single.val.is_none());
 }

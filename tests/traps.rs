@@ -302,7 +302,9 @@ fn a_tensor_past_two_gibibytes_is_refused_whatever_the_device_binds() {
 
 #[test]
 fn a_plan_for_a_larger_device_is_refused_before_anything_is_allocated() {
-    let Some(gpu) = gpu() else { return };
+    let Some(gpu) = cases::gpu_at_default_limits() else {
+        return;
+    };
     let options = PlanOptions {
         limits: PlanLimits {
             max_binding: u64::MAX,
@@ -311,7 +313,7 @@ fn a_plan_for_a_larger_device_is_refused_before_anything_is_allocated() {
         ..PlanOptions::default()
     };
     let plan = Plan::new(relu_over(&[40, 1 << 20]), &options).expect("such a device could run it");
-    match Executor::new(gpu, plan) {
+    match Executor::new(&gpu, plan) {
         Err(GpuError::Limit {
             tensor,
             need,

@@ -3,15 +3,18 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use clap::{Parser, ValueEnum};
-use nin_wgpu::data::image_file::Invert;
+use clap::Parser;
+use nin_wgpu::data::Preparation;
+use nin_wgpu::data::image_file::{self, Invert};
 use nin_wgpu::device::DeviceChoice;
+
+use crate::flags::InvertName;
 
 /// Name what is in pictures, with a checkpoint that `train` wrote, and show where the network sees it.
 #[derive(Debug, Parser)]
 #[command(name = "classify", version, after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Pictures (PNG, JPEG, WebP or GIF, any size), and folders of them
+    /// Pictures (PNG, JPEG, WebP, GIF, BMP or TIFF, any size), and folders of them
     #[arg(required = true, value_name = "IMG|DIR")]
     images: Vec<PathBuf>,
     /// Checkpoint [default: best.safetensors of the newest run in runs/, else the Fashion-MNIST network in models/]
@@ -20,9 +23,10 @@ pub(crate) struct Args {
     /// Where to run: auto, gpu, gpu:N, software or cpu
     #[arg(long, default_value_t)]
     pub(crate) device: DeviceChoice,
-    /// Swap light and dark: auto does where a grey data set meets a picture with a bright border, as photos have
+    /// Swap light and dark: auto does as the network was trained; one of a published grey data set, light on dark, takes a
+    /// picture with a bright border, as photos have, for dark on light
     #[arg(long, value_enum, default_value = "auto")]
-    pub(crate) invert: InvertChoice,
+    invert: InvertName,
 
     /// Classes to print for each picture
     #[arg(
@@ -56,41 +60,28 @@ Examples:
   cargo run --release --example classify -- examples/images --json --top 1
       Every picture of a folder, for another program to read.";
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum InvertChoice {
-    Auto,
-    Yes,
-    No,
-}
-
-impl From<InvertChoice> for Invert {
-    fn from(choice: InvertChoice) -> Self {
-        match choice {
-            InvertChoice::Auto => Self::Auto,
-            InvertChoice::Yes => Self::Yes,
-            InvertChoice::No => Self::No,
-        }
-    }
-}
-
 fn png(s: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(s);
-    match has_ending(&path, &["png"]) {
+    let ending = path.extension();
+    match ending.is_some_and(|ending| ending.eq_ignore_ascii_case("png")) {
         true => Ok(path),
         false => Err("expected the name of a file to write that ends in .png".to_owned()),
     }
 }
 
-/// Endings of pictures, by which they are told from other files of a folder.
-const ENDINGS: [&str; 5] = ["png", "jpg", "jpeg", "webp", "gif"];
-
-fn has_ending(path: &Path, endings: &[&str]) -> bool {
-    path.extension()
-        .and_then(|ending| ending.to_str())
-        .is_some_and(|ending| endings.iter().any(|one| ending.eq_ignore_ascii_case(one)))
-}
-
 impl Args {
+    /// How pictures are prepared, given how the network's own were.
+    pub(crate) fn preparation(&self, of_network: Preparation) -> Preparation {
+        let invert = match self.invert.into() {
+            Invert::Auto => of_network.invert,
+            told => told,
+        };
+        Preparation {
+            invert,
+            ..of_network
+        }
+    }
+
     /// Whether any map is to be drawn.
     pub(crate) fn draws(&self) -> bool {
         self.heatmap.is_some() || self.maps.is_some()
@@ -136,6 +127,12 @@ impl Args {
     }
 }
 
+/// Such as `._photo.jpg`, which macOS puts beside a photo.
+fn is_hidden(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    name.as_encoded_bytes().starts_with(b".")
+}
+
 fn pictures_of(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder)
         .and_then(Iterator::collect::<std::io::Result<Vec<_>>>)
@@ -143,13 +140,13 @@ fn pictures_of(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut pictures: Vec<PathBuf> = entries
         .into_iter()
         .map(|entry| entry.path())
-        .filter(|path| has_ending(path, &ENDINGS) && path.is_file())
+        .filter(|path| image_file::has_picture_ending(path) && !is_hidden(path) && path.is_file())
         .collect();
     if pictures.is_empty() {
         bail!(
             "folder {} holds no pictures; want files that end in .{}",
             folder.display(),
-            ENDINGS.join(", .")
+            image_file::ENDINGS.join(", .")
         );
     }
     pictures.sort();

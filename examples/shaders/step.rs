@@ -98,16 +98,16 @@ pub(crate) fn write(folder: &Path) -> Result<usize> {
     let batch = BATCH as usize;
     let program = Program::training(&source, SIZE, batch, Adam::default(), network)?;
     let graph = program.graph();
-    let labels = data.labels().iter().map(|&label| label.into());
+    let labels = data.labels().into_iter().map(u32::from);
     // Every second image of the data set, so that the order of the batch matters.
     let indices = (0..BATCH).map(|i| (2 * i + 1) % (2 * BATCH));
     let hyper = Adam::default().hyper(LEARNING_RATE, 1);
     let inputs = [
-        ("data.images", Data::U8(data.images().to_vec())),
+        ("data.images", Data::U8(data.images()?)),
         ("data.labels", Data::U32(labels.collect())),
         ("indices", Data::U32(indices.collect())),
         ("hyper", Data::F32(hyper.to_vec())),
-        ("random", Data::U32(vec![1, 1])),
+        ("random", Data::U32(vec![1, 1, 0])),
     ];
     let mut writes: Vec<(ValueId, Data)> = inputs
         .into_iter()

@@ -1,16 +1,18 @@
 //! The command line of `train`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Parser, ValueEnum};
-use nin_wgpu::data::{DATASETS, Dataset};
+use nin_wgpu::data::{self, Dataset, cache_dir};
 use nin_wgpu::device::{Device, DeviceChoice};
 use nin_wgpu::gpu::Tune;
 use nin_wgpu::models::Model;
 use nin_wgpu::ops::Augment;
-use nin_wgpu::train::{Schedule, TrainOptions};
+use nin_wgpu::train::{Home, OnBad, Schedule, TrainOptions};
 use serde_json::{Value, json};
+
+use crate::pictures::{FitName, InvertName, size};
 
 /// Train Network in Network, or a small network like it, on a GPU or on the CPU.
 ///
@@ -56,6 +58,39 @@ pub(crate) struct Args {
         help_heading = "What to train"
     )]
     pub(crate) augment: AugmentName,
+    /// Height and width that pictures are brought to: one number for both, or HxW [default: the data's own size; for photos
+    /// the model's: 224 for nin, 32 for nin-paper, 28 for nin-small and nin-fine]
+    #[arg(long, value_name = "N|HxW", value_parser = size, help_heading = "Pictures")]
+    pub(crate) image_size: Option<[usize; 2]>,
+    /// What becomes of other proportions: crop takes the centre, pad adds a border, stretch distorts
+    #[arg(long, value_enum, default_value = "crop", help_heading = "Pictures")]
+    pub(crate) fit: FitName,
+    /// Swap light and dark of your own pictures: auto does if the set as a whole is grey and dark on light
+    #[arg(long, value_enum, default_value = "auto", help_heading = "Pictures")]
+    pub(crate) invert: InvertName,
+    /// What becomes of pictures that cannot be read: stop ends the run, skip goes on without them and lists them
+    #[arg(long, value_enum, default_value = "stop", help_heading = "Pictures")]
+    pub(crate) on_bad: OnBadName,
+    /// Where the pictures lie: resident on the device, or streamed to it by threads that load the next batches meanwhile;
+    /// auto chooses by their size
+    #[arg(long, value_enum, default_value = "auto", help_heading = "Pictures")]
+    pub(crate) data_home: HomeName,
+    /// Batches that are loaded ahead of a streamed training; they bound its memory
+    #[arg(long, value_name = "N", value_parser = at_least_one::<usize>, default_value_t = 4, help_heading = "Pictures")]
+    pub(crate) prefetch: usize,
+    /// Threads that load pictures [default: as many as there are cores]
+    #[arg(long, value_name = "N", value_parser = at_least_one::<usize>, help_heading = "Pictures")]
+    pub(crate) workers: Option<usize>,
+    /// Folder that decoded pictures are kept in for the next epoch and the next run, or off [default: the user's cache
+    /// folder]
+    #[arg(long, value_name = "DIR|off", help_heading = "Pictures")]
+    pub(crate) cache: Option<PathBuf>,
+    /// Train on every class equally often, however many pictures it has
+    #[arg(long, help_heading = "Pictures")]
+    pub(crate) balance: bool,
+    /// List every file that is left out, and why
+    #[arg(long, help_heading = "Pictures")]
+    pub(crate) verbose: bool,
     /// Normalise the input by the training set's mean and standard deviation, instead of 0..1
     #[arg(long, help_heading = "What to train")]
     pub(crate) normalize: bool,
@@ -126,7 +161,7 @@ pub(crate) struct Args {
         value_name = "DIR",
         help_heading = "How to train",
         conflicts_with_all = ["model", "dataset", "limit_train", "limit_test", "val_split", "augment", "recipe", "batch_size", "lr", "warmup", "schedule",
-            "normalize", "init", "seed", "patience", "no_shuffle", "out", "log_every", "checkpoint_every", "dump"]
+            "normalize", "image_size", "fit", "invert", "balance", "init", "seed", "patience", "no_shuffle", "out", "log_every", "checkpoint_every", "dump"]
     )]
     pub(crate) resume: Option<PathBuf>,
 
@@ -222,6 +257,40 @@ impl From<ScheduleName> for Schedule {
     }
 }
 
+/// What becomes of pictures that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnBadName {
+    Stop,
+    Skip,
+}
+
+impl From<OnBadName> for OnBad {
+    fn from(name: OnBadName) -> Self {
+        match name {
+            OnBadName::Stop => Self::Stop,
+            OnBadName::Skip => Self::Skip,
+        }
+    }
+}
+
+/// Where the pictures lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HomeName {
+    Auto,
+    Resident,
+    Stream,
+}
+
+impl From<HomeName> for Home {
+    fn from(name: HomeName) -> Self {
+        match name {
+            HomeName::Auto => Self::Auto,
+            HomeName::Resident => Self::Resident,
+            HomeName::Stream => Self::Stream,
+        }
+    }
+}
+
 /// Random changes to the training images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum AugmentName {
@@ -288,14 +357,21 @@ fn rate(s: &str) -> Result<f64, &'static str> {
 }
 
 impl Args {
-    /// The data set's name, and its folder if one is given: a folder in place of a name is one of pictures.
+    /// The data set's name, and its folder if one is given.
     pub(crate) fn dataset(&self) -> (&str, Option<PathBuf>) {
-        let folder = Path::new(&self.dataset);
-        if !DATASETS.contains(&self.dataset.as_str()) && self.data_dir.is_none() && folder.is_dir()
-        {
-            return ("folder", Some(folder.to_owned()));
+        match &self.data_dir {
+            Some(folder) => (&self.dataset, Some(folder.clone())),
+            None => data::find(&self.dataset),
         }
-        (&self.dataset, self.data_dir.clone())
+    }
+
+    /// The folder that decoded pictures are kept in, if they are.
+    pub(crate) fn pictures_cache(&self) -> Option<PathBuf> {
+        match &self.cache {
+            Some(told) if told.as_os_str() == "off" => None,
+            Some(told) => Some(told.clone()),
+            None => cache_dir().map(|folder| folder.join("pictures")),
+        }
     }
 
     /// What `config.json` records.
@@ -316,6 +392,9 @@ impl Args {
             "schedule": options.schedule,
             "normalize": self.normalize,
             "augment": options.augment,
+            "image_size": options.image_size,
+            "data_home": options.home,
+            "balance": options.balance,
             "val_split": self.val_split,
             "patience": options.patience,
             "seed": options.seed,

@@ -6,14 +6,15 @@ use std::time::Instant;
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use nin_wgpu::data::download;
+use nin_wgpu::data::image_file::Invert;
+use nin_wgpu::data::{Dataset, download};
 use nin_wgpu::device::Device;
 use nin_wgpu::models::layers;
 use nin_wgpu::ops::Augment;
 use nin_wgpu::plan::Plan;
 use nin_wgpu::profile::Profile;
 use nin_wgpu::program::Program;
-use nin_wgpu::train::{Event, Progress, Summary, training_program};
+use nin_wgpu::train::{Event, Home, Progress, Summary, training_program_on};
 
 use crate::args::{Args, TuneName};
 use crate::setup::Setup;
@@ -25,6 +26,8 @@ pub(crate) struct Screen {
     classes: Vec<String>,
     /// Accuracy on the test set, if a validation set chose the epoch.
     tested: Cell<Option<f64>>,
+    /// Times that a picture was left out.
+    bad: Cell<usize>,
 }
 
 impl Screen {
@@ -50,6 +53,7 @@ impl Screen {
             phase: Cell::new(None),
             classes: classes.to_vec(),
             tested: Cell::new(None),
+            bad: Cell::new(0),
         }
     }
 
@@ -65,7 +69,7 @@ impl Screen {
             folder,
             ..
         } = setup;
-        let program = training_program(model, &split.train.outline(), options)?;
+        let program = training_program_on(device, model, &split.train.outline(), options)?;
         println!("model    {} ({})", model.name, model.summary);
         println!("device   {device}");
         if args.model.is_none() && args.resume.is_none() && device.is_software() {
@@ -86,18 +90,45 @@ impl Screen {
             train.classes().len()
         );
         println!(
-            "recipe   batch {}, {} epochs, learning rate {} ({}), {} steps of warm-up, seed {}",
+            "recipe   batch {}{}, {} epochs, learning rate {} ({}), {} steps of warm-up, seed {}",
             options.batch_size,
+            match program.parts() {
+                1 => String::new(),
+                parts => format!(" in {parts} parts"),
+            },
             options.epochs,
             options.learning_rate,
             format!("{:?}", options.schedule).to_lowercase(),
             options.warmup_steps,
             options.seed
         );
+        if let Some(folder) = args.dataset().1.filter(|_| args.resume.is_none()) {
+            println!("         in {}", folder.display());
+        }
+        println!("         {}", pictures(setup));
+        for note in &split.notes {
+            println!("         {note}");
+        }
+        if let Some(counts) = unequal(train) {
+            println!("         classes of {counts} images; --balance trains on each equally often");
+        }
+        if args.verbose {
+            for (path, reason) in &split.left_out {
+                println!("left out {}: {reason}", path.display());
+            }
+        }
         let Augment { crop, flip } = options.augment;
-        if options.augment != Augment::NONE {
-            let mirrored = if flip { ", half of them mirrored" } else { "" };
-            println!("augment  images moved by up to {crop} pixels{mirrored}");
+        let outline = train.outline();
+        let drawn = outline.draws && options.home.of(&outline, true) == Home::Stream;
+        let moved = match (crop, drawn) {
+            (0, _) => None,
+            (_, true) => Some("random parts of 8 % to 100 % of each picture".to_owned()),
+            (crop, false) => Some(format!("images moved by up to {crop} pixels")),
+        };
+        let mirrored = flip.then(|| "half of them mirrored".to_owned());
+        let changes: Vec<_> = moved.into_iter().chain(mirrored).collect();
+        if !changes.is_empty() {
+            println!("augment  {}", changes.join(", "));
         }
         if let Device::Gpu(gpu) = device
             && let Ok(plan) = Plan::new(program.graph().clone(), &gpu.plan_options())
@@ -163,15 +194,26 @@ impl Screen {
                     i.epoch, i.step, i.loss, i.seconds
                 ));
             }
+            Event::BadPictures(bad) => {
+                self.bad.set(self.bad.get() + bad.len());
+                for bad in *bad {
+                    self.bar.suspend(|| eprintln!("warning: left out: {}", bad.error));
+                }
+            }
+            Event::Notice(notice) => self.bar.suspend(|| eprintln!("warning: {notice}")),
             Event::DeadClasses(classes) => self.warn_of(classes),
             Event::Epoch(e) => self.line(&format!(
-                "epoch {:>2}  train loss {:.4}  train accuracy {:.2} %  {} accuracy {:.2} %  {:.1} s",
+                "epoch {:>2}  train loss {:.4}  train accuracy {:.2} %  {} accuracy {:.2} %  {:.1} s{}",
                 e.epoch,
                 e.train_loss,
                 100.0 * e.train_accuracy,
                 if e.val_accuracy.is_some() { "validation" } else { "test" },
                 100.0 * e.accuracy(),
-                e.seconds
+                e.seconds,
+                match e.waited {
+                    0.0 => String::new(),
+                    waited => format!(", {:.1} % of it waiting for pictures", 100.0 * waited / e.seconds),
+                }
             )),
             Event::Tested(accuracy) => self.tested.set(Some(*accuracy)),
             Event::FirstStep(_) | Event::Checkpoint { .. } => {}
@@ -230,6 +272,12 @@ impl Screen {
                 100.0 * tested
             ),
         }
+        match self.bad.get() {
+            0 => {}
+            times => println!(
+                "left out pictures that could not be read, {times} times: see {out}/bad-pictures.txt"
+            ),
+        }
         // A run that was stopped early may have no best epoch and no curve yet.
         let mut saved = SAVED.to_vec();
         saved.retain(|name| folder.join(name).exists());
@@ -245,6 +293,44 @@ impl Screen {
         };
         println!("next     cargo run --release --example {next}");
     }
+}
+
+/// Size and home of the pictures, in words.
+fn pictures(setup: &Setup) -> String {
+    let (train, options) = (&setup.split.train, &setup.options);
+    let outline = train.outline();
+    let [c, h, w] = outline.image;
+    let colour = if c == 1 { "grey" } else { "in colour" };
+    let random = options.augment != Augment::NONE;
+    let home = match options.home.of(&outline, random) {
+        Home::Stream => format!("streamed to the device, {} batches ahead", options.prefetch),
+        _ => format!(
+            "{:.0} MB resident on the device",
+            outline.bytes() as f64 / 1e6
+        ),
+    };
+    let prepared = match train.path(0) {
+        None => String::new(),
+        Some(_) => {
+            let preparation = train.preparation();
+            let fit = format!(", {:?}", preparation.fit).to_lowercase();
+            let inverted = match preparation.invert {
+                Invert::Yes => ", light and dark swapped",
+                _ => "",
+            };
+            format!("{fit}{inverted}")
+        }
+    };
+    format!("pictures of {h}x{w}, {colour}{prepared}; {home}")
+}
+
+/// The smallest and the largest class, if there are more than three times as many images in that one.
+fn unequal(train: &Dataset) -> Option<String> {
+    let counts = train.class_counts();
+    let named = counts.iter().zip(train.classes());
+    let (least, rare) = named.clone().min_by_key(|(count, _)| **count)?;
+    let (most, common) = named.max_by_key(|(count, _)| **count)?;
+    (*most > 3 * *least).then(|| format!("{least} ({rare}) to {most} ({common})"))
 }
 
 /// Files of a run that people look at.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use nin_wgpu::checkpoint::{self, Metadata};
 use nin_wgpu::data::{DataError, Dataset, Loader, Outline, Split};
 use nin_wgpu::device::Device;
@@ -52,18 +52,18 @@ pub(crate) fn options(
         max_steps: args.max_steps,
         patience: args.patience,
         first_step: args.dump.is_some(),
+        image_size: args.image_size,
+        home: args.data_home.into(),
+        prefetch: args.prefetch,
+        workers: args.workers.unwrap_or(0),
+        on_bad: args.on_bad.into(),
+        balance: args.balance,
     }
 }
 
 /// Finds the data set, or downloads it, and takes the first images of each part.
-fn load_data(
-    name: &str,
-    folder: Option<&Path>,
-    seed: u64,
-    [train, test]: [Option<usize>; 2],
-) -> Result<Split> {
+fn load_data(loader: Loader<'_>, [train, test]: [Option<usize>; 2]) -> Result<Split> {
     let bar = screen::download_bar();
-    let loader = Loader::new(name).data_dir(folder).seed(seed);
     let split = loader.on_download(|progress| bar.show(progress)).load();
     bar.clear();
     let split = split.map_err(|error| match error {
@@ -76,38 +76,75 @@ fn load_data(
         Some(most) => data.limit(most),
         None => data,
     };
-    Ok(Split::new(
-        limit(split.train, train),
-        limit(split.test, test),
-    ))
+    Ok(Split {
+        train: limit(split.train, train),
+        test: limit(split.test, test),
+        ..split
+    })
 }
 
-fn normalization(args: &Args, train: &Dataset) -> Vec<(f32, f32)> {
-    match args.normalize {
-        true => train.mean_std(),
-        false => vec![(0.0, 1.0); train.channels()],
+/// What a checkpoint to start from holds.
+type Initial = (PathBuf, Parameters, Option<Metadata>);
+
+fn initial(args: &Args) -> Result<Option<Initial>> {
+    let Some(InitChoice::File(path)) = &args.init else {
+        return Ok(None);
+    };
+    let (parameters, metadata) = checkpoint::load(path).context("--init")?;
+    Ok(Some((path.clone(), parameters, metadata)))
+}
+
+/// Mean and deviation that the input is normalised by, and what there is to tell of them.
+fn normalization(
+    args: &Args,
+    train: &Dataset,
+    initial: Option<&Initial>,
+) -> (Vec<(f32, f32)>, Option<String>) {
+    let plain = vec![(0.0, 1.0); train.channels()];
+    let of_init =
+        initial.and_then(|(path, _, metadata)| Some((path, &metadata.as_ref()?.normalize)));
+    let of_init = of_init.filter(|(_, of)| of.len() == plain.len() && **of != plain);
+    match (args.normalize, of_init) {
+        (false, None) => (plain, None),
+        (true, None) => (train.mean_std(), None),
+        (false, Some((path, of))) => {
+            let path = path.display();
+            let note = format!(
+                "input normalised as that of {path} was; --normalize takes these images' own statistics"
+            );
+            (of.clone(), Some(note))
+        }
+        (true, Some((path, of))) => {
+            let own = train.mean_std();
+            let note = format!(
+                "input normalised by {own:.3?}, but {} was trained with {of:.3?} (mean, deviation)",
+                path.display()
+            );
+            (own, Some(note))
+        }
     }
 }
 
 /// `of` is what is to be trained, which a checkpoint to start from must be of too.
-fn parameters(args: &Args, program: &Program, of: &str) -> Result<Parameters> {
-    let init = args.init.clone().unwrap_or(match args.recipe {
-        RecipeName::Default => InitChoice::Kaiming,
-        RecipeName::Seed => InitChoice::PyTorch,
-    });
-    Ok(match init {
-        InitChoice::Kaiming => Init::Kaiming.parameters(program.graph(), args.seed)?,
-        InitChoice::PyTorch => Init::PyTorch.parameters(program.graph(), args.seed)?,
-        InitChoice::File(path) => {
-            let (parameters, metadata) = checkpoint::load(&path).context("--init")?;
-            checkpoint::check(&path, &parameters, program.graph()).with_context(|| {
-                let holds = metadata.map(|of| describe(&of.model, of.image, of.classes.len()));
-                let holds = holds.unwrap_or_else(|| "a network that it does not name".to_owned());
-                format!("--init: the file holds {holds}, but {of} is to be trained")
-            })?;
-            parameters
-        }
-    })
+fn parameters(
+    args: &Args,
+    program: &Program,
+    of: &str,
+    initial: Option<Initial>,
+) -> Result<Parameters> {
+    if let Some((path, parameters, metadata)) = initial {
+        checkpoint::check(&path, &parameters, program.graph()).with_context(|| {
+            let holds = metadata.map(|of| describe(&of.model, of.image, of.classes.len()));
+            let holds = holds.unwrap_or_else(|| "a network that it does not name".to_owned());
+            format!("--init: the file holds {holds}, but {of} is to be trained")
+        })?;
+        return Ok(parameters);
+    }
+    let init = match (&args.init, args.recipe) {
+        (Some(InitChoice::PyTorch), _) | (None, RecipeName::Seed) => Init::PyTorch,
+        _ => Init::Kaiming,
+    };
+    Ok(init.parameters(program.graph(), args.seed)?)
 }
 
 /// A network and the pictures that it is for, to be read by people.
@@ -126,19 +163,37 @@ fn default_folder(model: &Model, dataset: &str) -> PathBuf {
 pub(crate) fn new_run(args: &Args, model: &'static Model, device: &Device) -> Result<Setup> {
     let (name, data_dir) = args.dataset();
     let limits = [args.limit_train, args.limit_test];
-    let mut split = load_data(name, data_dir.as_deref(), args.seed, limits)?;
-    if let Some(share) = args.val_split {
+    let loader = Loader::new(name)
+        .data_dir(data_dir.as_deref())
+        .seed(args.seed)
+        .image_size(args.image_size)
+        .native_size(model.native_size)
+        .fit(args.fit.into())
+        .invert(args.invert.into())
+        .pictures_cache(args.pictures_cache());
+    let mut split = load_data(loader, limits)?;
+    if let Some(share) = args.val_split
+        && split.val.is_none()
+    {
         let count = (share * split.train.len() as f64).round() as usize;
         split = split.hold_out(count.max(1), args.seed);
     }
-    let statistics = normalization(args, &split.train);
+    let initial = initial(args)?;
+    let (statistics, note) = normalization(args, &split.train, initial.as_ref());
+    split.notes.extend(note);
     let normalize = Normalize::from_channels(&statistics);
     let options = options(args, model, normalize, args.augment.of(&split.train));
     let outline = split.train.outline();
-    let program = training_program(model, &outline, &options)?;
     let Outline { image, classes, .. } = outline;
-    let parameters = parameters(args, &program, &describe(model.name, image, classes))?;
-    let metadata = Metadata::new(model, &split.train, statistics, args.seed);
+    let program = training_program(model, &outline, &options).with_context(|| {
+        let ([_, h, w], [to_h, to_w]) = (image, model.native_size);
+        let name = model.name;
+        format!("cannot train {name} on {h}x{w} pictures (--image-size {to_h}x{to_w} brings them to its own size)")
+    })?;
+    let of = describe(model.name, image, classes);
+    let parameters = parameters(args, &program, &of, initial)?;
+    let mut metadata = Metadata::new(model, &split.train, statistics, args.seed);
+    metadata.input = args.image_size;
     let config = args.config(model, device, &options);
     let out = args.out.clone();
     let out = out.unwrap_or_else(|| default_folder(model, &args.dataset));
@@ -160,11 +215,37 @@ pub(crate) fn resumed_run(args: &Args, out: &Path) -> Result<Setup> {
     let model = Model::find(&metadata.model).context("--resume")?;
     let data_dir = args.data_dir.clone();
     let data_dir = data_dir.or_else(|| resumed.config["data_dir"].as_str().map(Into::into));
-    let limits = [state.train_images + state.val_images, state.test_images].map(Some);
     let seed = state.options.seed;
-    let split = load_data(&metadata.dataset, data_dir.as_deref(), seed, limits)?;
-    let split = split.hold_out(state.val_images, seed);
+    let preparation = metadata.preparation;
+    let loader = Loader::new(&metadata.dataset)
+        .data_dir(data_dir.as_deref())
+        .seed(seed)
+        .shape(metadata.image)
+        .fit(preparation.fit)
+        .invert(preparation.invert)
+        .pictures_cache(args.pictures_cache());
+    let mut split = load_data(loader, [None, None])?;
+    if split.train.classes() != metadata.classes {
+        bail!(
+            "--resume: the run was trained on the classes {}, but the data has {}; name the folder that it was trained \
+             on with --data-dir, or start a new run",
+            metadata.classes.join(", "),
+            split.train.classes().join(", ")
+        );
+    }
+    split.test = split.test.limit(state.test_images);
+    if split.val.is_some() {
+        split.train = split.train.limit(state.train_images);
+    } else {
+        let both = state.train_images + state.val_images;
+        split.train = split.train.limit(both);
+        split = split.hold_out(state.val_images, seed);
+    }
     let options = TrainOptions {
+        home: args.data_home.into(),
+        prefetch: args.prefetch,
+        workers: args.workers.unwrap_or(0),
+        on_bad: args.on_bad.into(),
         epochs: args.epochs.unwrap_or(state.options.epochs),
         max_steps: args.max_steps,
         patience: args.patience.or(state.options.patience),

@@ -1,9 +1,18 @@
 //! Labelled pictures in memory.
 
 use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use super::DataError;
-use crate::rng::pcg4d;
+use rayon::prelude::*;
+
+use super::source::Memory;
+use super::{DataError, Draw, PictureSource, Preparation};
+
+/// The most classes that a set may have.
+const MAX_CLASSES: usize = 1 << 16;
+/// Bytes of pictures that means and deviations are taken of at most.
+const STATISTICS_BYTES: u64 = 256 << 20;
 
 /// The size of a data set: all that a plan needs to know of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,89 +23,89 @@ pub struct Outline {
     pub image: [usize; 3],
     /// Number of classes.
     pub classes: usize,
+    /// Whether its [source](super::PictureSource::draws) makes a training step's random changes itself.
+    pub draws: bool,
 }
 
-/// A data set in its usual parts.
-#[derive(Clone, Debug)]
-pub struct Split {
-    /// What to train on.
-    pub train: Dataset,
-    /// What to choose the best epoch by, if it is not to be chosen by the test set.
-    pub val: Option<Dataset>,
-    /// What to test on, never trained on.
-    pub test: Dataset,
-}
-
-impl Split {
-    /// Without a validation set.
-    pub fn new(train: Dataset, test: Dataset) -> Self {
-        Self {
-            train,
-            val: None,
-            test,
-        }
-    }
-
-    /// Moves `count` pictures, chosen by `seed`, from the training set to a validation set. At least one stays, so of a
-    /// single one there is no validation set.
-    #[must_use]
-    pub fn hold_out(self, count: usize, seed: u64) -> Self {
-        if count == 0 || self.train.len() < 2 {
-            return self;
-        }
-        let (train, val) = self.train.split_off(count, seed);
-        Self {
-            train,
-            val: Some(val),
-            ..self
-        }
+impl Outline {
+    /// Bytes of all pictures together.
+    pub fn bytes(&self) -> u64 {
+        let each: usize = self.image.iter().product();
+        self.len as u64 * each as u64
     }
 }
 
-/// Pictures of one shape, each with the index of its class.
+/// Labelled pictures of one shape, each with the index of its class, in memory or [brought when
+/// wanted](PictureSource).
 ///
-/// There is at least one picture, as many labels as pictures, and each label has a class.
-#[derive(Clone, PartialEq, Eq)]
+/// There is at least one picture, and each label has a class. A part of a set ([`limit`](Self::limit),
+/// [`split`](Self::split)) shares the pictures of the whole.
+#[derive(Clone)]
 pub struct Dataset {
     name: String,
-    images: Vec<u8>,
-    labels: Vec<u8>,
+    source: Arc<dyn PictureSource>,
+    /// Which of the source's pictures, in order.
+    order: Vec<u32>,
     shape: [usize; 3],
     classes: Vec<String>,
 }
 
 impl Dataset {
-    /// Makes a data set of `images [M,C,H,W]` and `labels [M]`.
+    /// Makes a data set of `images [M,C,H,W]` and `labels [M]` in memory.
     ///
     /// # Errors
     ///
-    /// [`DataError::Form`] if there is no picture or class, a side is zero, there are more than 256
+    /// [`DataError::Form`] if there is no picture or class, a side is zero, there are more than 65,536
     /// classes or the lengths disagree; [`DataError::Label`] if a label has no class.
     pub fn new(
         name: impl Into<String>,
         images: Vec<u8>,
-        labels: Vec<u8>,
-        [c, h, w]: [usize; 3],
+        labels: Vec<u16>,
+        image: [usize; 3],
         classes: Vec<String>,
     ) -> Result<Self, DataError> {
-        let (name, shape) = (name.into(), [c, h, w]);
-        if !(1..=256).contains(&classes.len()) {
-            return Err(class_count_error(&name, classes.len()));
-        }
-        let want = byte_count(&name, labels.len(), shape)?;
+        let name = name.into();
+        let want = byte_count(&name, labels.len(), image)?;
         if images.len() != want {
             return Err(DataError::Form {
                 what: "image bytes",
                 got: images.len().to_string(),
-                want: format!("{want} for {} labels and shape {shape:?}", labels.len()),
+                want: format!("{want} for {} labels and shape {image:?}", labels.len()),
                 name,
             });
         }
-        check_labels(&name, &labels, classes.len())?;
+        Self::from_source(name, Memory::new(images, labels, image), classes)
+    }
+
+    /// Makes a data set of pictures that are brought when they are wanted.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn from_source(
+        name: impl Into<String>,
+        source: impl PictureSource + 'static,
+        classes: Vec<String>,
+    ) -> Result<Self, DataError> {
+        let name = name.into();
+        if !(1..=MAX_CLASSES).contains(&classes.len()) {
+            return Err(class_count_error(&name, classes.len()));
+        }
+        let (len, shape) = (source.len(), source.image());
+        byte_count(&name, 1, shape)?;
+        if len == 0 || u32::try_from(len).is_err() {
+            return Err(DataError::Form {
+                name,
+                what: "pictures",
+                got: len.to_string(),
+                want: "at least 1 and fewer than 2^32".into(),
+            });
+        }
+        check_labels(&name, (0..len).map(|i| source.label(i)), classes.len())?;
         Ok(Self {
             name,
-            images,
-            labels,
+            source: Arc::new(source),
+            order: (0..len as u32).collect(),
             shape,
             classes,
         })
@@ -108,6 +117,7 @@ impl Dataset {
             len: self.len(),
             image: self.shape,
             classes: self.classes.len(),
+            draws: self.source.draws(),
         }
     }
 
@@ -118,12 +128,12 @@ impl Dataset {
 
     /// The number of pictures.
     pub fn len(&self) -> usize {
-        self.labels.len()
+        self.order.len()
     }
 
     /// Always false; here because [`len`](Self::len) is.
     pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
+        self.order.is_empty()
     }
 
     /// Channels of a picture.
@@ -141,116 +151,175 @@ impl Dataset {
         self.shape[2]
     }
 
+    /// Bytes of all pictures together, `M * C * H * W`.
+    pub fn bytes(&self) -> u64 {
+        self.outline().bytes()
+    }
+
     /// The names of the classes, by label.
     pub fn classes(&self) -> &[String] {
         &self.classes
     }
 
-    /// All pictures, `[M,C,H,W]`.
-    pub fn images(&self) -> &[u8] {
-        &self.images
-    }
-
-    /// All labels, `[M]`.
-    pub fn labels(&self) -> &[u8] {
-        &self.labels
-    }
-
-    /// Picture `i`, `[C,H,W]`.
+    /// The label of picture `i`.
     ///
     /// # Panics
     ///
     /// If `i` is not below [`len`](Self::len), as indexing does.
-    pub fn image(&self, i: usize) -> &[u8] {
-        let len = self.image_len();
-        &self.images[i * len..][..len]
+    pub fn label(&self, i: usize) -> u16 {
+        self.source.label(self.order[i] as usize)
+    }
+
+    /// All labels, `[M]`.
+    pub fn labels(&self) -> Vec<u16> {
+        (0..self.len()).map(|i| self.label(i)).collect()
+    }
+
+    /// How many pictures each class has.
+    pub fn class_counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.classes.len()];
+        for i in 0..self.len() {
+            counts[usize::from(self.label(i))] += 1;
+        }
+        counts
+    }
+
+    /// How pictures of any size became these.
+    pub fn preparation(&self) -> Preparation {
+        self.source.preparation()
+    }
+
+    /// What happened while pictures were loaded, since this was asked last, to be told to people.
+    pub fn take_notices(&self) -> Vec<String> {
+        self.source.take_notices()
+    }
+
+    /// The file that picture `i` is, if it is one.
+    pub fn path(&self, i: usize) -> Option<PathBuf> {
+        self.source.path(self.order[i] as usize)
+    }
+
+    /// The pictures in `range`.
+    pub(super) fn part(&self, range: std::ops::Range<usize>) -> Self {
+        Self {
+            order: self.order[range].to_vec(),
+            ..self.clone()
+        }
+    }
+
+    /// What picture `i` is called in messages: its file, if it has one.
+    pub fn describe(&self, i: usize) -> String {
+        self.source.describe(self.order[i] as usize)
+    }
+
+    /// Brings picture `i`, `[C,H,W]`; with a [`Draw`] as that has it, if the source [draws](PictureSource::draws).
+    ///
+    /// # Errors
+    ///
+    /// Those of its source, and [`DataError::PictureBytes`] if `pixels` has another length.
+    ///
+    /// # Panics
+    ///
+    /// If `i` is not below [`len`](Self::len), as indexing does.
+    pub fn load(&self, i: usize, draw: Option<Draw>, pixels: &mut [u8]) -> Result<(), DataError> {
+        if pixels.len() != self.image_len() {
+            return Err(DataError::PictureBytes {
+                got: pixels.len(),
+                want: self.shape,
+            });
+        }
+        let at = self.order[i] as usize;
+        match draw {
+            Some(draw) => self.source.load_drawn(at, draw, pixels),
+            None => self.source.load(at, pixels),
+        }
+    }
+
+    /// Picture `i`, `[C,H,W]`.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    ///
+    /// # Panics
+    ///
+    /// As [`load`](Self::load).
+    pub fn image(&self, i: usize) -> Result<Vec<u8>, DataError> {
+        let mut pixels = vec![0; self.image_len()];
+        self.load(i, None, &mut pixels)?;
+        Ok(pixels)
+    }
+
+    /// All pictures, `[M,C,H,W]`.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn images(&self) -> Result<Vec<u8>, DataError> {
+        let mut images = vec![0; self.len() * self.image_len()];
+        let each = images.par_chunks_exact_mut(self.image_len());
+        each.enumerate()
+            .try_for_each(|(i, pixels)| self.load(i, None, pixels))?;
+        Ok(images)
     }
 
     /// The first `n` pictures, but at least one; all if there are fewer.
     #[must_use]
     pub fn limit(mut self, n: usize) -> Self {
-        let n = n.max(1).min(self.len());
-        self.images.truncate(n * self.image_len());
-        self.labels.truncate(n);
+        self.order.truncate(n.max(1));
         self
     }
 
-    /// Splits off a share of the pictures, chosen by `seed`, to test on. At least one is on each side.
-    ///
-    /// # Errors
-    ///
-    /// [`DataError::Form`] if there is only one picture.
-    pub fn split(self, share: f64, seed: u64) -> Result<Split, DataError> {
-        if self.len() < 2 {
-            return Err(DataError::Form {
-                name: self.name,
-                what: "pictures",
-                got: "1".into(),
-                want: "at least 2, to train on and to test on".into(),
-            });
-        }
-        let count = (self.len() as f64 * share).round() as usize;
-        let (train, test) = self.split_off(count, seed);
-        Ok(Split::new(train, test))
-    }
-
-    /// All but `count` of at least two pictures, and `count` pictures chosen by `seed`; both parts keep the order.
-    fn split_off(self, count: usize, seed: u64) -> (Self, Self) {
-        let count = count.clamp(1, self.len() - 1);
-        // A few keys may be equal: the index decides between them.
-        let key = |&i: &usize| {
-            (
-                pcg4d([i as u32, u32::MAX, seed as u32, (seed >> 32) as u32]),
-                i,
-            )
-        };
-        let mut order: Vec<usize> = (0..self.len()).collect();
-        order.sort_by_cached_key(key);
-        let (off, rest) = order.split_at_mut(count);
-        off.sort_unstable();
-        rest.sort_unstable();
-        (self.select(rest), self.select(off))
-    }
-
-    fn select(&self, indices: &[usize]) -> Self {
+    /// Those at `indices`, in that order.
+    pub(super) fn select(&self, indices: &[usize]) -> Self {
         Self {
-            name: self.name.clone(),
-            images: indices
-                .iter()
-                .flat_map(|&i| self.image(i))
-                .copied()
-                .collect(),
-            labels: indices.iter().map(|&i| self.labels[i]).collect(),
-            shape: self.shape,
-            classes: self.classes.clone(),
+            order: indices.iter().map(|&i| self.order[i]).collect(),
+            ..self.clone()
         }
     }
 
-    /// Mean and standard deviation of the values divided by 255, per channel.
+    /// Mean and standard deviation of the values divided by 255, per channel: of all pictures, or if they have more than
+    /// 256 MiB together of some that lie evenly among them. Those that cannot be loaded are left out.
     pub fn mean_std(&self) -> Vec<(f32, f32)> {
         // Values are bytes: exact counts of each are quicker than sums of floats, and do not round.
-        let mut counts = vec![[0_u64; 256]; self.channels()];
+        type Counts = Vec<[u64; 256]>;
+        let zero = || -> Counts { vec![[0; 256]; self.channels()] };
         let plane = self.height() * self.width();
-        for (i, values) in self.images.chunks_exact(plane).enumerate() {
-            let counts = &mut counts[i % self.shape[0]];
-            for &value in values {
-                counts[usize::from(value)] += 1;
-            }
-        }
-        let total = (self.len() * plane) as f64;
-        counts
-            .iter()
-            .map(|counts| {
-                let average = |f: &dyn Fn(f64) -> f64| {
-                    let terms = counts.iter().enumerate();
-                    let sum: f64 = terms.map(|(v, &n)| n as f64 * f(v as f64 / 255.0)).sum();
-                    sum / total
-                };
-                let mean = average(&|value| value);
-                let variance = average(&|value| (value - mean).powi(2));
-                (mean as f32, variance.sqrt() as f32)
-            })
-            .collect()
+        let step = self.bytes().div_ceil(STATISTICS_BYTES) as usize;
+        let looked_at = (0..self.len().div_ceil(step)).into_par_iter();
+        let counted = looked_at.fold(
+            || (zero(), vec![0; self.image_len()]),
+            |(mut counts, mut pixels), i| {
+                if self.load(i * step, None, &mut pixels).is_ok() {
+                    for (counts, values) in counts.iter_mut().zip(pixels.chunks_exact(plane)) {
+                        for &value in values {
+                            counts[usize::from(value)] += 1;
+                        }
+                    }
+                }
+                (counts, pixels)
+            },
+        );
+        let counts = counted
+            .map(|(counts, _)| counts)
+            .reduce(zero, |mut sum, more| {
+                for (sum, more) in sum.iter_mut().flatten().zip(more.iter().flatten()) {
+                    *sum += more;
+                }
+                sum
+            });
+        let moments = |counts: &[u64; 256]| {
+            let total: u64 = counts.iter().sum();
+            let average = |f: &dyn Fn(f64) -> f64| {
+                let terms = counts.iter().enumerate();
+                let sum: f64 = terms.map(|(v, &n)| n as f64 * f(v as f64 / 255.0)).sum();
+                sum / total.max(1) as f64
+            };
+            let mean = average(&|value| value);
+            let variance = average(&|value| (value - mean).powi(2));
+            (mean as f32, variance.sqrt() as f32)
+        };
+        counts.iter().map(moments).collect()
     }
 
     fn image_len(&self) -> usize {
@@ -296,21 +365,23 @@ pub(super) fn class_count_error(name: &str, got: usize) -> DataError {
         name: name.into(),
         what: "classes",
         got: got.to_string(),
-        want: "1 to 256".into(),
+        want: "1 to 65,536".into(),
     }
 }
 
 /// Checks that each label is below `classes`.
-pub(super) fn check_labels(name: &str, labels: &[u8], classes: usize) -> Result<(), DataError> {
-    match labels
-        .iter()
-        .position(|&label| usize::from(label) >= classes)
-    {
+pub(crate) fn check_labels(
+    name: &str,
+    labels: impl IntoIterator<Item = u16>,
+    classes: usize,
+) -> Result<(), DataError> {
+    let mut labels = labels.into_iter().enumerate();
+    match labels.find(|&(_, label)| usize::from(label) >= classes) {
         None => Ok(()),
-        Some(index) => Err(DataError::Label {
+        Some((index, got)) => Err(DataError::Label {
             name: name.into(),
             index,
-            got: labels[index],
+            got,
             classes,
         }),
     }

@@ -1,7 +1,7 @@
 //! Why data could not be loaded.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What went wrong with a data set or a picture.
 ///
@@ -88,22 +88,32 @@ pub enum DataError {
         /// The cause.
         source: Box<super::download::DownloadError>,
     },
-    /// A folder of pictures has too few or too many classes.
+    /// A folder of pictures is laid out in no way that is known.
     #[error(
-        "{} has {got} sub-folder(s), want 2 to 256, each with the pictures of one class (or \
-         train/ and test/ with these)",
+        "{} has {got}; want 2 to 65,536 folders in it, each with the pictures of one class, as in pets/cat/1.jpg, or train/ \
+         and val/ or test/ with such folders, as in pets/train/cat/1.jpg",
         folder.display()
     )]
-    ClassFolders {
+    Layout {
         /// The folder.
         folder: PathBuf,
-        /// The number of its sub-folders.
-        got: usize,
+        /// What was found.
+        got: String,
+    },
+    /// A table of pictures is not as it should be.
+    #[error("{}, line {line}: {problem}; mend the table", path.display())]
+    Table {
+        /// The table.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong.
+        problem: String,
     },
     /// A class has no pictures.
     #[error(
-        "class folder {} holds no pictures, want at least 1 png, jpeg, webp or gif file directly in \
-         it, fill or remove it",
+        "class folder {} holds no pictures, want at least 1 png, jpeg, webp, gif, bmp or tiff file in it, \
+         fill or remove it",
         folder.display()
     )]
     EmptyClass {
@@ -132,8 +142,8 @@ pub enum DataError {
         /// The folder.
         folder: PathBuf,
     },
-    /// A file name is no text.
-    #[error("{} is not named in Unicode, rename it", path.display())]
+    /// The name of a class's folder is no text, and cannot be told from another.
+    #[error("{} is not named in Unicode, and another class would have the same name, rename it", path.display())]
     FileName {
         /// The file.
         path: PathBuf,
@@ -159,6 +169,49 @@ pub enum DataError {
         path: PathBuf,
         /// The files not found, joined with commas.
         missing: String,
+    },
+    /// A file of records holds more than the set has.
+    #[error("{} holds {got} bytes, want {most} at most, check that it is the right file", path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// Its length in bytes.
+        got: u64,
+        /// The most that is read.
+        most: u64,
+    },
+    /// A file is not as its format or its data set has it.
+    #[error("{}, read as {format}, has {got}, want {want}, check that it is the right file", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// The format it is read as.
+        format: &'static str,
+        /// What was found.
+        got: String,
+        /// What was wanted.
+        want: String,
+    },
+    /// A part of a file is damaged or cut off.
+    #[error("cannot read or unpack a part of {}, get it anew", path.display())]
+    Inflate {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A folder of idx files has two sets of pictures for one part.
+    #[error(
+        "{} and {} are both pictures to {part}, want one such file, take the other out of the folder",
+        first.display(), second.display()
+    )]
+    IdxTwice {
+        /// One file.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+        /// What they are for: `train`, `test` or `validate` with.
+        part: &'static str,
     },
     /// A file could not be opened or read.
     #[error("cannot read {}, check the path", path.display())]
@@ -269,9 +322,17 @@ pub enum DataError {
         /// Which label.
         index: usize,
         /// The label found.
-        got: u8,
+        got: u16,
         /// The number of classes.
         classes: usize,
+    },
+    /// A source of one's own could not bring a picture.
+    #[error("cannot load {name}")]
+    Source {
+        /// What the picture is called.
+        name: String,
+        /// The cause.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A data set cannot have this form.
     #[error("data set `{name}` has {what} {got}, want {want}")]
@@ -310,14 +371,58 @@ pub enum DataError {
         /// The largest width and height.
         limit: u32,
     },
+    /// A picture file has more pixels than memory is taken for.
+    #[error(
+        "{} is {width}x{height} pixels, want at most {limit} in all, scale it first",
+        path.display()
+    )]
+    PicturePixels {
+        /// The file.
+        path: PathBuf,
+        /// Its width.
+        width: u32,
+        /// Its height.
+        height: u32,
+        /// The most pixels.
+        limit: u32,
+    },
     /// A picture file is damaged or of another format.
-    #[error("cannot decode {}, want a whole png, jpeg, webp or gif file, convert it first", path.display())]
+    #[error(
+        "cannot decode {}, want a whole png, jpeg, webp, gif, bmp or tiff file, convert it first",
+        path.display()
+    )]
     Picture {
         /// The file.
         path: PathBuf,
-        /// The cause.
-        source: image::ImageError,
+        /// The cause, of the format's decoder.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+/// What is wrong in a file of some format, before the file is named.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub(super) got: String,
+    pub(super) want: String,
+}
+
+impl Fault {
+    pub(super) fn new(got: impl Into<String>, want: impl Into<String>) -> Self {
+        Self {
+            got: got.into(),
+            want: want.into(),
+        }
+    }
+
+    /// The error that names the file.
+    pub(super) fn at(self, path: &Path, format: &'static str) -> DataError {
+        DataError::Format {
+            path: path.into(),
+            format,
+            got: self.got,
+            want: self.want,
+        }
+    }
 }
 
 /// The start of a mend: the package that holds a data set, if there is one.

@@ -5,6 +5,7 @@
 //! them in [`SYSTEM_FOLDER`].
 
 use super::files::{FileSet, Published};
+use super::idx_set::Form;
 use super::{DataError, Loader, Split, idx_set};
 
 /// The names of the classes, by label.
@@ -32,7 +33,10 @@ pub(super) const NAME: &str = "fashion-mnist";
 /// Lengths and checksums are those of the published files, whose MD5 the authors give.
 pub(super) static SET: FileSet = FileSet {
     name: NAME,
-    locate: idx_set::locate,
+    folder: NAME,
+    outline: idx_set::OUTLINE,
+    test: idx_set::TEST,
+    locate: |folder| idx_set::locate(&FILES, folder),
     want: idx_set::WANT,
     package: Some("dataset-fashion-mnist"),
     url: "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion",
@@ -61,5 +65,5 @@ pub(super) static SET: FileSet = FileSet {
 };
 
 pub(super) fn load(loader: &mut Loader<'_>) -> Result<Split, DataError> {
-    idx_set::load(&SET, CLASSES, loader)
+    idx_set::load(&SET, &Form::new(&CLASSES), loader)
 }

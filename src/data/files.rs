@@ -2,7 +2,26 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{DataError, Loader};
+use super::{
+    DataError, Loader, Outline, cifar10, cifar100, emnist, fashion_mnist, kmnist, mnist, svhn,
+};
+
+/// Every published set.
+pub(super) static SETS: &[&FileSet] = &[
+    &fashion_mnist::SET,
+    &mnist::SET,
+    &kmnist::SET,
+    &emnist::BALANCED,
+    &emnist::BYCLASS,
+    &emnist::BYMERGE,
+    &emnist::DIGITS,
+    &emnist::LETTERS,
+    &emnist::MNIST,
+    &cifar10::SET,
+    &cifar100::FINE,
+    &cifar100::COARSE,
+    &svhn::SET,
+];
 
 /// A file as it is published.
 #[cfg_attr(
@@ -19,8 +38,15 @@ pub(super) struct Published {
 
 /// What is known of a data set's files without having them.
 pub(super) struct FileSet {
-    /// The data set, and its sub-folder in the system's and the cache folder.
+    /// The data set.
     pub(super) name: &'static str,
+    /// Its sub-folder in the system's and the cache folder: sets of the same files share one.
+    pub(super) folder: &'static str,
+    /// The size of the official training set.
+    pub(super) outline: Outline,
+    /// The number of pictures in the official test set.
+    #[cfg_attr(not(test), allow(dead_code, reason = "the table of data sets has it"))]
+    pub(super) test: usize,
     /// Finds the files in a folder, or tells which are missing.
     pub(super) locate: fn(&Path) -> Result<Vec<PathBuf>, Vec<&'static str>>,
     /// The files in words, for error messages.
@@ -38,9 +64,9 @@ pub(super) struct FileSet {
 }
 
 /// The paths of the files of these names, or the names of those that were not found.
-pub(super) fn all_found<const N: usize>(
-    names: &[&'static str; N],
-    paths: [Option<PathBuf>; N],
+pub(super) fn all_found(
+    names: &[&'static str],
+    paths: Vec<Option<PathBuf>>,
 ) -> Result<Vec<PathBuf>, Vec<&'static str>> {
     let named = names.iter().zip(&paths);
     let missing = named.filter(|(_, path)| path.is_none());
@@ -65,7 +91,7 @@ impl FileSet {
         let places: Vec<PathBuf> = [Some(&loader.system_dir), loader.cache_dir.as_ref()]
             .into_iter()
             .flatten()
-            .map(|place| place.join(self.name))
+            .map(|place| place.join(self.folder))
             .collect();
         for place in &places {
             if let Ok(paths) = (self.locate)(place) {
@@ -102,7 +128,7 @@ impl FileSet {
         let (Some(report), Some(cache)) = (&mut loader.on_download, &loader.cache_dir) else {
             return Ok(None);
         };
-        let folder = cache.join(self.name);
+        let folder = cache.join(self.folder);
         let site = loader.mirror.as_deref().unwrap_or(self.url);
         for file in self.published {
             let path = folder.join(file.name);
@@ -130,12 +156,13 @@ impl FileSet {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{cifar10, fashion_mnist, mnist};
+    use super::SETS;
 
     #[test]
-    fn published_files_come_by_https_with_whole_checksums() {
-        for set in [&fashion_mnist::SET, &mnist::SET, &cifar10::SET] {
-            assert!(set.url.starts_with("https://"), "{}", set.url);
+    fn published_files_have_an_address_and_whole_checksums() {
+        for set in SETS {
+            // The checksum guards what comes by HTTP: not every site has HTTPS.
+            assert!(set.url.starts_with("http"), "{}", set.url);
             assert!(!set.url.ends_with('/'), "{}", set.url);
             for file in set.published {
                 assert_eq!(file.sha256.len(), 64, "{}", file.name);
@@ -146,16 +173,79 @@ mod tests {
         }
     }
 
+    /// 1234567 as 1,234,567.
+    fn grouped(n: u64) -> String {
+        let digits = n.to_string();
+        let (mut out, len) = (String::new(), digits.len());
+        for (i, digit) in digits.chars().enumerate() {
+            if i > 0 && (len - i) % 3 == 0 {
+                out.push(',');
+            }
+            out.push(digit);
+        }
+        out
+    }
+
+    #[test]
+    fn table_of_data_sets_has_each_set_with_its_size_address_and_checksums() {
+        let table = include_str!("../../docs/datasets.md");
+        for name in super::super::DATASETS {
+            let row = format!("| `{name}` |");
+            let lines = table.lines().filter(|line| line.starts_with(&row)).count();
+            assert!(lines > 0, "docs/datasets.md has no line for {name}");
+        }
+        for set in SETS {
+            let row = format!("| `{}` |", set.name);
+            let lines: Vec<_> = table
+                .lines()
+                .filter(|line| line.starts_with(&row))
+                .collect();
+            let [c, h, w] = set.outline.image;
+            let size = format!(
+                "| {} + {} | {c}x{h}x{w} | {} |",
+                grouped(set.outline.len as u64),
+                grouped(set.test as u64),
+                set.outline.classes
+            );
+            assert!(
+                lines.iter().any(|line| line.contains(&size)),
+                "{}: {size}",
+                set.name
+            );
+            assert!(!set.published.is_empty(), "{}", set.name);
+            for file in set.published {
+                let want = [
+                    format!("`{}/{}`", set.url, file.name),
+                    format!("| {} |", grouped(file.bytes)),
+                    format!("`{}`", file.sha256),
+                ];
+                let has = |line: &&str| want.iter().all(|want| line.contains(want));
+                assert!(
+                    table.lines().any(|line| has(&line)),
+                    "no line with {want:?}"
+                );
+            }
+        }
+    }
+
     #[cfg(feature = "download")]
     #[test]
     fn missing_files_are_downloaded_once_and_found_from_then_on() {
         use std::io::{Read, Write};
         use std::net::TcpListener;
 
-        use super::{FileSet, Loader, Published};
+        use super::{FileSet, Loader, Outline, Published};
 
         let set = FileSet {
             name: "tiny",
+            folder: "tiny",
+            outline: Outline {
+                len: 1,
+                image: [1, 1, 1],
+                classes: 1,
+                draws: false,
+            },
+            test: 1,
             locate: |folder| {
                 let path = folder.join("abc");
                 let found = path.is_file();

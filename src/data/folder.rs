@@ -1,229 +1,216 @@
-//! Pictures of one's own: a folder with a sub-folder for each class, named like the class.
+//! Pictures of one's own: a folder with a sub-folder for each class, or a table of paths and labels.
 //!
-//! ```text
-//! pets/cat/1.jpg, pets/cat/2.png, pets/dog/1.jpg …           split by seed, a fifth to test on
-//! pets/train/cat/1.jpg …, pets/test/cat/2.png …              split as it lies there
-//! ```
-//!
-//! Files count as pictures by their extension (png, jpg, jpeg, webp, gif), and hidden ones not at all.
-//! [`image_file::load`] brings them all to one shape: if no picture is larger than [`KEPT`] and all
-//! are of one size, that size, else [`SIDE`] each way; one channel if the first pictures are grey,
-//! else three. [`Loader::shape`](super::Loader::shape) overrides that.
-//!
-//! The same names and seed give the same parts in the same order. Classes are in the order of their
-//! names; pictures are shuffled, so that any leading part holds all classes.
+//! `listing/` says which files there are, of which class and part. Here is decided how they come into a network: at which
+//! size, grey or in colour, and whether light and dark are swapped; each once, for the set as a whole. `photos.rs` then
+//! brings them one by one.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rayon::prelude::*;
 
+use super::cache::{Cache, Fingerprint};
 use super::image_file::{self, Invert};
-use super::{DataError, Dataset, Loader, Split, byte_count};
-use crate::rng::pcg4d;
+use super::listing::{self, Item, Listing};
+use super::photos::Photos;
+use super::view::View;
+use super::{DataError, Dataset, Loader, Preparation, Split};
 
 pub(super) const NAME: &str = "folder";
+pub(super) const CSV: &str = "csv";
 
-/// Height and width of pictures that are of different sizes or large.
+/// Height and width of pictures without a size of their own, unless the [loader](Loader::native_size) is told the model's.
 pub const SIDE: usize = 32;
 /// The largest height and width that pictures of one size keep.
 pub const KEPT: usize = 64;
-/// One picture of this many of each class is tested on, but at least one if there are two.
-pub const TEST_SHARE: usize = 5;
 
-/// How many pictures are looked at to tell whether the set is grey.
-const SAMPLE: usize = 16;
-const EXTENSIONS: [&str; 5] = ["png", "jpg", "jpeg", "webp", "gif"];
+/// Bytes of decoded pictures from which on a cache is made.
+const WORTH_KEEPING: usize = 64 << 20;
 
-/// A picture file and its class.
-struct Item {
-    path: PathBuf,
-    label: u8,
-}
+/// Pictures of a grey set that are looked at to tell whether it is dark on light.
+const BORDERS: usize = 1_000;
 
 pub(super) fn load(loader: &Loader<'_>) -> Result<Split, DataError> {
-    let Some(root) = loader.data_dir.as_deref() else {
-        return Err(DataError::FolderWanted { name: NAME });
-    };
+    let root = loader.data_dir.as_deref();
+    let root = root.ok_or(DataError::FolderWanted { name: NAME })?;
     if !root.is_dir() {
         return Err(DataError::NoFolder {
             folder: root.into(),
         });
     }
-    let (classes, mut train, mut test) = if is_split(root) {
-        as_it_lies(root)?
-    } else {
-        by_seed(root, loader.seed)?
-    };
-    shuffle(&mut train, loader.seed, 0);
-    shuffle(&mut test, loader.seed, 1);
-    let shape = match loader.shape {
-        Some(shape) => shape,
-        None => suitable_shape(&train, &test)?,
-    };
-    let read = |items: &[Item]| read(items, shape, loader.invert, &classes);
-    Ok(Split::new(read(&train)?, read(&test)?))
+    split(NAME, loader, root, listing::folder(root, loader.seed)?)
 }
 
-fn is_split(root: &Path) -> bool {
-    root.join("train").is_dir() && root.join("test").is_dir()
+pub(super) fn load_csv(loader: &Loader<'_>) -> Result<Split, DataError> {
+    let file = loader.data_dir.as_deref();
+    let file = file.ok_or(DataError::FolderWanted { name: CSV })?;
+    split(CSV, loader, file, listing::csv(file, loader.seed)?)
 }
 
-type Parts = (Vec<String>, Vec<Item>, Vec<Item>);
+fn split(
+    name: &'static str,
+    loader: &Loader<'_>,
+    root: &Path,
+    listing: Listing,
+) -> Result<Split, DataError> {
+    let left_out = listing
+        .skipped
+        .iter()
+        .map(|(path, reason)| (path.into(), reason.to_string()));
+    let left_out = left_out.collect();
+    let mut notes = listing.notes;
+    notes.extend(listing.skipped.summary());
+    let lens = [
+        listing.train.len(),
+        listing.val.as_ref().map_or(0, Vec::len),
+        listing.test.len(),
+    ];
+    let items: Vec<Item> = listing
+        .train
+        .into_iter()
+        .chain(listing.val.into_iter().flatten())
+        .chain(listing.test)
+        .collect();
 
-/// The parts in `train/` and `test/`.
-fn as_it_lies(root: &Path) -> Result<Parts, DataError> {
-    let (train_dir, test_dir) = (root.join("train"), root.join("test"));
-    let classes = class_names(&train_dir)?;
-    let items = |folder: &Path, name: &String| {
-        let label = classes.iter().position(|class| class == name);
-        let label = label.ok_or_else(|| DataError::UnknownClass {
-            folder: folder.join(name),
-            train: train_dir.clone(),
-            known: classes.join(", "),
-        })?;
-        pictures(&folder.join(name), label as u8)
+    let own = own_size(&items);
+    let (size, draws) = match (loader.shape, loader.image_size, own) {
+        (Some([_, h, w]), ..) => ([h, w], own != Some([h, w])),
+        (None, Some(size), _) => (size, own != Some(size)),
+        (None, None, Some(own)) => (own, false),
+        (None, None, None) => (loader.native_size, true),
     };
-    let part = |folder: &Path, names: &[String]| -> Result<Vec<Item>, DataError> {
-        let mut part = Vec::new();
-        for name in names {
-            part.extend(items(folder, name)?);
-        }
-        Ok(part)
+    let channels = match loader.shape {
+        Some([channels, ..]) => channels,
+        None if items.par_iter().any(|item| has_colour(&item.path)) => 3,
+        None => 1,
     };
-    let train = part(&train_dir, &classes)?;
-    let test = part(&test_dir, &sub_folders(&test_dir)?)?;
-    if test.is_empty() {
-        return Err(DataError::ClassFolders {
-            folder: test_dir,
-            got: 0,
-        });
-    }
-    Ok((classes, train, test))
-}
-
-/// A fifth of each class to test on, chosen by the seed.
-fn by_seed(root: &Path, seed: u64) -> Result<Parts, DataError> {
-    let classes = class_names(root)?;
-    let (mut train, mut test) = (Vec::new(), Vec::new());
-    for (label, name) in classes.iter().enumerate() {
-        let mut items = pictures(&root.join(name), label as u8)?;
-        shuffle(&mut items, seed, 2 + label as u32);
-        let count = match items.len() {
-            1 => 0,
-            len => (len / TEST_SHARE).max(1),
-        };
-        train.extend(items.split_off(count));
-        test.extend(items);
-    }
-    if test.is_empty() {
+    let invert = match loader.invert {
+        Invert::Auto if channels == 1 && is_dark_on_light(&items) => Invert::Yes,
+        Invert::Auto => Invert::No,
+        told => told,
+    };
+    let preparation = Preparation {
+        fit: loader.fit,
+        invert,
+    };
+    let view = View {
+        shape: [channels, size[0], size[1]],
+        fit: loader.fit,
+        invert: invert == Invert::Yes,
+    };
+    view.check()?;
+    let (cache, note) = cache(loader, root, &items, &view);
+    notes.extend(note);
+    let photos = Photos::new(items, view, preparation, draws, cache);
+    let all = Dataset::from_source(name, photos, listing.classes)?;
+    let mut first = 0;
+    let [train, val, test] = lens.map(|len| {
+        first += len;
+        (len > 0).then(|| all.part(first - len..first))
+    });
+    let [Some(train), Some(test)] = [train, test] else {
         return Err(DataError::NothingToTest {
             folder: root.into(),
         });
-    }
-    Ok((classes, train, test))
-}
-
-/// The classes of a folder, of which there must be some.
-fn class_names(folder: &Path) -> Result<Vec<String>, DataError> {
-    let names = sub_folders(folder)?;
-    if !(2..=256).contains(&names.len()) {
-        return Err(DataError::ClassFolders {
-            folder: folder.into(),
-            got: names.len(),
-        });
-    }
-    Ok(names)
-}
-
-fn sub_folders(folder: &Path) -> Result<Vec<String>, DataError> {
-    names(folder, Path::is_dir)
-}
-
-fn pictures(folder: &Path, label: u8) -> Result<Vec<Item>, DataError> {
-    let is_picture = |path: &Path| {
-        let extension = path.extension().and_then(|extension| extension.to_str());
-        extension.is_some_and(|got| EXTENSIONS.iter().any(|want| got.eq_ignore_ascii_case(want)))
-            && path.is_file()
     };
-    let names = names(folder, is_picture)?;
-    if names.is_empty() {
-        return Err(DataError::EmptyClass {
-            folder: folder.into(),
-        });
-    }
-    let item = |name| Item {
-        path: folder.join(name),
-        label,
+    Ok(Split {
+        train,
+        val,
+        test,
+        notes,
+        left_out,
+    })
+}
+
+/// The size that all pictures have, if it is small enough to be kept.
+fn own_size(items: &[Item]) -> Option<[usize; 2]> {
+    let size = |item: &Item| {
+        image_file::head(&item.path)
+            .ok()
+            .map(|head| [head.height, head.width])
     };
-    Ok(names.into_iter().map(item).collect())
+    let first = items.iter().find_map(size)?;
+    let kept = first.iter().all(|&side| side <= KEPT);
+    // Those that cannot be read are told of when they are loaded.
+    let same = |item: &Item| size(item).is_none_or(|size| size == first);
+    (kept && items.par_iter().all(same)).then_some(first)
 }
 
-/// The names in a folder that are not hidden and pass, in order.
-fn names(folder: &Path, pass: impl Fn(&Path) -> bool) -> Result<Vec<String>, DataError> {
-    let read_error = |source| DataError::Read {
-        path: folder.into(),
-        source,
-    };
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder).map_err(read_error)? {
-        let entry = entry.map_err(read_error)?;
-        let name = entry
-            .file_name()
-            .into_string()
-            .map_err(|_| DataError::FileName { path: entry.path() })?;
-        if !name.starts_with('.') && pass(&entry.path()) {
-            names.push(name);
-        }
-    }
-    names.sort_unstable();
-    Ok(names)
+fn has_colour(path: &Path) -> bool {
+    let grey = image_file::head(path).map(|head| head.grey);
+    !grey.unwrap_or(true) && !image_file::is_grey(path).unwrap_or(true)
 }
 
-/// Shuffles by seed; each stream is another order.
-fn shuffle(items: &mut [Item], seed: u64, stream: u32) {
-    for last in (1..items.len()).rev() {
-        let [word, ..] = pcg4d([last as u32, stream, seed as u32, (seed >> 32) as u32]);
-        let other = (u64::from(word) * (last as u64 + 1)) >> 32;
-        items.swap(last, other as usize);
-    }
-}
-
-fn suitable_shape(train: &[Item], test: &[Item]) -> Result<[usize; 3], DataError> {
-    let sizes: Vec<[usize; 2]> = train
+/// Whether most pictures have a bright border; of many, some that lie evenly among them.
+fn is_dark_on_light(items: &[Item]) -> bool {
+    let looked_at = items
         .par_iter()
-        .chain(test)
-        .map(|item| image_file::size(&item.path))
-        .collect::<Result<_, _>>()?;
-    let kept = sizes[0];
-    let [h, w] = if sizes.iter().all(|&size| size == kept) && kept.iter().all(|&s| s <= KEPT) {
-        kept
-    } else {
-        [SIDE, SIDE]
-    };
-    let grey: Vec<bool> = train[..train.len().min(SAMPLE)]
-        .par_iter()
-        .map(|item| image_file::is_grey(&item.path))
-        .collect::<Result<_, _>>()?;
-    let channels = if grey.iter().all(|&grey| grey) { 1 } else { 3 };
-    Ok([channels, h, w])
+        .step_by(items.len().div_ceil(BORDERS).max(1));
+    let borders = looked_at.filter_map(|item| {
+        let picture = image_file::decode(&item.path, 1, Some(KEPT)).ok()?;
+        Some(if picture.border_is_bright() {
+            1_i64
+        } else {
+            -1
+        })
+    });
+    borders.sum::<i64>() > 0
 }
 
-fn read(
+/// The cache of decoded pictures, if one is wanted and can be had, and what there is to tell of it.
+fn cache(
+    loader: &Loader<'_>,
+    root: &Path,
     items: &[Item],
-    shape: [usize; 3],
-    invert: Invert,
-    classes: &[String],
-) -> Result<Dataset, DataError> {
-    let len = byte_count(NAME, items.len(), shape)?;
-    let mut images = vec![0; len];
-    images
-        .par_chunks_exact_mut(len / items.len())
-        .zip(items)
-        .try_for_each(|(image, item)| {
-            image.copy_from_slice(&image_file::load(&item.path, shape, invert)?);
-            Ok::<_, DataError>(())
-        })?;
-    let labels = items.iter().map(|item| item.label).collect();
-    Dataset::new(NAME, images, labels, shape, classes.to_vec())
+    view: &View,
+) -> (Option<Cache>, Option<String>) {
+    let Some(folder) = &loader.pictures_cache else {
+        return (None, None);
+    };
+    let ([channels, height, width], shorter) = (view.shape, view.shorter());
+    // Small ones are decoded as soon as read.
+    if items.len() * channels * height * width < WORTH_KEEPING {
+        return (None, None);
+    }
+    let options = (view.shape, format!("{:?}", view.fit));
+    let paths: Vec<&Path> = items.iter().map(|item| item.path.as_path()).collect();
+    let fingerprint = Fingerprint::of(&paths, &options);
+    let root = std::path::absolute(root).unwrap_or_else(|_| root.into());
+    let name = root
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let of_root = Fingerprint::of(&[], (&root, options));
+    let path = folder.join(of_root.file_name(&name));
+    let (cache, is_new) = match Cache::open(&path, fingerprint, channels) {
+        Some(cache) => (cache, false),
+        None => {
+            let size = |item: &Item| match image_file::head(&item.path) {
+                Ok(_) if shorter.is_none() => [height, width],
+                Ok(head) => image_file::scaled_down([head.height, head.width], shorter),
+                Err(_) => [0, 0], // told of when it is loaded
+            };
+            let sizes: Vec<_> = items.par_iter().map(size).collect();
+            match Cache::create(&path, fingerprint, channels, &sizes) {
+                Ok(cache) => (cache, true),
+                Err(error) => {
+                    let path = path.display();
+                    let note = format!(
+                        "no cache of decoded pictures at {path}: {error}; each epoch decodes them anew"
+                    );
+                    return (None, Some(note));
+                }
+            }
+        }
+    };
+    let (path, gigabytes) = (cache.path().display(), cache.bytes() as f64 / 1e9);
+    let note = if is_new {
+        format!(
+            "decoded pictures are kept in {path}, which will take {gigabytes:.2} GB (--cache off keeps none)"
+        )
+    } else {
+        let (held, all) = (cache.held(), items.len());
+        format!("{held} of {all} decoded pictures are in {path} ({gigabytes:.2} GB)")
+    };
+    (Some(cache), Some(note))
 }

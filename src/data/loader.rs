@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 #[cfg(feature = "download")]
 use super::download::Progress;
 use super::image_file::Invert;
-use super::{DATASETS, DataError, Split, cifar10, fashion_mnist, folder, mnist, synthetic};
+use super::{
+    DATASETS, DataError, Fit, Split, cifar10, cifar100, emnist, fashion_mnist, folder, idx_folder,
+    kmnist, mnist, svhn, synthetic,
+};
 
 /// The system's folder of data sets, each in a sub-folder of its name.
 const SYSTEM_DIR: &str = "/usr/share/datasets";
@@ -14,6 +17,22 @@ const SYSTEM_DIR: &str = "/usr/share/datasets";
 /// The user's folder that downloads are kept in, there or not; `None` if the user has no cache folder.
 pub fn cache_dir() -> Option<PathBuf> {
     dirs::cache_dir().map(|folder| folder.join("nin-wgpu"))
+}
+
+/// The data set that a person means: one among [`DATASETS`] by its name, a folder of pictures, or a table of them that
+/// ends in `.csv`; with the place that it is read from, if that is named. What is none of these is taken for a name.
+pub fn find(what: &str) -> (&str, Option<PathBuf>) {
+    let path = Path::new(what);
+    let is_table = || {
+        let ending = path.extension();
+        ending.is_some_and(|ending| ending.eq_ignore_ascii_case("csv"))
+    };
+    match what {
+        _ if DATASETS.contains(&what) => (what, None),
+        _ if path.is_dir() => (folder::NAME, Some(path.into())),
+        _ if is_table() => (folder::CSV, Some(path.into())),
+        _ => (what, None),
+    }
 }
 
 #[cfg(feature = "download")]
@@ -39,6 +58,10 @@ pub struct Loader<'a> {
     pub(super) cache_dir: Option<PathBuf>,
     pub(super) seed: u64,
     pub(super) shape: Option<[usize; 3]>,
+    pub(super) image_size: Option<[usize; 2]>,
+    pub(super) native_size: [usize; 2],
+    pub(super) fit: Fit,
+    pub(super) pictures_cache: Option<PathBuf>,
     pub(super) invert: Invert,
     #[cfg(feature = "download")]
     pub(super) on_download: Option<Report<'a>>,
@@ -58,6 +81,10 @@ impl<'a> Loader<'a> {
             cache_dir: cache_dir(),
             seed: 0,
             shape: None,
+            image_size: None,
+            native_size: [folder::SIDE; 2],
+            fit: Fit::Crop,
+            pictures_cache: None,
             invert: Invert::Auto,
             #[cfg(feature = "download")]
             on_download: None,
@@ -66,6 +93,12 @@ impl<'a> Loader<'a> {
             #[cfg(not(feature = "download"))]
             lifetime: std::marker::PhantomData,
         }
+    }
+
+    /// For what a person names; see [`find`].
+    pub fn at(what: &str) -> Self {
+        let (name, place) = find(what);
+        Self::new(name).data_dir(place.as_deref())
     }
 
     /// The folder that holds the files. `None` searches the usual places.
@@ -106,8 +139,37 @@ impl<'a> Loader<'a> {
         self
     }
 
-    /// Whether light and dark of the pictures of a [`folder`] are swapped, [`Invert::Auto`] unless
-    /// changed. Classify new pictures in the same way.
+    /// Height and width that the pictures of a [`folder`] are brought to, whatever they have. The other sets keep their own.
+    #[must_use]
+    pub fn image_size(mut self, size: Option<[usize; 2]>) -> Self {
+        self.image_size = size;
+        self
+    }
+
+    /// Height and width for pictures of a [`folder`] that have no size of their own: a model's. Unless changed it is
+    /// [`folder::SIDE`] each way.
+    #[must_use]
+    pub fn native_size(mut self, size: [usize; 2]) -> Self {
+        self.native_size = size;
+        self
+    }
+
+    /// What becomes of other proportions in a [`folder`], [`Fit::Crop`] unless changed.
+    #[must_use]
+    pub fn fit(mut self, fit: Fit) -> Self {
+        self.fit = fit;
+        self
+    }
+
+    /// The folder that decoded pictures of a [`folder`] are kept in; none unless changed.
+    #[must_use]
+    pub fn pictures_cache(mut self, folder: Option<PathBuf>) -> Self {
+        self.pictures_cache = folder;
+        self
+    }
+
+    /// Whether light and dark of the pictures of a [`folder`] are swapped: [`Invert::Auto`], unless
+    /// changed, does if the set as a whole is grey and dark on light. Classify new pictures in the same way.
     #[must_use]
     pub fn invert(mut self, invert: Invert) -> Self {
         self.invert = invert;
@@ -155,8 +217,14 @@ impl<'a> Loader<'a> {
         match self.name.as_str() {
             fashion_mnist::NAME => fashion_mnist::load(&mut self),
             mnist::NAME => mnist::load(&mut self),
+            kmnist::NAME => kmnist::load(&mut self),
             cifar10::NAME => cifar10::load(&mut self),
+            cifar100::NAME => cifar100::load(&mut self),
+            cifar100::COARSE_NAME => cifar100::load_coarse(&mut self),
+            svhn::NAME => svhn::load(&mut self),
+            idx_folder::NAME => idx_folder::load(&self),
             folder::NAME => folder::load(&self),
+            folder::CSV => folder::load_csv(&self),
             synthetic::NAME => match self.data_dir {
                 None => synthetic::Synthetic::default().generate(),
                 Some(folder) => Err(DataError::FolderUnused {
@@ -164,10 +232,14 @@ impl<'a> Loader<'a> {
                     folder,
                 }),
             },
-            _ => Err(DataError::UnknownDataset {
-                got: self.name,
-                known: DATASETS.join(", "),
-            }),
+            name => {
+                let name = name.to_owned();
+                let unknown = DataError::UnknownDataset {
+                    got: name.clone(),
+                    known: DATASETS.join(", "),
+                };
+                emnist::load(&name, &mut self).unwrap_or(Err(unknown))
+            }
         }
     }
 }

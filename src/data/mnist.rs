@@ -4,6 +4,7 @@
 //! out the files, so they are fetched from the copy that PyTorch's torchvision uses.
 
 use super::files::{FileSet, Published};
+use super::idx_set::Form;
 use super::{DataError, Loader, Split, idx_set};
 
 /// The names of the classes, by label.
@@ -16,7 +17,10 @@ pub(super) const NAME: &str = "mnist";
 
 pub(super) static SET: FileSet = FileSet {
     name: NAME,
-    locate: idx_set::locate,
+    folder: NAME,
+    outline: idx_set::OUTLINE,
+    test: idx_set::TEST,
+    locate: |folder| idx_set::locate(&FILES, folder),
     want: idx_set::WANT,
     package: None,
     url: "https://ossci-datasets.s3.amazonaws.com/mnist",
@@ -45,5 +49,5 @@ pub(super) static SET: FileSet = FileSet {
 };
 
 pub(super) fn load(loader: &mut Loader<'_>) -> Result<Split, DataError> {
-    idx_set::load(&SET, CLASSES, loader)
+    idx_set::load(&SET, &Form::new(&CLASSES), loader)
 }

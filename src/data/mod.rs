@@ -7,41 +7,85 @@
 //! |---|---|---|
 //! | `fashion-mnist` | 60,000 + 10,000 garments, `[1,28,28]`, 10 classes | [`fashion_mnist`] |
 //! | `mnist` | 60,000 + 10,000 digits, `[1,28,28]`, 10 classes | [`mnist`] |
+//! | `kmnist` | 60,000 + 10,000 Japanese characters, `[1,28,28]`, 10 classes | [`kmnist`] |
+//! | `emnist-balanced`, `-byclass`, `-bymerge`, `-digits`, `-letters`, `-mnist` | letters and digits, `[1,28,28]`, 10 to 62 classes | [`emnist`] |
 //! | `cifar10` | 50,000 + 10,000 photos, `[3,32,32]`, 10 classes | [`cifar10`] |
+//! | `cifar100`, `cifar100-coarse` | 50,000 + 10,000 photos, `[3,32,32]`, 100 or 20 classes | [`cifar100`] |
+//! | `svhn` | 73,257 + 26,032 house numbers' digits, `[3,32,32]`, 10 classes | [`svhn`] |
+//! | `idx` | idx files of your own | [`idx_folder`] |
 //! | `folder` | pictures of your own, a sub-folder for each class | [`folder`] |
 //! | `synthetic` | 6,000 + 1,000 gratings, `[1,28,28]`, 10 classes | [`synthetic`] |
 //!
 //! [`load`] looks in the folder it is given, else in the system's, else in the user's cache folder.
 //! A [`Loader`] can also download what is in none of them.
 
+mod cache;
+mod cifar;
 pub mod cifar10;
+pub mod cifar100;
 mod dataset;
 #[cfg(feature = "download")]
 pub mod download;
+pub mod emnist;
 mod error;
 pub mod fashion_mnist;
+mod feed;
 mod files;
 pub mod folder;
+mod identical;
 pub mod idx;
+pub mod idx_folder;
 mod idx_set;
 pub mod image_file;
+pub mod kmnist;
+mod listing;
 mod loader;
+mod mat;
 pub mod mnist;
+mod photos;
+mod pickle;
+mod preparation;
+mod resample;
+mod source;
+mod split;
+pub mod svhn;
 pub mod synthetic;
+mod view;
+mod zip;
 
 use std::path::Path;
 
-pub use dataset::{Dataset, Outline, Split};
-use dataset::{byte_count, check_labels, class_count_error};
+pub(crate) use dataset::check_labels;
+pub use dataset::{Dataset, Outline};
+use dataset::{byte_count, class_count_error};
 pub use error::DataError;
-pub use loader::{Loader, cache_dir};
+pub use feed::Bad;
+pub(crate) use feed::{Feed, Order};
+pub use identical::identical;
+pub use loader::{Loader, cache_dir, find};
+pub use preparation::Preparation;
+pub use source::PictureSource;
+pub use split::Split;
+pub use view::{CropBox, Draw, Fit, View, mirrored, resized_crop};
 
 /// The names that [`load`] knows.
 pub const DATASETS: &[&str] = &[
     fashion_mnist::NAME,
     mnist::NAME,
+    kmnist::NAME,
+    "emnist-balanced",
+    "emnist-byclass",
+    "emnist-bymerge",
+    "emnist-digits",
+    "emnist-letters",
+    "emnist-mnist",
     cifar10::NAME,
+    cifar100::NAME,
+    cifar100::COARSE_NAME,
+    svhn::NAME,
+    idx_folder::NAME,
     folder::NAME,
+    folder::CSV,
     synthetic::NAME,
 ];
 
@@ -55,16 +99,15 @@ pub fn load(name: &str, data_dir: Option<&Path>) -> Result<Split, DataError> {
     Loader::new(name).data_dir(data_dir).load()
 }
 
-/// The size of a data set's training part, known without its files; not for a `folder`.
+/// The size of a data set's training part, known without its files; not for a `folder` or `idx` files.
 ///
 /// # Errors
 ///
 /// [`DataError::UnknownDataset`] if the name is not among [`DATASETS`], and
-/// [`DataError::FolderWanted`] for `folder`.
+/// [`DataError::FolderWanted`] for `folder` and `idx`.
 pub fn outline(name: &str) -> Result<Outline, DataError> {
-    match name {
-        fashion_mnist::NAME | mnist::NAME => Ok(idx_set::OUTLINE),
-        cifar10::NAME => Ok(cifar10::OUTLINE),
-        _ => Ok(load(name, None)?.train.outline()),
+    match files::SETS.iter().find(|set| set.name == name) {
+        Some(set) => Ok(set.outline),
+        None => Ok(load(name, None)?.train.outline()),
     }
 }

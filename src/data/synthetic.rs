@@ -26,7 +26,7 @@ const NOISE: f32 = 25.0;
 pub struct Synthetic {
     /// Channels, height and width of a picture.
     pub shape: [usize; 3],
-    /// Number of classes, at most 256.
+    /// Number of classes, at most 65,536.
     pub classes: usize,
     /// Pictures to train on.
     pub train: usize,
@@ -53,7 +53,7 @@ impl Synthetic {
     ///
     /// # Errors
     ///
-    /// [`DataError::Form`] if a count or side is zero or there are more than 256 classes.
+    /// [`DataError::Form`] if a count or side is zero or there are more than 65,536 classes.
     pub fn generate(&self) -> Result<Split, DataError> {
         let train = self.part(self.train, self.seed)?;
         // Any constant does that makes the two parts differ.
@@ -63,7 +63,7 @@ impl Synthetic {
 
     fn part(&self, count: usize, seed: u64) -> Result<Dataset, DataError> {
         let [c, h, w] = self.shape;
-        if !(1..=256).contains(&self.classes) {
+        if !(1..=1 << 16).contains(&self.classes) {
             return Err(super::class_count_error(NAME, self.classes));
         }
         let len = super::byte_count(NAME, count, self.shape)?;
@@ -71,7 +71,7 @@ impl Synthetic {
         let mut images = Vec::with_capacity(len);
         let mut labels = Vec::with_capacity(count);
         for label in (0..self.classes).cycle().take(count) {
-            labels.push(label as u8);
+            labels.push(label as u16);
             let (sin, cos) = (PI * label as f32 / self.classes as f32).sin_cos();
             let turn = TAU * PERIODS[label % PERIODS.len()] / h.max(w) as f32;
             let phase = rng.random_range(-PHASE..=PHASE);

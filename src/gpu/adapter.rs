@@ -25,7 +25,8 @@ pub struct AdapterDescription {
     pub backend: String,
     /// Hardware or software.
     pub kind: AdapterKind,
-    /// The most that it offers. A device is opened at WebGPU's default limits, or at these where they are lower.
+    /// The most that it offers. A device is opened at WebGPU's default limits, or at these where they are lower, but with
+    /// buffers as large as it has them.
     pub limits: PlanLimits,
     /// What it offers of the optional features that concern kernels, by WebGPU's names.
     pub features: Vec<&'static str>,
@@ -110,9 +111,22 @@ pub(super) fn plan_limits(limits: &wgpu::Limits, subgroup: u32) -> PlanLimits {
     }
 }
 
-/// The limits to open a device at: WebGPU's default ones, but no more than the adapter offers.
-pub(super) fn device_limits(offered: &wgpu::Limits) -> wgpu::Limits {
-    wgpu::Limits::default().or_worse_values_from(offered)
+/// Most bytes of a buffer that a device is asked for: signed offsets of 32 bits reach no further.
+const MOST_BYTES: u64 = 1 << 31;
+
+/// The limits to open a device at: WebGPU's default ones, but no more than the adapter offers. With `roomy`, buffers and
+/// their bindings may be as large as the adapter has them, up to [`MOST_BYTES`]: kernels need no more than the defaults, but
+/// large batches and data sets do.
+pub(super) fn device_limits(offered: &wgpu::Limits, roomy: bool) -> wgpu::Limits {
+    let limits = wgpu::Limits::default().or_worse_values_from(offered);
+    if !roomy {
+        return limits;
+    }
+    wgpu::Limits {
+        max_buffer_size: offered.max_buffer_size.min(MOST_BYTES),
+        max_storage_buffer_binding_size: offered.max_storage_buffer_binding_size.min(MOST_BYTES),
+        ..limits
+    }
 }
 
 /// Part of a name that all adapters but those are left out by, if the environment says one.
@@ -202,12 +216,22 @@ mod tests {
             min_storage_buffer_offset_alignment: 16,
             ..default.clone()
         };
-        assert_eq!(device_limits(&large), default);
+        assert_eq!(device_limits(&large, false), default);
         let small = wgpu::Limits::downlevel_defaults();
-        let limits = device_limits(&small);
+        let limits = device_limits(&small, true);
         assert!(limits.check_limits(&small), "{limits:?}");
         let plan = plan_limits(&limits, 0);
         assert_eq!((plan.storage_buffers, plan.workgroup_memory), (4, 16_352));
         assert_eq!(plan_limits(&default, 0), PlanLimits::default());
+
+        let roomy = wgpu::Limits {
+            max_buffer_size: 1 << 40,
+            max_storage_buffer_binding_size: 1 << 30,
+            ..large
+        };
+        let plan = plan_limits(&device_limits(&roomy, true), 0);
+        assert_eq!(plan.max_binding, 1 << 30);
+        let most = device_limits(&roomy, true).max_buffer_size;
+        assert_eq!((most, device_limits(&roomy, false)), (MOST_BYTES, default));
     }
 }

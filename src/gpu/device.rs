@@ -58,7 +58,7 @@ impl Gpu {
     }
 
     /// Opens the best adapter of [`Gpu::list`] that `wanted` accepts, at WebGPU's default limits or the adapter's own if
-    /// those are lower. Of optional features it takes the device's clock, for profiles, and subgroup operations,
+    /// those are lower, but with buffers as large as the adapter has them, up to 2 GiB. Of optional features it takes the device's clock, for profiles, and subgroup operations,
     /// if there are any.
     ///
     /// `wants` says in words what is wanted, for the error.
@@ -69,10 +69,31 @@ impl Gpu {
         wants: &str,
         wanted: impl Fn(usize, &AdapterDescription) -> bool,
     ) -> Result<Self, GpuError> {
+        Self::open_at(wants, wanted, true)
+    }
+
+    /// The same, with buffers no larger than WebGPU's default limits let them be: what every browser has.
+    ///
+    /// # Errors
+    /// As [`Gpu::open`].
+    pub fn open_at_default_limits(
+        wants: &str,
+        wanted: impl Fn(usize, &AdapterDescription) -> bool,
+    ) -> Result<Self, GpuError> {
+        Self::open_at(wants, wanted, false)
+    }
+
+    fn open_at(
+        wants: &str,
+        wanted: impl Fn(usize, &AdapterDescription) -> bool,
+        roomy: bool,
+    ) -> Result<Self, GpuError> {
         let adapters = adapters()?;
         let mut found = adapters.iter().enumerate();
         match found.find(|(i, (_, description))| wanted(*i, description)) {
-            Some((_, (adapter, description))) => Self::from_adapter(adapter, description.clone()),
+            Some((_, (adapter, description))) => {
+                Self::from_adapter(adapter, description.clone(), roomy)
+            }
             None => {
                 let described: Vec<_> = adapters.iter().map(|(_, each)| each).collect();
                 Err(no_adapter(wants, &described))
@@ -83,8 +104,9 @@ impl Gpu {
     fn from_adapter(
         adapter: &wgpu::Adapter,
         description: AdapterDescription,
+        roomy: bool,
     ) -> Result<Self, GpuError> {
-        let limits = device_limits(&adapter.limits());
+        let limits = device_limits(&adapter.limits(), roomy);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("nin-wgpu"),
             required_features: adapter.features()

@@ -8,9 +8,9 @@ use super::profile;
 use super::readback::{self, Readback};
 use super::{Gpu, GpuError};
 use crate::graph::{Graph, Role, ValueId};
-use crate::plan::{Dispatch, Plan, Region};
+use crate::plan::{Dispatch, Page, Plan, Region};
 use crate::profile::Entry;
-use crate::runtime::{Runtime, RuntimeError, check_write};
+use crate::runtime::{Runtime, RuntimeError, check_write, check_write_rows};
 use crate::shape::DType;
 use crate::tensor::HostSlice;
 
@@ -102,6 +102,20 @@ impl Executor {
         &self.buffers[self.plan.slot_of(region.buffer).index()]
     }
 
+    /// Writes `bytes` into a region, from byte `offset` of it on, which is a multiple of 4.
+    fn upload(&self, region: Region, offset: u64, bytes: &[u8]) {
+        // Writes come in whole words; up to three last bytes go in a word of their own.
+        let (words, rest) = bytes.split_at(bytes.len() / 4 * 4);
+        let (slot, at) = (self.slot(region), region.offset + offset);
+        self.gpu.queue.write_buffer(slot, at, words);
+        if !rest.is_empty() {
+            let mut word = [0; 4];
+            word[..rest.len()].copy_from_slice(rest);
+            let at = at + words.len() as u64;
+            self.gpu.queue.write_buffer(slot, at, &word);
+        }
+    }
+
     /// Submits one run; with `snapshot`, an accumulator's copy and reset behind the pass.
     fn submit(&mut self, snapshot: Option<Region>) -> Result<(), GpuError> {
         self.gpu.check()?;
@@ -140,24 +154,42 @@ impl Runtime for Executor {
 
     fn write(&mut self, id: ValueId, data: HostSlice<'_>) -> Result<(), RuntimeError> {
         check_write(self.plan.graph(), id, data)?;
+        if !self.plan.pages(id).is_empty() {
+            return self.write_rows(id, 0, data);
+        }
         let Some(region) = self.plan.region(id) else {
             return Ok(());
         };
-        let bytes = match data {
-            HostSlice::F32(data) => bytemuck::cast_slice(data),
-            HostSlice::U32(data) => bytemuck::cast_slice(data),
-            HostSlice::U8(data) => data,
+        self.upload(region, 0, bytes_of(data));
+        Ok(self.gpu.check()?)
+    }
+
+    fn write_rows(
+        &mut self,
+        id: ValueId,
+        first: usize,
+        data: HostSlice<'_>,
+    ) -> Result<(), RuntimeError> {
+        let row = check_write_rows(self.plan.graph(), id, first, data)?;
+        let bytes = bytes_of(data);
+        let row = row * (bytes.len() / data.len().max(1));
+        let whole = |region| Page {
+            first: 0,
+            rows: usize::MAX,
+            region,
         };
-        // Writes come in whole words; up to three last bytes go in a word of their own.
-        let (words, rest) = bytes.split_at(bytes.len() / 4 * 4);
-        let slot = self.slot(region);
-        self.gpu.queue.write_buffer(slot, region.offset, words);
-        if !rest.is_empty() {
-            let mut word = [0; 4];
-            word[..rest.len()].copy_from_slice(rest);
-            self.gpu
-                .queue
-                .write_buffer(slot, region.offset + words.len() as u64, &word);
+        let pages = match self.plan.pages(id) {
+            [] => self.plan.region(id).map(whole).into_iter().collect(),
+            pages => pages.to_vec(),
+        };
+        let end = first + bytes.len() / row;
+        for page in pages {
+            let from = first.max(page.first);
+            let to = end.min(page.first.saturating_add(page.rows));
+            if from < to {
+                let part = &bytes[(from - first) * row..(to - first) * row];
+                self.upload(page.region, ((from - page.first) * row) as u64, part);
+            }
         }
         Ok(self.gpu.check()?)
     }
@@ -220,8 +252,20 @@ impl Runtime for Executor {
         }
     }
 
+    fn poll(&mut self) -> Result<(), RuntimeError> {
+        Ok(self.gpu.poll(false)?)
+    }
+
     fn completed(&self) -> u64 {
         self.completed.load(Ordering::Relaxed)
+    }
+}
+
+fn bytes_of(data: HostSlice<'_>) -> &[u8] {
+    match data {
+        HostSlice::F32(data) => bytemuck::cast_slice(data),
+        HostSlice::U32(data) => bytemuck::cast_slice(data),
+        HostSlice::U8(data) => data,
     }
 }
 

@@ -52,7 +52,7 @@ impl GraphBuilder {
         &mut self.graph
     }
 
-    /// The random state (seed, step) that dropout and augmentation read, if any is there.
+    /// The random state (seed, step, place of the first image in its batch) that dropout and augmentation read, if any is there.
     pub(crate) fn random(&self) -> Option<ValueId> {
         self.random
     }
@@ -79,9 +79,9 @@ impl GraphBuilder {
         })
     }
 
-    /// The input `random [2]`: seed and step.
+    /// The input `random [3]`: seed, step, and the place of the first image in its batch.
     fn random_state(&mut self) -> Result<ValueId, GraphError> {
-        let shape = self.shape_of(&[2])?;
+        let shape = self.shape_of(&[3])?;
         Ok(*self.random.get_or_insert_with(|| {
             self.graph
                 .add_value("random", shape, DType::U32, Role::Input)
@@ -100,7 +100,7 @@ impl GraphBuilder {
     /// Batches of `batch` images out of a data set of `len` images that lies on the device.
     ///
     /// Adds the inputs `data.images` `[len,C,h,w]` (bytes), `data.labels` `[len]` and `indices` `[batch]`, with
-    /// augmentation also `random` `[2]` (seed, step), and
+    /// augmentation also `random` `[3]` (seed, step, place of the first image in its batch), and
     /// returns the batch's images `[batch,C,H,W]` and labels `[batch]`.
     ///
     /// # Errors

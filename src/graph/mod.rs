@@ -54,7 +54,7 @@ pub enum Role {
     Parameter,
     /// Gradient of a parameter.
     Gradient(ValueId),
-    /// First (0) or second (1) moment of a parameter's gradient.
+    /// First (0) or second (1) moment of a parameter's gradient, or its sum over the parts of a batch (2).
     Moment(ValueId, u8),
     /// Accumulates over runs until the host takes it.
     Accumulator,

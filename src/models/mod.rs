@@ -49,6 +49,8 @@ pub struct Model {
     pub summary: &'static str,
     /// Height and width that images are resized to; `None` keeps the data set's.
     pub size: Option<[usize; 2]>,
+    /// Height and width for data without a size of their own, such as photos.
+    pub native_size: [usize; 2],
     /// How it is trained unless told otherwise.
     pub recipe: Recipe,
     network: Network,
@@ -99,6 +101,7 @@ impl Model {
             name,
             summary: "",
             size: None,
+            native_size: [32, 32],
             recipe: Recipe::DEFAULT,
             network,
         }

@@ -89,6 +89,7 @@ pub(super) const NIN: Model = Model {
     name: "nin",
     summary: "11x11/4 96, 5x5 256, 3x3 384, 3x3 classes at 224x224",
     size: Some([224, 224]),
+    native_size: [224, 224],
     recipe: Recipe {
         batch_size: 16,
         epochs: 3,
@@ -117,6 +118,7 @@ pub(super) const NIN_PAPER: Model = Model {
     name: "nin-paper",
     summary: "the paper's: 5x5 192-160-96, 5x5 192-192-192, 3x3 192-192-classes, dropout, at the data's size",
     size: None,
+    native_size: [32, 32],
     recipe: Recipe {
         batch_size: 128,
         epochs: 30,
@@ -144,6 +146,7 @@ pub(super) const NIN_SMALL: Model = Model {
     name: "nin-small",
     summary: "5x5/2 32, 3x3 64, 3x3 classes at the data's size: a few minutes on two CPU cores",
     size: None,
+    native_size: [28, 28],
     recipe: Recipe {
         batch_size: 32,
         epochs: 8,
@@ -172,6 +175,7 @@ pub(super) const NIN_FINE: Model = Model {
     name: "nin-fine",
     summary: "5x5 32, 3x3 64, 3x3 64-64-classes, one pool, at the data's size: fine heat maps",
     size: None,
+    native_size: [28, 28],
     recipe: Recipe {
         batch_size: 64,
         epochs: 8,

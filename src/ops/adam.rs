@@ -14,6 +14,9 @@ use crate::shape::{Shape, ShapeError};
 ///
 /// Inputs: `hyper [2]` = `rate, scale` (see [`Adam::hyper`]), then the `n` gradients; updates: the `n` parameters,
 /// the `n` first moments, the `n` second moments, all in one order.
+///
+/// A batch that is run part by part has `hyper [5]` (see [`Adam::hyper_of_part`]) and `n` more updates, the sums of the
+/// gradients so far: parameters and moments move with the last part only.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Adam {
     /// Decay of the first moment.
@@ -36,6 +39,22 @@ impl Default for Adam {
 }
 
 impl Adam {
+    /// [`Adam::hyper`], and how the gradient of a part of a batch is taken: 0 for the first part, so that it begins a new sum,
+    /// else 1; its weight in the sum, which is its share of the batch's images; 1 for the last part, so that the sum is
+    /// used.
+    pub fn hyper_of_part(
+        &self,
+        learning_rate: f64,
+        step: u64,
+        first: bool,
+        weight: f32,
+        last: bool,
+    ) -> [f32; 5] {
+        let [rate, scale] = self.hyper(learning_rate, step);
+        let flag = |set: bool| if set { 1.0 } else { 0.0 };
+        [rate, scale, flag(!first), weight, flag(last)]
+    }
+
     /// The two numbers that change each step: learning rate over the first bias correction, and one over the square
     /// root of the second. `step` counts from 1.
     pub fn hyper(&self, learning_rate: f64, step: u64) -> [f32; 2] {
@@ -85,6 +104,35 @@ static SUM_STEP: Kernel = Kernel {
     uniform: AdamUniform::FIELDS,
 };
 
+static STEP_PART: Kernel = Kernel {
+    shader: "adam",
+    entry: "step_part",
+    bindings: &[
+        read("hyper"),
+        update("p"),
+        update("m"),
+        update("v"),
+        read("g"),
+        update("s"),
+    ],
+    uniform: AdamUniform::FIELDS,
+};
+
+static SUM_PART: Kernel = Kernel {
+    shader: "adam",
+    entry: "sum_part",
+    bindings: &[
+        read("hyper"),
+        update("p"),
+        update("m"),
+        update("v"),
+        update("g_sum"),
+        read("layers"),
+        read("partial_g"),
+    ],
+    uniform: AdamUniform::FIELDS,
+};
+
 /// The table of `shaders/adam.wgsl`: where each layer's gradient and its parts lie, in elements.
 fn layers(parts: &[Parts]) -> Vec<u32> {
     let span = |region: Region| [region.offset, region.offset + region.bytes];
@@ -102,16 +150,16 @@ impl Definition for Adam {
     }
 
     fn infer(&self, operands: &[Signature]) -> Result<Vec<Signature>, ShapeError> {
-        same(
-            "adam",
-            "hyper",
-            float(operands, 0, "adam", "hyper")?,
-            Shape::new(&[2])?,
-        )?;
-        let n = (operands.len() - 1) / 4;
+        let hyper = float(operands, 0, "adam", "hyper")?;
+        let in_parts = hyper.len() == 5;
+        let want = if in_parts { 5 } else { 2 };
+        same("adam", "hyper", hyper, Shape::new(&[want])?)?;
+        let kinds = ["parameter", "first moment", "second moment", "sum"];
+        let kinds = &kinds[..if in_parts { 4 } else { 3 }];
+        let n = (operands.len() - 1) / (1 + kinds.len());
         for i in 0..n {
             let g = float(operands, 1 + i, "adam", "gradient")?;
-            for (part, what) in [(1, "parameter"), (2, "first moment"), (3, "second moment")] {
+            for (part, &what) in (1..).zip(kinds) {
                 same(
                     "adam",
                     what,
@@ -128,7 +176,8 @@ impl Definition for Adam {
     }
 
     fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<(), PlanError> {
-        let n = node.updates.len() / 3;
+        let n = node.inputs.len() - 1;
+        let sums = node.updates.get(3 * n).map(|&id| to.slab(id));
         let slabs = [
             node.inputs[1],
             node.updates[0],
@@ -146,12 +195,22 @@ impl Definition for Adam {
             rest2: (1.0 - widen(self.beta2)) as f32,
             eps: self.eps,
         };
-        let mut bindings = vec![to.value(node.inputs[0]), p, m, v, g];
-        let mut kernel = &STEP;
-        if let Some((parts, all)) = to.take_parts() {
-            bindings.extend([to.constant("layers", layers(&parts)), all]);
-            kernel = &SUM_STEP;
-        }
+        let mut bindings = vec![to.value(node.inputs[0]), p, m, v];
+        let kernel = match (to.take_parts(), sums) {
+            (None, None) => {
+                bindings.push(g);
+                &STEP
+            }
+            (None, Some(sums)) => {
+                bindings.extend([g, sums]);
+                &STEP_PART
+            }
+            (Some((parts, all)), sums) => {
+                let layers = to.constant("layers", layers(&parts));
+                bindings.extend([sums.unwrap_or(g), layers, all]);
+                if sums.is_some() { &SUM_PART } else { &SUM_STEP }
+            }
+        };
         to.elementwise(kernel, Variant::Plain, uniform.words(), &bindings, len)
     }
 
@@ -163,12 +222,23 @@ impl Definition for Adam {
     }
 
     fn reference<T: Real>(&self, io: &mut Io<'_, T>) {
-        let hyper = [io.input(0)[0], io.input(0)[1]];
+        let hyper = io.input(0);
+        let (rates, part) = ([hyper[0], hyper[1]], hyper.get(2..5));
         let n = io.inputs() - 1;
         for i in 0..n {
             let g = io.input(1 + i);
-            let [p, m, v] = io.outputs3([i, n + i, 2 * n + i]);
-            adam::update(self, hyper, g, p, m, v);
+            let Some(&[keep, weight, last]) = part else {
+                let [p, m, v] = io.outputs3([i, n + i, 2 * n + i]);
+                adam::update(self, rates, g, p, m, v);
+                continue;
+            };
+            let sum = io.output(3 * n + i);
+            adam::add_part(keep, weight, g, sum);
+            if last != T::default() {
+                let sum = sum.to_vec();
+                let [p, m, v] = io.outputs3([i, n + i, 2 * n + i]);
+                adam::update(self, rates, &sum, p, m, v);
+            }
         }
     }
 
@@ -177,6 +247,7 @@ impl Definition for Adam {
     }
 
     fn kernels() -> Vec<(&'static Kernel, Variant)> {
-        vec![(&STEP, Variant::Plain), (&SUM_STEP, Variant::Plain)]
+        let kernels = [&STEP, &SUM_STEP, &STEP_PART, &SUM_PART];
+        kernels.map(|kernel| (kernel, Variant::Plain)).to_vec()
     }
 }

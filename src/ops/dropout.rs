@@ -7,16 +7,17 @@ use crate::plan::{Kernel, Lowering, PlanError, Variant, read, uniforms, write};
 use crate::reference::{Io, Real, dropout};
 use crate::shape::{DType, Shape, ShapeError};
 
-/// `y = x / (1 - p)` where the element's random number is at least `p`, else 0; inputs `x`, `random [2]` (seed, step).
+/// `y = x / (1 - p)` where the element's random number is at least `p`, else 0; inputs `x [N,..]`,
+/// `random [3]` (seed, step, place of the first image in its batch).
 ///
-/// The number of element `i` is the first word of [`pcg4d`](crate::rng::pcg4d)`(i, stream, step, seed)`.
+/// The number of element `i` of the whole batch is the first word of [`pcg4d`](crate::rng::pcg4d)`(i, stream, step, seed)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dropout {
     p: f32,
     stream: u32,
 }
 
-/// Gradient of [`Dropout`]: inputs `dy`, `random [2]` -> `dx`.
+/// Gradient of [`Dropout`]: inputs `dy`, `random [3]` -> `dx`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DropoutBackward(Dropout);
 
@@ -51,14 +52,14 @@ impl Dropout {
             op,
             "random",
             operand(operands, 1, op, "random", DType::U32)?,
-            Shape::new(&[2])?,
+            Shape::new(&[3])?,
         )?;
         Ok(vec![(x, DType::F32)])
     }
 }
 
 uniforms! {
-    struct DropoutUniform { len: u32, stream: u32, threshold: u32, scale: f32 }
+    struct DropoutUniform { len: u32, stream: u32, threshold: u32, scale: f32, stride: u32 }
 }
 
 /// Masking is its own gradient, so forward and backward are one kernel.
@@ -93,6 +94,7 @@ impl Definition for Dropout {
             stream: self.stream,
             threshold: self.threshold(),
             scale: self.scale(),
+            stride: (len / to.shape(node.inputs[0]).dims()[0]) as u32,
         };
         let bindings = [node.inputs[0], node.inputs[1], node.outputs[0]].map(|id| to.value(id));
         to.elementwise(&FORWARD, Variant::Plain, uniform.words(), &bindings, len)
@@ -103,12 +105,14 @@ impl Definition for Dropout {
     }
 
     fn reference<T: Real>(&self, io: &mut Io<'_, T>) {
-        let &[seed, step] = io.input_u32(1) else {
+        let &[seed, step, first] = io.input_u32(1) else {
             unreachable!("invariant: shape was inferred")
         };
         let key = [self.stream, step, seed];
+        let stride = (io.shape(0).len() / io.shape(0).dims()[0]) as u32;
         dropout::forward(
             key,
+            first * stride,
             self.threshold(),
             self.scale(),
             io.input(0),

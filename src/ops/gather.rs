@@ -5,11 +5,12 @@ use serde::{Deserialize, Serialize};
 use super::{Definition, Tolerance, operand};
 use crate::autodiff::Tape;
 use crate::graph::{GraphError, Node, Signature, ValueId};
-use crate::plan::{Kernel, Lowering, PlanError, Variant, read, uniforms, write};
+use crate::plan::{Kernel, Lowering, Page, PlanError, Variant, read, uniforms, write};
 use crate::reference::{Io, Real, gather};
 use crate::shape::{DType, Shape, ShapeError};
 
-/// Inputs `images [M,C,h,w]` (bytes), `labels [M]`, `indices [N]`, with augmentation also `random [2]` (seed, step)
+/// Inputs `images [M,C,h,w]` (bytes), `labels [M]`, `indices [N]`, with augmentation also `random [3]` (seed, step, place of the
+/// first image in its batch)
 /// -> `images [N,C,H,W]`, `labels [N]`.
 ///
 /// Bilinear with half-pixel centres and no anti-aliasing (PyTorch's `align_corners=False`); a byte `v` becomes
@@ -25,7 +26,7 @@ pub struct Gather {
 
 /// Random changes to the images of a training step, drawn anew for each: a crop after padding, and a mirror image.
 ///
-/// The words of image `n` are [`pcg4d`](crate::rng::pcg4d)`(n, u32::MAX, step, seed)`: rows and columns to move by, and
+/// The words of image `n` of the whole batch are [`pcg4d`](crate::rng::pcg4d)`(n, u32::MAX, step, seed)`: rows and columns to move by, and
 /// the bit that mirrors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Augment {
@@ -63,10 +64,12 @@ impl Default for Normalize {
 }
 
 impl Normalize {
-    /// From a mean and a standard deviation for each channel, of which there are at most four.
+    /// From a mean and a standard deviation for each channel, of which there are at most four. A deviation of 0 counts as 1.
     pub fn from_channels(channels: &[(f32, f32)]) -> Self {
         let mut this = Self::default();
         for (i, &(mean, std)) in channels.iter().take(4).enumerate() {
+            // A channel that never changes says nothing: it becomes 0 and not not-a-number.
+            let std = if std > 0.0 { std } else { 1.0 };
             (this.mean[i], this.std[i]) = (mean, std);
         }
         this
@@ -103,7 +106,7 @@ impl Gather {
 
 uniforms! {
     struct GatherUniform {
-        len: u32, c: u32, src_h: u32, src_w: u32, n: u32, h: u32, w: u32,
+        first: u32, rows: u32, len: u32, c: u32, src_h: u32, src_w: u32, n: u32, h: u32, w: u32,
         scale_h: f32, scale_w: f32,
         mean0: f32, mean1: f32, mean2: f32, mean3: f32,
         std0: f32, std1: f32, std2: f32, std3: f32,
@@ -149,7 +152,7 @@ impl Definition for Gather {
         let indices = operand(operands, 2, "gather", "indices", DType::U32)?;
         if self.is_random() {
             let random = operand(operands, 3, "gather", "random", DType::U32)?;
-            super::same("gather", "random", random, Shape::new(&[2])?)?;
+            super::same("gather", "random", random, Shape::new(&[3])?)?;
         }
         let [m, c, h, w] = images.nchw("gather", "images")?;
         if self.augment.crop as usize >= h.min(w) {
@@ -174,7 +177,9 @@ impl Definition for Gather {
         let n = to.shape(indices).len();
         let [mean0, mean1, mean2, mean3] = self.normalize.mean;
         let [std0, std1, std2, std3] = self.normalize.std;
-        let uniform = GatherUniform {
+        let uniform = |page: &Page| GatherUniform {
+            first: page.first as u32,
+            rows: page.rows as u32,
             len: len as u32,
             c: c as u32,
             src_h: src_h as u32,
@@ -195,15 +200,21 @@ impl Definition for Gather {
             crop: self.augment.crop,
             flip: self.augment.flip.into(),
         };
-        let mut bindings = vec![images, labels, indices, node.outputs[0], node.outputs[1]];
+        let mut others = vec![labels, indices, node.outputs[0], node.outputs[1]];
         let mut kernel = &FORWARD;
         if self.is_random() {
-            bindings.push(node.inputs[3]);
+            others.push(node.inputs[3]);
             kernel = &AUGMENTED;
         }
-        let bindings: Vec<_> = bindings.into_iter().map(|id| to.value(id)).collect();
+        let others: Vec<_> = others.into_iter().map(|id| to.value(id)).collect();
         let len = n * c * self.height * self.width;
-        to.elementwise(kernel, Variant::Plain, uniform.words(), &bindings, len)
+        // Each page's dispatch writes the images whose pictures lie there.
+        for page in to.pages(images) {
+            let bindings: Vec<_> = std::iter::once(page.region).chain(others.clone()).collect();
+            let words = uniform(&page).words();
+            to.elementwise(kernel, Variant::Plain, words, &bindings, len)?;
+        }
+        Ok(())
     }
 
     fn flops(&self, node: &Node, shape: &dyn Fn(ValueId) -> Shape) -> u64 {

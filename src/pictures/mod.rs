@@ -2,11 +2,13 @@
 //!
 //! - [`curve`]: loss and accuracy over the steps of a run.
 //! - [`heatmap`]: where in a picture a network sees its classes.
+//! - [`sheet`](mod@sheet): what a network will be given.
 
 mod canvas;
 mod colour;
 pub mod curve;
 pub mod heatmap;
+pub mod sheet;
 
 use std::io::Cursor;
 use std::path::Path;

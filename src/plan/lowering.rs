@@ -1,19 +1,27 @@
 //! Lowering: what an op uses to append its dispatches to a plan.
 
+use std::collections::HashMap;
+
 use super::{
-    Access, Binding, Buffer, BufferId, Dispatch, Kernel, PlanError, PlanOptions, Region, SlotId,
-    Variant,
+    ADDRESSABLE, Access, Binding, Buffer, BufferId, Dispatch, Kernel, Page, PlanError, PlanOptions,
+    Region, SlotId, Variant,
 };
 use crate::graph::{Graph, Node, Role, ValueId};
 use crate::ops::{Definition, Op};
-use crate::shape::Shape;
+use crate::shape::{DType, Shape};
 
 /// Invocations of an elementwise workgroup; the shaders import it from `package::common::index`.
 pub(crate) const WORKGROUP: u64 = 64;
 
 /// Slabs: parameters, their gradients and both moments lie in one buffer each, all of the same layout, so that the
-/// optimizer is one dispatch.
-const SLABS: [&str; 4] = ["parameters", "gradients", "first moments", "second moments"];
+/// optimizer is one dispatch; sums of gradients too, where a batch is run in parts.
+const SLABS: [&str; 5] = [
+    "parameters",
+    "gradients",
+    "first moments",
+    "second moments",
+    "gradient sums",
+];
 
 /// The slab of a role and the parameter that the value belongs to.
 fn slab_of(role: Role, id: ValueId) -> Option<(usize, ValueId)> {
@@ -38,12 +46,21 @@ pub(crate) struct Parts {
     pub(crate) bias: Region,
 }
 
+/// Dispatches, the buffers that they work on, where each value lies, and the pages of those that lie in several.
+type Lowered = (
+    Vec<Dispatch>,
+    Vec<Buffer>,
+    Vec<Option<Region>>,
+    HashMap<ValueId, Vec<Page>>,
+);
+
 pub(crate) struct Lowering<'a> {
     graph: &'a Graph,
     options: &'a PlanOptions,
     buffers: Vec<Buffer>,
     regions: Vec<Option<Region>>,
-    slabs: [Option<BufferId>; 4],
+    pages: HashMap<ValueId, Vec<Page>>,
+    slabs: [Option<BufferId>; SLABS.len()],
     dispatches: Vec<Dispatch>,
     node: Option<&'a Node>,
     /// Whether the optimizer sums the parts of all gradients; then they lie in one buffer.
@@ -59,7 +76,8 @@ impl<'a> Lowering<'a> {
             options,
             buffers: Vec::new(),
             regions: Vec::new(),
-            slabs: [None; 4],
+            pages: HashMap::new(),
+            slabs: [None; SLABS.len()],
             dispatches: Vec::new(),
             node: None,
             optimizer_sums: optimizer_sums(graph),
@@ -82,6 +100,8 @@ impl<'a> Lowering<'a> {
                     offset: layout[parameter.index()],
                     bytes,
                 })
+            } else if let Some(first) = this.add_pages(id, bytes) {
+                Some(first)
             } else {
                 let persistent = value.role != Role::Activation;
                 let buffer = add_buffer(&mut this.buffers, value.name.clone(), bytes, persistent);
@@ -94,6 +114,45 @@ impl<'a> Lowering<'a> {
             this.regions.push(region);
         }
         Ok(this)
+    }
+
+    /// Gives a data set's pictures several buffers if one binding does not hold them; the first, if so. Rows come in fours,
+    /// so that any four begin at a whole word.
+    fn add_pages(&mut self, id: ValueId, bytes: u64) -> Option<Region> {
+        let value = self.graph.value(id);
+        let limit = self.options.limits.max_binding.min(ADDRESSABLE);
+        if value.role != Role::Input || value.dtype != DType::U8 || bytes <= limit {
+            return None;
+        }
+        let all = value.shape.dims()[0];
+        let row = (value.shape.len() / all) as u64;
+        // A row above the limit stays in one piece, which planning then refuses by name.
+        let rows = usize::try_from(limit / (4 * row)).ok()? * 4;
+        if rows == 0 {
+            return None;
+        }
+        let pages: Vec<Page> = (0..all)
+            .step_by(rows)
+            .map(|first| {
+                let rows = rows.min(all - first);
+                let bytes = value.dtype.bytes(rows * row as usize);
+                let label = format!("{} from {first}", value.name);
+                let buffer = add_buffer(&mut self.buffers, label, bytes, true);
+                let region = Region {
+                    buffer,
+                    offset: 0,
+                    bytes,
+                };
+                Page {
+                    first,
+                    rows,
+                    region,
+                }
+            })
+            .collect();
+        let first = pages[0].region;
+        self.pages.insert(id, pages);
+        Some(first)
     }
 
     /// Byte offset of each parameter in every slab, and the slab's size.
@@ -116,8 +175,8 @@ impl<'a> Lowering<'a> {
         self.node = Some(node);
     }
 
-    pub(crate) fn finish(self) -> (Vec<Dispatch>, Vec<Buffer>, Vec<Option<Region>>) {
-        (self.dispatches, self.buffers, self.regions)
+    pub(crate) fn finish(self) -> Lowered {
+        (self.dispatches, self.buffers, self.regions, self.pages)
     }
 
     pub(crate) fn options(&self) -> &PlanOptions {
@@ -131,6 +190,18 @@ impl<'a> Lowering<'a> {
     /// The region of a value that the node being lowered names.
     pub(crate) fn value(&self, id: ValueId) -> Region {
         self.regions[id.index()].expect("invariant: values of nodes have buffers")
+    }
+
+    /// Where the rows of a value lie: in one place, or page by page.
+    pub(crate) fn pages(&self, id: ValueId) -> Vec<Page> {
+        let whole = || {
+            vec![Page {
+                first: 0,
+                rows: self.shape(id).dims()[0],
+                region: self.value(id),
+            }]
+        };
+        self.pages.get(&id).cloned().unwrap_or_else(whole)
     }
 
     /// The whole slab that a parameter, gradient or moment lies in.
@@ -290,13 +361,21 @@ impl<'a> Lowering<'a> {
         }
     }
 
+    fn is_page(&self, region: &Region) -> bool {
+        let mut pages = self.pages.values().flatten();
+        pages.any(|page| page.region == *region)
+    }
+
     /// Bytes that a dispatch moves at least.
     fn moved(&self, node: &Node, kernel: &Kernel, bindings: &[Region]) -> u64 {
         let touched = |region: &Region| {
-            let operand = node
-                .operands()
-                .find(|id| self.regions[id.index()] == Some(*region));
-            operand.map_or(region.bytes, |id| self.graph.touched(node, id))
+            let lies_there = |id: &ValueId| self.regions[id.index()] == Some(*region);
+            match node.operands().find(lies_there) {
+                Some(id) => self.graph.touched(node, id),
+                // A later page: what is touched was counted with the first.
+                None if self.is_page(region) => 0,
+                None => region.bytes,
+            }
         };
         let bound: Vec<_> = bindings.iter().zip(kernel.bindings).collect();
         let moved = bound.iter().enumerate().map(|(i, (region, binding))| {

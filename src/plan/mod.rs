@@ -18,6 +18,8 @@ pub(crate) use lowering::{Lowering, Parts};
 pub use options::{PlanLimits, PlanOptions};
 pub use slots::Slot;
 
+use std::collections::HashMap;
+
 use crate::graph::{Graph, ValueId};
 use crate::ops::Definition;
 
@@ -27,7 +29,7 @@ use crate::ops::Definition;
 pub enum PlanError {
     /// A buffer above the largest storage binding, or of 2 GiB, past which 32-bit offsets in bytes overflow.
     #[error(
-        "`{tensor}` needs {need} bytes, but this device binds at most {limit}; use a smaller batch, image or data set"
+        "`{tensor}` needs {need} bytes, but this device binds at most {limit}; use a smaller batch or image"
     )]
     Binding {
         /// The tensor.
@@ -118,6 +120,17 @@ pub struct Region {
     pub bytes: u64,
 }
 
+/// Some of the rows of a value too large for one binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// First row, along the value's first dimension.
+    pub first: usize,
+    /// Number of rows.
+    pub rows: usize,
+    /// Where they lie.
+    pub region: Region,
+}
+
 /// One launch of one kernel.
 #[derive(Clone, Debug)]
 pub struct Dispatch {
@@ -161,6 +174,7 @@ pub struct Plan {
     buffers: Vec<Buffer>,
     slots: Vec<Slot>,
     regions: Vec<Option<Region>>,
+    pages: HashMap<ValueId, Vec<Page>>,
 }
 
 impl Plan {
@@ -174,7 +188,7 @@ impl Plan {
             lowering.enter(node);
             node.op.lower(node, &mut lowering)?;
         }
-        let (dispatches, mut buffers, regions) = lowering.finish();
+        let (dispatches, mut buffers, regions, pages) = lowering.finish();
         let slots = slots::assign(&dispatches, &mut buffers);
         let limit = options.limits.max_binding.min(ADDRESSABLE);
         if let Some(slot) = slots.iter().find(|slot| slot.bytes > limit) {
@@ -190,6 +204,7 @@ impl Plan {
             buffers,
             slots,
             regions,
+            pages,
         })
     }
 
@@ -223,7 +238,12 @@ impl Plan {
         &self.buffers[id.index()]
     }
 
-    /// Where a value lies; `None` if nothing uses it.
+    /// The pages of a value that lies in several; empty for one that lies in one place.
+    pub fn pages(&self, id: ValueId) -> &[Page] {
+        self.pages.get(&id).map_or(&[], Vec::as_slice)
+    }
+
+    /// Where a value lies, or its first page does; `None` if nothing uses it.
     pub fn region(&self, id: ValueId) -> Option<Region> {
         self.regions[id.index()]
     }

@@ -101,6 +101,8 @@ pub struct Program {
     graph: Graph,
     logits: ValueId,
     batch: usize,
+    /// Images of one run of the graph: all of the batch, or a part.
+    part: usize,
     goal: Goal,
 }
 
@@ -119,18 +121,38 @@ impl Program {
         adam: Adam,
         network: impl Fn(&mut GraphBuilder, ValueId) -> Result<ValueId>,
     ) -> Result<Self> {
-        let (mut net, logits, labels) = forward(Phase::Train, source, size, batch, network)?;
+        Self::training_in_parts(source, size, [batch, batch], adam, network)
+    }
+
+    /// The same for a batch that the device does not hold at once: a step runs the graph part by part, adds the gradients
+    /// up, and updates once. Losses and parameters are those of the whole batch but for rounding.
+    ///
+    /// `batch` and `part` are the images of a step and of one run of the graph.
+    ///
+    /// # Errors
+    /// As [`Program::training`].
+    pub fn training_in_parts(
+        source: &Source,
+        size: [usize; 2],
+        [batch, part]: [usize; 2],
+        adam: Adam,
+        network: impl Fn(&mut GraphBuilder, ValueId) -> Result<ValueId>,
+    ) -> Result<Self> {
+        let (mut net, logits, labels) = forward(Phase::Train, source, size, part, network)?;
         let (metrics, dlogits) = loss(net.graph_mut(), logits, labels)?;
         let random = net.random();
         let mut graph = net.finish();
         autodiff::backward(&mut graph, logits, dlogits)?;
-        let hyper = graph.add_value("hyper", shape(&[2])?, DType::F32, Role::Input);
-        update(&mut graph, adam, hyper)?;
+        let in_parts = part < batch;
+        let hyper = shape(&[if in_parts { 5 } else { 2 }])?;
+        let hyper = graph.add_value("hyper", hyper, DType::F32, Role::Input);
+        update(&mut graph, adam, hyper, in_parts)?;
         fuse(&mut graph);
         Ok(Self {
             graph,
             logits,
             batch,
+            part,
             goal: Goal::Train {
                 adam,
                 hyper,
@@ -158,6 +180,7 @@ impl Program {
             graph,
             logits,
             batch,
+            part: batch,
             goal: Goal::Evaluate { metrics },
         })
     }
@@ -188,6 +211,7 @@ impl Program {
             graph,
             logits,
             batch,
+            part: batch,
             goal: Goal::Infer {
                 probabilities,
                 maps,
@@ -224,6 +248,11 @@ impl Program {
     /// Images of a batch.
     pub fn batch(&self) -> usize {
         self.batch
+    }
+
+    /// How many times the graph is run for a batch.
+    pub fn parts(&self) -> usize {
+        self.batch.div_ceil(self.part)
     }
 
     /// Gives the program memory on a device.
@@ -279,7 +308,7 @@ fn loss(graph: &mut Graph, logits: ValueId, labels: ValueId) -> Result<(ValueId,
 }
 
 /// Appends the optimizer over every parameter that has a gradient.
-fn update(graph: &mut Graph, adam: Adam, hyper: ValueId) -> Result<(), GraphError> {
+fn update(graph: &mut Graph, adam: Adam, hyper: ValueId, in_parts: bool) -> Result<(), GraphError> {
     let all: Vec<ValueId> = graph.parameters().collect();
     let gradients: Vec<(ValueId, ValueId)> = graph.gradients().collect();
     let mut inputs = vec![hyper];
@@ -291,10 +320,11 @@ fn update(graph: &mut Graph, adam: Adam, hyper: ValueId) -> Result<(), GraphErro
         }
     }
     let parameters = updates.clone();
-    for n in 0..2 {
+    let kinds = ["moment1", "moment2", "sum"];
+    for (n, kind) in (0..).zip(&kinds[..if in_parts { 3 } else { 2 }]) {
         for &parameter in &parameters {
             let value = graph.value(parameter);
-            let (name, shape) = (format!("{}.moment{}", value.name, n + 1), value.shape);
+            let (name, shape) = (format!("{}.{kind}", value.name), value.shape);
             let role = Role::Moment(parameter, n);
             updates.push(graph.add_value(name, shape, DType::F32, role));
         }

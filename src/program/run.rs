@@ -1,10 +1,12 @@
 //! A program with memory on a device: the host's side of a step.
 
 use super::{Goal, Metrics, Parameters, Program};
+use crate::data::check_labels;
 use crate::error::Result;
 use crate::graph::{Role, ValueId};
+use crate::ops::IGNORE;
 use crate::profile::Entry;
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, write_error};
 use crate::tensor::{HostSlice, Tensor};
 use crate::train::TrainError;
 
@@ -27,19 +29,36 @@ impl Run {
     /// Uploads the data set: images `[M,C,H,W]` and labels `[M]`.
     ///
     /// # Errors
-    /// [`crate::runtime::RuntimeError`] if the lengths are not those of the program's source.
-    pub fn set_data(&mut self, images: &[u8], labels: &[u8]) -> Result<()> {
+    /// [`crate::runtime::RuntimeError`] if the lengths are not those of the program's source,
+    /// [`DataError::Label`](crate::data::DataError::Label) if a label is not below the number of classes.
+    pub fn set_data(&mut self, images: &[u8], labels: &[u16]) -> Result<()> {
+        let shape = self.program.graph.value(self.program.logits).shape;
+        let classes = shape.dims().last().copied().unwrap_or(0);
+        check_labels("the data", labels.iter().copied(), classes)?;
         let labels: Vec<u32> = labels.iter().map(|&label| label.into()).collect();
         self.write("data.images", images.into())?;
         self.write("data.labels", labels.as_slice().into())
     }
 
+    /// Uploads some of the data set's pictures `[..,C,H,W]`, from the one at `first` on; rows in fours, as
+    /// [`Runtime::write_rows`] has it.
+    pub(crate) fn set_pictures(&mut self, first: usize, images: &[u8]) -> Result<()> {
+        let id = self.input("data.images");
+        Ok(self.runtime.write_rows(id, first, images.into())?)
+    }
+
+    /// Uploads the data set's labels `[M]`, [`IGNORE`](crate::ops::IGNORE) for what counts for nothing.
+    pub(crate) fn set_labels(&mut self, labels: &[u32]) -> Result<()> {
+        self.write("data.labels", labels.into())
+    }
+
+    fn input(&self, name: &str) -> ValueId {
+        let id = self.program.graph.find(name);
+        id.expect("invariant: every program has this input")
+    }
+
     fn write(&mut self, name: &str, data: HostSlice<'_>) -> Result<()> {
-        let id = self
-            .program
-            .graph
-            .find(name)
-            .expect("invariant: every program has this input");
+        let id = self.input(name);
         Ok(self.runtime.write(id, data)?)
     }
 
@@ -74,7 +93,7 @@ impl Run {
     /// [`crate::runtime::RuntimeError`] if the device fails.
     pub fn moments(&mut self) -> Result<Parameters> {
         let graph = &self.program.graph;
-        let is_moment = |id: &ValueId| matches!(graph.value(*id).role, Role::Moment(..));
+        let is_moment = |id: &ValueId| matches!(graph.value(*id).role, Role::Moment(_, 0 | 1));
         let ids: Vec<ValueId> = graph.ids().filter(is_moment).collect();
         ids.into_iter()
             .map(|id| Ok((self.name(id), self.tensor(id)?)))
@@ -86,7 +105,18 @@ impl Run {
     /// # Errors
     /// [`crate::runtime::RuntimeError`] if the device fails.
     pub fn gradients(&mut self) -> Result<Parameters> {
-        let ids: Vec<_> = self.program.graph.gradients().collect();
+        let graph = &self.program.graph;
+        let ids: Vec<_> = match self.program.parts() {
+            1 => graph.gradients().collect(),
+            // What is left of each part is only its own.
+            _ => graph
+                .ids()
+                .filter_map(|id| match graph.value(id).role {
+                    Role::Moment(parameter, 2) => Some((parameter, id)),
+                    _ => None,
+                })
+                .collect(),
+        };
         let mut gradients = ids
             .into_iter()
             .map(|(parameter, id)| Ok((parameter, self.name(parameter), self.tensor(id)?)))
@@ -98,7 +128,7 @@ impl Run {
             .collect())
     }
 
-    /// The logits `[batch,L]` of the last run.
+    /// The logits `[batch,L]` of the last run; of a batch that is run in parts, those of the last part.
     ///
     /// # Errors
     /// [`crate::runtime::RuntimeError`] if the device fails.
@@ -150,13 +180,31 @@ impl Run {
         else {
             return Err(wrong_goal("training"));
         };
-        self.runtime
-            .write(hyper, adam.hyper(learning_rate, step).as_slice().into())?;
-        if let Some(random) = random {
-            self.runtime
-                .write(random, [seed, step as u32].as_slice().into())?;
+        let (part, parts) = (self.program.part, self.program.parts());
+        if parts > 1 && indices.len() != self.program.batch {
+            let id = self.input("indices");
+            let want = self.program.batch;
+            return Err(write_error(&self.program.graph, id, want, indices.into()).into());
         }
-        self.queue(indices, snapshot.then_some(metrics))
+        for (i, chunk) in indices.chunks(part).enumerate() {
+            let (first, last) = (i == 0, i + 1 == parts);
+            let weight = chunk.len() as f32 / self.program.batch as f32;
+            let whole = adam.hyper(learning_rate, step);
+            let of_part = adam.hyper_of_part(learning_rate, step, first, weight, last);
+            let numbers = if parts == 1 { &whole[..] } else { &of_part };
+            self.runtime.write(hyper, numbers.into())?;
+            if let Some(random) = random {
+                let words = [seed, step as u32, (i * part) as u32];
+                self.runtime.write(random, words.as_slice().into())?;
+            }
+            let mut chunk = chunk.to_vec();
+            // A last part may be smaller; what fills it up counts for nothing.
+            if parts > 1 {
+                chunk.resize(part, IGNORE);
+            }
+            self.queue(&chunk, (snapshot && last).then_some(metrics))?;
+        }
+        Ok(())
     }
 
     /// Queues the evaluation of the images at `indices`; an index past the data set counts for nothing.
@@ -231,9 +279,19 @@ impl Run {
         Ok(self.runtime.profile(runs)?)
     }
 
-    /// Runs that the device has finished.
+    /// Hands the device's news on, and sleeps a moment: for a host that is ahead of its device.
+    ///
+    /// # Errors
+    /// [`crate::runtime::RuntimeError`] if the device failed.
+    pub(crate) fn wait_a_little(&mut self) -> Result<()> {
+        self.runtime.poll()?;
+        std::thread::sleep(std::time::Duration::from_micros(200));
+        Ok(())
+    }
+
+    /// Batches that the device has finished.
     pub fn completed(&self) -> u64 {
-        self.runtime.completed()
+        self.runtime.completed() / self.program.parts() as u64
     }
 }
 

@@ -22,3 +22,11 @@ pub(crate) fn update<T: Real>(
         *p = *p - rate * *m / (v.sqrt() * scale + eps);
     });
 }
+
+/// `sum = keep sum + weight g`, where nothing is kept of a sum that `keep` is 0 for.
+pub(crate) fn add_part<T: Real>(keep: T, weight: T, g: &[T], sum: &mut [T]) {
+    for (sum, &g) in sum.iter_mut().zip(g) {
+        let before = if keep == T::default() { keep } else { *sum };
+        *sum = before + weight * g;
+    }
+}

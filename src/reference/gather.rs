@@ -36,14 +36,14 @@ impl Crop {
     }
 }
 
-/// The crop of each image of a batch; `random` holds seed and step.
+/// The crop of each image of a batch; `random` holds seed, step and the place of the first image in its batch.
 pub(crate) fn crops(augment: Augment, random: Option<&[u32]>) -> impl Fn(usize) -> Crop + Sync {
-    let key = random.map(|random| (random[0], random[1]));
+    let key = random.map(|random| (random[0], random[1], random[2]));
     move |n| {
-        let Some((seed, step)) = key else {
+        let Some((seed, step, first)) = key else {
             return Crop::default();
         };
-        let [down, right, mirror, _] = pcg4d([n as u32, u32::MAX, step, seed]);
+        let [down, right, mirror, _] = pcg4d([first + n as u32, u32::MAX, step, seed]);
         let moved = |word: u32| (word % (2 * augment.crop + 1)) as isize - augment.crop as isize;
         Crop {
             down: moved(down),
@@ -123,7 +123,7 @@ mod tests {
             size: [4, 5],
             normalize: Normalize::default(),
         };
-        let crop = crops(augment, Some(&[1, 2]));
+        let crop = crops(augment, Some(&[1, 2, 0]));
         let indices = vec![0; images];
         forward(
             &geometry,

@@ -25,7 +25,7 @@ use std::time::Instant;
 use crate::graph::{Graph, Node, Role, ValueId};
 use crate::ops::{Definition, Geometry};
 use crate::profile::{Entry, medians};
-use crate::runtime::{Runtime, RuntimeError, check_write};
+use crate::runtime::{Runtime, RuntimeError, check_write, check_write_rows};
 use crate::shape::{DType, Shape};
 use crate::tensor::HostSlice;
 
@@ -323,6 +323,27 @@ impl<T: Real> Runtime for Reference<T> {
         Ok(())
     }
 
+    fn write_rows(
+        &mut self,
+        id: ValueId,
+        first: usize,
+        data: HostSlice<'_>,
+    ) -> Result<(), RuntimeError> {
+        let row = check_write_rows(&self.graph, id, first, data)?;
+        let span = first * row..first * row + data.len();
+        match (&mut self.data[id.index()], data) {
+            (Data::Real(to), HostSlice::F32(from)) => {
+                for (to, &from) in to.iter_mut().skip(span.start).zip(from) {
+                    *to = T::from_f64(f64::from(from));
+                }
+            }
+            (Data::U32(to), HostSlice::U32(from)) => to[span].copy_from_slice(from),
+            (Data::U8(to), HostSlice::U8(from)) => to[span].copy_from_slice(from),
+            _ => {} // a value that no node uses has no memory
+        }
+        Ok(())
+    }
+
     fn run(&mut self) -> Result<(), RuntimeError> {
         let nodes = std::mem::take(self.graph.nodes_mut());
         for node in &nodes {
@@ -379,6 +400,10 @@ impl<T: Real> Runtime for Reference<T> {
 
     fn take_snapshots(&mut self, _wait: bool) -> Result<Vec<Vec<f32>>, RuntimeError> {
         Ok(std::mem::take(&mut self.snapshots))
+    }
+
+    fn poll(&mut self) -> Result<(), RuntimeError> {
+        Ok(())
     }
 
     fn completed(&self) -> u64 {

@@ -114,9 +114,13 @@ impl<'g> Start<'g> {
 
     /// The whole graph, with all that can be read after a run.
     pub(super) fn whole(self, op: &'static str) -> Result<Case> {
+        let sums = |id: ValueId| matches!(self.graph.value(id).role, Role::Moment(_, 2));
+        // What is left of a gradient that is summed over parts lies in those, on a GPU.
+        let in_parts = self.graph.ids().any(sums);
         let ids = self.graph.ids().filter(|&id| {
             let role = self.graph.value(id).role;
-            !matches!(role, Role::Input | Role::Activation)
+            let part = in_parts && matches!(role, Role::Gradient(_));
+            !part && !matches!(role, Role::Input | Role::Activation)
         });
         let results = ids.map(|id| (id, STEP)).collect();
         let shapes = format!("{} ops", self.graph.nodes().len());
@@ -194,7 +198,10 @@ fn start(id: ValueId, value: &Value) -> Vec<f32> {
         numbers.map(|x| by * x).collect()
     };
     match (value.name.as_str(), value.dtype, value.role) {
-        ("hyper", ..) => Adam::default().hyper(1e-3, 10).to_vec(),
+        ("hyper", ..) => {
+            let hyper = Adam::default().hyper_of_part(1e-3, 10, false, 0.4, true);
+            hyper[..len].to_vec()
+        }
         ("indices", ..) => whole(super::networks::IMAGES[0]),
         (_, DType::U32, _) => whole(10),
         (_, DType::U8, _) => scaled(255.0).iter().map(|x| (x + 127.5).round()).collect(),

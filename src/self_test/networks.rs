@@ -46,6 +46,7 @@ pub(super) fn cases() -> Result<Vec<Case>> {
     let steps = [
         Program::training(&source, [31, 29], batch, adam, fused)?,
         Program::training(&augmented, [17, 14], batch, adam, apart)?,
+        Program::training_in_parts(&augmented, [17, 14], [batch, 2], adam, apart)?,
     ];
     let inference = Program::inference(&source, [31, 29], batch, fused)?;
     let mut cases = Vec::new();

@@ -1,32 +1,72 @@
 //! Loss and accuracy on images that are not trained on.
 
+use std::time::Duration;
+
 use super::TrainOptions;
-use super::trainer::source;
-use crate::data::{Dataset, Outline};
+use super::program::evaluation_program;
+use super::supply::Supply;
+use crate::data::{Bad, Dataset};
 use crate::device::Device;
 use crate::error::Result;
 use crate::models::Model;
-use crate::program::{Metrics, Parameters, Program};
+use crate::program::{Metrics, Parameters, Run};
 
-pub(super) fn evaluation_program(
-    model: &Model,
-    data: &Outline,
-    options: &TrainOptions,
-) -> Result<Program> {
-    let (source, size) = source(model, data, options);
-    let batch = options.batch_size.min(data.len);
-    Program::evaluation(&source, size, batch, |net, x| {
-        model.build(net, x, data.classes)
-    })
+/// A data set on a device, with a network to be tested on it.
+pub(super) struct Examination {
+    pub(super) run: Run,
+    supply: Supply,
+    len: usize,
 }
 
-/// The indices of each batch over `len` images, and whether it is the last. Indices past the end fill that one up and
-/// count for nothing.
-pub(super) fn batches(len: usize, batch: usize) -> impl Iterator<Item = (Vec<u32>, bool)> {
-    (0..len).step_by(batch).map(move |start| {
-        let indices = (start..start + batch).map(|i| i as u32).collect();
-        (indices, start + batch >= len)
-    })
+impl Examination {
+    /// Gives it memory, and the data set too if that is to lie there; says what could not be loaded.
+    pub(super) fn new(
+        device: &Device,
+        model: &Model,
+        data: &Dataset,
+        options: &TrainOptions,
+    ) -> Result<(Self, Vec<Bad>)> {
+        let program = evaluation_program(device, model, &data.outline(), options)?;
+        let supply = Supply::new(data, options, program.batch(), false);
+        let mut run = program.load(device)?;
+        let bad = supply.place(&mut run)?;
+        let len = data.len();
+        Ok((Self { run, supply, len }, bad))
+    }
+
+    /// Loss and accuracy of `parameters`. `tell` hears how many images are done, and what could not be loaded.
+    pub(super) fn examine(
+        &mut self,
+        parameters: &Parameters,
+        mut tell: impl FnMut(u64, &[Bad]) -> Result<()>,
+    ) -> Result<Metrics> {
+        let Self { run, supply, len } = self;
+        run.set_parameters(parameters)?;
+        let batch = run.program().batch();
+        let before = run.completed();
+        let done = |run: &Run| ((run.completed() - before) * batch as u64).min(*len as u64);
+        let last = len.div_ceil(batch);
+        let mut batches = supply.batches((0..*len as u32).collect(), None);
+        let mut at = 0;
+        while let Some(ready) = batches.next(run)? {
+            at += 1;
+            run.queue_evaluation(&ready.indices, at == last)?;
+            tell(done(run), &ready.bad)?;
+            while batches
+                .in_flight()
+                .is_some_and(|most| before + at as u64 - run.completed() > most)
+            {
+                run.wait_a_little()?;
+            }
+        }
+        loop {
+            if let Some(metrics) = run.take_metrics(false)?.pop() {
+                return Ok(metrics);
+            }
+            tell(done(run), &[])?;
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
 }
 
 /// Loss and accuracy of `parameters` on a data set. Of the options it takes batch size and normalisation.
@@ -40,15 +80,6 @@ pub fn evaluate(
     data: &Dataset,
     options: &TrainOptions,
 ) -> Result<Metrics> {
-    let mut run = evaluation_program(model, &data.outline(), options)?.load(device)?;
-    run.set_data(data.images(), data.labels())?;
-    run.set_parameters(parameters)?;
-    for (indices, last) in batches(data.len(), run.program().batch()) {
-        run.queue_evaluation(&indices, last)?;
-    }
-    let metrics = run.take_metrics(true)?;
-    Ok(metrics
-        .into_iter()
-        .next_back()
-        .unwrap_or_else(Metrics::empty))
+    let (mut examination, _) = Examination::new(device, model, data, options)?;
+    examination.examine(parameters, |_, _| Ok(()))
 }

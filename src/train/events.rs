@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::State;
+use crate::data::Bad;
 use crate::program::Parameters;
 
 /// How far a training is.
@@ -31,6 +32,8 @@ pub struct Interval {
     pub accuracy: f64,
     /// Time since the interval before.
     pub seconds: f64,
+    /// Part of that time in which the host waited for pictures to be loaded.
+    pub waited: f64,
 }
 
 /// Means over an epoch.
@@ -50,6 +53,8 @@ pub struct Epoch {
     pub test_accuracy: Option<f64>,
     /// Time for training and testing.
     pub seconds: f64,
+    /// Part of that time in which training waited for pictures to be loaded.
+    pub waited: f64,
 }
 
 impl Epoch {
@@ -70,6 +75,10 @@ pub enum Event<'a> {
     Interval(Interval),
     /// Classes whose logits were zero for every image of an interval: they no longer learn.
     DeadClasses(Vec<usize>),
+    /// Pictures that could not be loaded, and count for nothing ([`OnBad::Skip`](super::OnBad)).
+    BadPictures(&'a [Bad]),
+    /// Something happened that people should know of.
+    Notice(String),
     /// An epoch is over.
     Epoch(Epoch),
     /// Accuracy of the best epoch on the test set, which had no part in choosing it.

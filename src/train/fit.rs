@@ -51,6 +51,7 @@ pub fn fit(
     let mut best = Init::Kaiming.parameters(program.graph(), options.seed)?;
     let channels = options.normalize.channels(split.train.channels());
     let mut metadata = Metadata::new(model, &split.train, channels, options.seed);
+    metadata.input = options.image_size;
     let mut trainer = Trainer::new(device, model, split, &best, options.clone())?;
     let summary = trainer.run(|event| {
         if let Event::Checkpoint {

@@ -1,5 +1,6 @@
 //! The run folder: metrics, checkpoints and configuration on disk.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,18 +10,22 @@ use serde_json::json;
 
 use super::{Event, State, TrainError};
 use crate::checkpoint::{self, Metadata};
+use crate::data::Bad;
 use crate::error::Result;
 use crate::output::{self, WriteError};
 use crate::pictures::curve;
 use crate::program::Parameters;
 
 /// A folder that a run writes to: `config.json`, `metrics.jsonl`, `curve.svg`, `last.safetensors`, `best.safetensors`,
-/// and `resume.safetensors`, which holds the optimizer's moments and the run's state too.
+/// `resume.safetensors`, which holds the optimizer's moments and the run's state too, and `bad-pictures.txt` if pictures
+/// could not be loaded.
 #[derive(Debug)]
 pub struct RunFolder {
     folder: PathBuf,
     metrics: File,
     metadata: Metadata,
+    /// Names of pictures that are in the list of bad ones.
+    bad: HashSet<String>,
 }
 
 /// A run as [`RunFolder::resume`] finds it.
@@ -41,6 +46,7 @@ pub struct Resumed {
 const RESUME: &str = "resume.safetensors";
 const METRICS: &str = "metrics.jsonl";
 const CONFIG: &str = "config.json";
+const BAD: &str = "bad-pictures.txt";
 
 fn holds_a_run(folder: &Path) -> bool {
     [RESUME, "last.safetensors", "best.safetensors"]
@@ -99,6 +105,7 @@ impl RunFolder {
             folder: folder.to_owned(),
             metrics,
             metadata,
+            bad: HashSet::new(),
         })
     }
 
@@ -135,6 +142,7 @@ impl RunFolder {
             folder: folder.to_owned(),
             metrics,
             metadata: metadata.clone(),
+            bad: HashSet::new(),
         };
         let config = std::fs::read(folder.join(CONFIG)).ok();
         let config = config
@@ -165,6 +173,7 @@ impl RunFolder {
         match event {
             Event::Interval(interval) => self.line("step", interval),
             Event::Tested(accuracy) => self.line("test", &json!({ "test_accuracy": accuracy })),
+            Event::BadPictures(bad) => self.list_bad(bad),
             Event::Epoch(epoch) => {
                 self.line("epoch", epoch)?;
                 self.curve()
@@ -188,7 +197,9 @@ impl RunFolder {
                 checkpoint::save(&self.folder.join(RESUME), &both, Some(&self.metadata))?;
                 Ok(())
             }
-            Event::FirstStep(_) | Event::Progress(_) | Event::DeadClasses(_) => Ok(()),
+            Event::FirstStep(_) | Event::Progress(_) | Event::DeadClasses(_) | Event::Notice(_) => {
+                Ok(())
+            }
         }
     }
 
@@ -198,6 +209,21 @@ impl RunFolder {
         let title = format!("{} on {}", self.metadata.model, self.metadata.dataset);
         let svg = curve::svg(&title, &metrics)?;
         Ok(write_whole(&self.folder.join("curve.svg"), svg.as_bytes())?)
+    }
+
+    /// Appends the pictures that are new to the list, each with what is wrong with it.
+    fn list_bad(&mut self, bad: &[Bad]) -> Result<()> {
+        let path = self.folder.join(BAD);
+        let file = File::options().append(true).create(true).open(&path);
+        let mut file = file.map_err(write_error(&path))?;
+        for Bad { name, error } in bad {
+            if self.bad.insert(name.clone()) {
+                let cause = std::error::Error::source(error);
+                let cause = cause.map_or(String::new(), |cause| format!(": {cause}"));
+                writeln!(file, "{name}\t{error}{cause}").map_err(write_error(&path))?;
+            }
+        }
+        Ok(())
     }
 
     /// Appends a line to `metrics.jsonl`, `kind` first.

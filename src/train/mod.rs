@@ -7,7 +7,9 @@ mod folder;
 mod options;
 mod order;
 mod profile;
+mod program;
 mod state;
+mod supply;
 mod trainer;
 
 pub use evaluate::evaluate;
@@ -16,8 +18,10 @@ pub use fit::{Fitted, fit};
 pub use folder::{Resumed, RunFolder};
 pub use options::{Schedule, TrainOptions};
 pub use profile::profile;
+pub use program::{training_program, training_program_on};
 pub use state::State;
-pub use trainer::{Summary, Trainer, training_program};
+pub use supply::{Home, OnBad};
+pub use trainer::{Summary, Trainer};
 
 /// Errors of training.
 #[derive(Debug, thiserror::Error)]

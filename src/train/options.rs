@@ -1,8 +1,10 @@
 //! How to train.
 
+use std::num::NonZero;
+
 use serde::{Deserialize, Serialize};
 
-use super::TrainError;
+use super::{Home, OnBad, TrainError};
 use crate::ops::{Augment, Normalize};
 
 /// How the learning rate goes on after the warm-up.
@@ -19,6 +21,7 @@ pub enum Schedule {
 
 /// How to train.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TrainOptions {
     /// Images of a step.
     pub batch_size: usize,
@@ -34,6 +37,18 @@ pub struct TrainOptions {
     pub normalize: Normalize,
     /// Random changes to the training images.
     pub augment: Augment,
+    /// Height and width that images are brought to; `None` takes the model's own, or the data's.
+    pub image_size: Option<[usize; 2]>,
+    /// Where the pictures lie. The same batches come from either home.
+    pub home: Home,
+    /// Batches that are loaded ahead of a streamed training.
+    pub prefetch: usize,
+    /// Threads that load pictures; 0 for as many as there are cores.
+    pub workers: usize,
+    /// What becomes of pictures that cannot be loaded.
+    pub on_bad: OnBad,
+    /// Whether every class is trained on equally often, however many pictures it has.
+    pub balance: bool,
     /// Seed of initialisation, order of images, dropout and augmentation.
     pub seed: u64,
     /// Whether each epoch has an order of its own.
@@ -60,6 +75,12 @@ impl Default for TrainOptions {
             schedule: Schedule::Constant,
             normalize: Normalize::default(),
             augment: Augment::NONE,
+            image_size: None,
+            home: Home::Auto,
+            prefetch: 4,
+            workers: 0,
+            on_bad: OnBad::Stop,
+            balance: false,
             seed: 1,
             shuffle: true,
             log_every: 100,
@@ -83,6 +104,9 @@ impl TrainOptions {
                 len: images,
             });
         }
+        if self.prefetch == 0 {
+            return option("prefetch", "0".into(), "at least 1 batch");
+        }
         if self.epochs == 0 {
             return option("epochs", "0".into(), "at least 1");
         }
@@ -103,6 +127,14 @@ impl TrainOptions {
             );
         }
         Ok(())
+    }
+
+    /// Threads that load pictures.
+    pub(super) fn threads(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, NonZero::get),
+            told => told,
+        }
     }
 
     /// The learning rate of a step, which counts from 1, of `steps` in all epochs.

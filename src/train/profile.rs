@@ -1,7 +1,8 @@
 //! Where the time of a training step goes.
 
 use super::order::epoch_order;
-use super::{TrainOptions, training_program};
+use super::supply::Supply;
+use super::{TrainOptions, training_program_on};
 use crate::data::Dataset;
 use crate::device::Device;
 use crate::error::Result;
@@ -25,10 +26,14 @@ pub fn profile(
     parameters: &Parameters,
     options: &TrainOptions,
 ) -> Result<Profile> {
-    let mut run = training_program(model, &data.outline(), options)?.load(device)?;
-    run.set_data(data.images(), data.labels())?;
+    let mut run = training_program_on(device, model, &data.outline(), options)?.load(device)?;
+    let supply = Supply::new(data, options, options.batch_size, true);
+    supply.place(&mut run)?;
     run.set_parameters(parameters)?;
-    let order = epoch_order(data.len(), options.seed, 1, options.shuffle);
-    run.train_step(&order[..options.batch_size], options.learning_rate, 1)?;
+    let mut order = epoch_order(data, options, 1);
+    order.truncate(options.batch_size);
+    if let Some(ready) = supply.batches(order, None).next(&mut run)? {
+        run.train_step(&ready.indices, options.learning_rate, 1)?;
+    }
     Profile::measure(device, &mut run, RUNS)
 }

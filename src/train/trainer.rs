@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::evaluate::{batches, evaluation_program};
+use super::evaluate::Examination;
 use super::events::{Epoch, Event, Interval, Progress};
 use super::order::epoch_order;
+use super::program::training_program_on;
+use super::supply::Supply;
 use super::{State, TrainError, TrainOptions};
-use crate::data::{Dataset, Outline, Split};
+use crate::data::{Bad, Dataset, Split};
 use crate::device::Device;
 use crate::error::Result;
 use crate::models::Model;
-use crate::ops::Adam;
-use crate::program::{Metrics, Parameters, Program, Run, Source};
+use crate::program::{Metrics, Parameters, Run};
 
 /// What a training came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,8 +36,13 @@ pub struct Summary {
 pub struct Trainer<'a> {
     split: &'a Split,
     train: Run,
-    /// Evaluates the validation set, or the test set if there is none.
-    held_out: Run,
+    supply: Supply,
+    /// The validation set, or the test set if there is none.
+    held_out: Examination,
+    /// What could not be loaded before the first step.
+    bad: Vec<Bad>,
+    /// Time that training waited for pictures: in this interval, and in this epoch.
+    waited: [Duration; 2],
     state: State,
     step: u64,
     /// Step at which this process took the run up.
@@ -68,19 +74,21 @@ impl<'a> Trainer<'a> {
         parameters: &Parameters,
         options: TrainOptions,
     ) -> Result<Self> {
-        let load = |program: Program, data: &Dataset| -> Result<Run> {
-            let mut run = program.load(device)?;
-            run.set_data(data.images(), data.labels())?;
-            run.set_parameters(parameters)?;
-            Ok(run)
-        };
-        let train = training_program(model, &split.train.outline(), &options)?;
+        let program = training_program_on(device, model, &split.train.outline(), &options)?;
+        let supply = Supply::new(&split.train, &options, options.batch_size, true);
+        let mut train = program.load(device)?;
+        let mut bad = supply.place(&mut train)?;
+        train.set_parameters(parameters)?;
         let held_out = split.val.as_ref().unwrap_or(&split.test);
-        let evaluation = evaluation_program(model, &held_out.outline(), &options)?;
+        let (held_out, more) = Examination::new(device, model, held_out, &options)?;
+        bad.extend(more);
         Ok(Self {
             split,
-            train: load(train, &split.train)?,
-            held_out: load(evaluation, held_out)?,
+            train,
+            supply,
+            held_out,
+            bad,
+            waited: [Duration::ZERO; 2],
             state: State {
                 options,
                 train_images: split.train.len(),
@@ -132,15 +140,23 @@ impl<'a> Trainer<'a> {
     /// [`TrainError::NonFinite`] if the loss diverges, those of the device, and whatever `tell` returns.
     pub fn run(&mut self, mut tell: impl FnMut(Event<'_>) -> Result<()>) -> Result<Summary> {
         self.since = Instant::now();
+        let bad = std::mem::take(&mut self.bad);
+        if !bad.is_empty() {
+            tell(Event::BadPictures(&bad))?;
+        }
         let per_epoch = self.steps_per_epoch();
         let mut stopped = false;
         while !self.finished() && !stopped {
             let start = Instant::now();
             let epoch = self.step / per_epoch + 1;
+            self.waited[1] = Duration::ZERO;
             self.train_epoch(epoch, &mut tell)?;
             stopped = self.stop.load(Ordering::Relaxed);
             let parameters = self.train.parameters()?;
             let mut best = false;
+            for notice in self.split.train.take_notices() {
+                tell(Event::Notice(notice))?;
+            }
             if !stopped || self.step.is_multiple_of(per_epoch) {
                 let accuracy = self.evaluate(epoch, &parameters, &mut tell)?;
                 let trained = &self.state.epoch_so_far;
@@ -151,6 +167,7 @@ impl<'a> Trainer<'a> {
                     val_accuracy: self.split.val.is_some().then_some(accuracy),
                     test_accuracy: self.split.val.is_none().then_some(accuracy),
                     seconds: start.elapsed().as_secs_f64(),
+                    waited: self.waited[1].as_secs_f64(),
                 }))?;
                 best = self.state.best_epoch == 0 || accuracy > self.state.best_accuracy;
                 if best {
@@ -220,17 +237,40 @@ impl<'a> Trainer<'a> {
         tell: &mut impl FnMut(Event<'_>) -> Result<()>,
     ) -> Result<()> {
         let options = self.state.options.clone();
-        let order = epoch_order(self.split.train.len(), options.seed, epoch, options.shuffle);
+        let order = epoch_order(&self.split.train, &options, epoch);
         let per_epoch = self.steps_per_epoch();
         let before = (epoch - 1) * per_epoch;
         let end = options
             .max_steps
             .map_or(epoch * per_epoch, |most| most.min(epoch * per_epoch));
-        let batches = order
-            .chunks_exact(options.batch_size)
-            .skip((self.step - before) as usize);
+        let from = (self.step - before) as usize * options.batch_size;
+        let to = (end - before) as usize * options.batch_size;
+        let order = order.get(from..to).unwrap_or_default().to_vec();
+        // A step's random changes follow from its number alone, wherever the run was taken up.
+        let random = (options.seed as u32, self.step as u32 + 1);
+        let supply = self.supply.clone();
+        let mut batches = supply.batches(order, Some(random));
         let mut interval = 0;
-        for batch in batches {
+        loop {
+            let before_batch = batches.waited();
+            let ready = match batches.next(&mut self.train) {
+                Ok(Some(ready)) => ready,
+                Ok(None) => break,
+                Err(error) => {
+                    // What was trained until then is not lost.
+                    self.collect(epoch, tell)?;
+                    let parameters = self.train.parameters()?;
+                    self.checkpoint(&parameters, false, tell)?;
+                    return Err(error);
+                }
+            };
+            for waited in &mut self.waited {
+                *waited += batches.waited() - before_batch;
+            }
+            if !ready.bad.is_empty() {
+                tell(Event::BadPictures(&ready.bad))?;
+            }
+            let batch = &ready.indices;
             self.step += 1;
             interval += 1;
             let last = self.step == end || self.stop.load(Ordering::Relaxed);
@@ -274,6 +314,13 @@ impl<'a> Trainer<'a> {
                 // Results are late: look again soon. The device has work queued meanwhile.
                 std::thread::sleep(Duration::from_millis(2));
             }
+            let queued = self.step - self.first_step;
+            while batches
+                .in_flight()
+                .is_some_and(|most| queued - self.train.completed() > most)
+            {
+                self.train.wait_a_little()?;
+            }
             if last {
                 break;
             }
@@ -281,6 +328,19 @@ impl<'a> Trainer<'a> {
                 let parameters = self.train.parameters()?;
                 self.checkpoint(&parameters, false, tell)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Waits for what is queued and tells of it.
+    fn collect(
+        &mut self,
+        epoch: u64,
+        tell: &mut impl FnMut(Event<'_>) -> Result<()>,
+    ) -> Result<()> {
+        for metrics in self.train.take_metrics(true)? {
+            self.state.epoch_so_far.add(&metrics);
+            self.report(epoch, &metrics, tell)?;
         }
         Ok(())
     }
@@ -313,6 +373,7 @@ impl<'a> Trainer<'a> {
             loss,
             accuracy,
             seconds,
+            waited: std::mem::take(&mut self.waited[0]).as_secs_f64(),
         }))?;
         // Too few images say nothing of a class.
         let dead = metrics.dead_classes();
@@ -330,56 +391,18 @@ impl<'a> Trainer<'a> {
         parameters: &Parameters,
         tell: &mut impl FnMut(Event<'_>) -> Result<()>,
     ) -> Result<f64> {
-        let len = self.split.val.as_ref().unwrap_or(&self.split.test).len();
-        let batch = self.held_out.program().batch();
-        let before = self.held_out.completed();
-        self.held_out.set_parameters(parameters)?;
-        let progress = |run: &Run, tell: &mut dyn FnMut(Event<'_>) -> Result<()>| {
-            let images = ((run.completed() - before) * batch as u64).min(len as u64);
+        let of = self.split.val.as_ref().unwrap_or(&self.split.test).len() as u64;
+        let metrics = self.held_out.examine(parameters, |images, bad| {
+            if !bad.is_empty() {
+                tell(Event::BadPictures(bad))?;
+            }
             tell(Event::Progress(Progress {
                 epoch,
                 images,
-                of: len as u64,
+                of,
                 testing: true,
             }))
-        };
-        for (indices, last) in batches(len, batch) {
-            self.held_out.queue_evaluation(&indices, last)?;
-            progress(&self.held_out, tell)?;
-        }
-        loop {
-            if let Some(metrics) = self.held_out.take_metrics(false)?.pop() {
-                return Ok(metrics.accuracy());
-            }
-            progress(&self.held_out, tell)?;
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        })?;
+        Ok(metrics.accuracy())
     }
-}
-
-/// The training program of a preset, for data of a given size.
-///
-/// # Errors
-/// [`TrainError`] for options outside their range,
-/// [`crate::graph::GraphError`] if the images are too small for the model.
-pub fn training_program(model: &Model, data: &Outline, options: &TrainOptions) -> Result<Program> {
-    options.check(data.len)?;
-    let (source, size) = source(model, data, options);
-    Program::training(
-        &source.with_augment(options.augment),
-        size,
-        options.batch_size,
-        Adam::default(),
-        |net, x| model.build(net, x, data.classes),
-    )
-}
-
-pub(super) fn source(
-    model: &Model,
-    data: &Outline,
-    options: &TrainOptions,
-) -> (Source, [usize; 2]) {
-    let [_, height, width] = data.image;
-    let source = Source::new(data.len, data.image).with_normalize(options.normalize);
-    (source, model.input_size(height, width))
 }

@@ -12,7 +12,7 @@ pub fn cases() -> Vec<Case> {
     ] {
         let mut case = CaseBuilder::new();
         let x = case.random(&dims);
-        let random = case.input_u32(&[2], vec![42, 1000]);
+        let random = case.input_u32(&[3], vec![42, 1000, 7]);
         case.op(Dropout::new(p, 5).expect("valid"), &[x, random], &[]);
         cases.push(case.case(format!("dropout {p} {dims:?}")));
     }

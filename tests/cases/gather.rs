@@ -26,7 +26,7 @@ fn case(
     gather: Gather,
     source: [usize; 4],
     indices: Vec<u32>,
-    random: Option<[u32; 2]>,
+    random: Option<[u32; 3]>,
 ) -> Case {
     let mut case = CaseBuilder::new();
     let bytes = integers(source.iter().product(), 256, 1)
@@ -38,9 +38,22 @@ fn case(
         case.input_u32(&[source[0]], integers(source[0], 10, 2)),
         case.input_u32(&[indices.len()], indices),
     ];
-    inputs.extend(random.map(|random| case.input_u32(&[2], random.to_vec())));
+    inputs.extend(random.map(|random| case.input_u32(&[3], random.to_vec())));
     case.op(gather, &inputs, &[]);
     case.case(name)
+}
+
+/// A case of its own.
+pub fn case_of(
+    source: [usize; 4],
+    [h, w]: [usize; 2],
+    augment: Augment,
+    indices: Vec<u32>,
+) -> Case {
+    let gather = Gather::new(h, w, Normalize::default()).with_augment(augment);
+    let random = (augment != Augment::NONE).then_some([7, 3, 0]);
+    let name = format!("gather {source:?} -> {h}x{w}, {augment:?}");
+    case(name, gather, source, indices, random)
 }
 
 pub fn cases() -> Vec<Case> {
@@ -58,7 +71,7 @@ pub fn cases() -> Vec<Case> {
         let indices = (0..9).map(|i| i % (source[0] as u32 + 1)).collect();
         let gather = Gather::new(h, w, normalize).with_augment(Augment { crop, flip });
         let name = format!("gather {source:?} -> {h}x{w}, crop {crop}, flip {flip}");
-        case(name, gather, source, indices, Some([7, 3]))
+        case(name, gather, source, indices, Some([7, 3, 5]))
     });
     plain.chain(augmented).collect()
 }

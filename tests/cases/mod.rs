@@ -237,6 +237,13 @@ pub fn gpu() -> Option<&'static Gpu> {
     .as_ref()
 }
 
+/// The same adapter with bindings no larger than WebGPU promises.
+pub fn gpu_at_default_limits() -> Option<Gpu> {
+    let wanted = gpu()?.description();
+    let opened = Gpu::open_at_default_limits("adapter", |_, found| found == wanted);
+    Some(opened.expect("opens"))
+}
+
 /// Writes a case's inputs.
 pub fn write(runtime: &mut dyn Runtime, case: &Case) {
     for (id, data) in &case.data {

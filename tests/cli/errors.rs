@@ -8,8 +8,8 @@ use flate2::write::ZlibEncoder;
 use nin_wgpu::checkpoint::{self, Metadata};
 
 use crate::programs::{
-    assert_says, classify, classify_with, contents, example, image, new_folder, ok, refused,
-    short_run, trained, without_drivers, write_classes,
+    assert_says, classify, classify_with, contents, example, image, named_bad, new_folder, ok,
+    refused, short_run, trained, without_drivers, write_classes,
 };
 
 #[test]
@@ -202,7 +202,13 @@ fn bad_pictures_are_refused_with_one_message_that_names_the_file() {
             &["holds no pictures", "want files that end in .png"],
         ),
     ] {
-        let error = refused(classify().arg(image()).arg(path(name)));
+        let mut command = classify();
+        command.arg(image()).arg(path(name));
+        let error = match name {
+            // Before a picture is looked at.
+            "folder" => refused(&mut command),
+            _ => named_bad(&mut command),
+        };
         assert_says(&error, parts);
         assert_says(&error, &[&path(name).display().to_string()]);
     }
@@ -222,7 +228,7 @@ fn a_huge_picture_takes_no_memory() {
     limited
         .arg(classify.get_program())
         .args(classify.get_args());
-    assert_says(&refused(limited.arg(path)), &["20000x20000 pixels"]);
+    assert_says(&named_bad(limited.arg(path)), &["20000x20000 pixels"]);
 }
 
 #[test]
@@ -275,7 +281,7 @@ fn bad_data_is_refused_with_one_message_that_names_the_file_or_folder() {
             "--dataset",
             "empty",
             "empty",
-            &["has 0 sub-folder(s)", "want 2 to 256"],
+            &["has 0 folders", "want 2 to 65,536", "pets/cat/1.jpg"],
         ),
         (
             "--dataset",

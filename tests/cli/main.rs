@@ -6,6 +6,7 @@ mod disk;
 mod doctor;
 mod errors;
 mod options;
+mod photos;
 mod pictures;
 mod profile;
 mod programs;

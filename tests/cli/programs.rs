@@ -66,6 +66,17 @@ pub(crate) fn refused(command: &mut Command) -> String {
     stderr
 }
 
+/// Stderr of a `classify` that answers for the good pictures and names one bad one.
+pub(crate) fn named_bad(command: &mut Command) -> String {
+    let Ended { code, stderr, .. } = run(command);
+    assert_eq!(code, Some(1), "{command:?}: {stderr}");
+    let mut errors = stderr.lines().filter(|line| line.starts_with("error: "));
+    let error = errors.next().expect("one is named").to_owned();
+    assert_eq!(errors.next(), None, "{command:?}: {stderr}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    error
+}
+
 /// A machine without any driver.
 pub(crate) fn without_drivers(command: &mut Command) -> &mut Command {
     command

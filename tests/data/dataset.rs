@@ -25,7 +25,7 @@ fn data_set_without_files_refuses_a_folder() {
 
 #[test]
 fn data_set_refuses_what_does_not_fit_together() {
-    let new = |images: usize, labels: &[u8], shape, classes| {
+    let new = |images: usize, labels: &[u16], shape, classes| {
         Dataset::new(
             "toy",
             vec![0; images],
@@ -53,10 +53,10 @@ fn data_set_refuses_what_does_not_fit_together() {
             new(0, &[0], [usize::MAX, 2, 3], 2),
             ["shape [18", "fewer bytes"],
         ),
-        (new(12, &[0, 1], [1, 2, 3], 0), ["classes 0", "1 to 256"]),
+        (new(12, &[0, 1], [1, 2, 3], 0), ["classes 0", "1 to 65,536"]),
         (
-            new(12, &[0, 1], [1, 2, 3], 257),
-            ["classes 257", "1 to 256"],
+            new(12, &[0, 1], [1, 2, 3], 65_537),
+            ["classes 65537", "1 to 65,536"],
         ),
     ] {
         assert_says(&result.unwrap_err(), &parts);
@@ -66,9 +66,12 @@ fn data_set_refuses_what_does_not_fit_together() {
 #[test]
 fn limit_keeps_the_first_pictures_and_at_least_one() {
     let set = Dataset::new("toy", (0..12).collect(), vec![0, 1, 0], [1, 2, 2], names(2)).unwrap();
-    assert_eq!(set.clone().limit(2).images(), (0..8).collect::<Vec<u8>>());
+    assert_eq!(
+        set.clone().limit(2).images().unwrap(),
+        (0..8).collect::<Vec<u8>>()
+    );
     assert_eq!(set.clone().limit(2).labels(), [0, 1]);
-    assert_eq!(set.clone().limit(99), set);
+    assert_eq!(set.clone().limit(99).len(), set.len());
     assert_eq!(set.limit(0).len(), 1);
 }
 

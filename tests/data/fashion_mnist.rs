@@ -51,7 +51,7 @@ fn fashion_mnist_loads_cut_down_files_from_a_folder() {
     assert_eq!(test.name(), "fashion-mnist");
     assert_eq!(test.classes()[9], "Ankle boot");
     assert_eq!(test.labels()[13], 3);
-    assert_eq!(test.image(1)[0], (784 % 251) as u8);
+    assert_eq!(test.image(1).unwrap()[0], (784 % 251) as u8);
 }
 
 #[test]

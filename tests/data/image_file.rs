@@ -6,6 +6,7 @@ use std::path::Path;
 
 use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
 use nin_wgpu::data::DataError;
+use nin_wgpu::data::Fit;
 use nin_wgpu::data::image_file::{self, Invert};
 
 use crate::{assert_says, file};
@@ -20,7 +21,7 @@ fn reload(
     let (_dir, path) = file("picture", &[]);
     let mut out = File::create(&path).unwrap();
     picture.into().write_to(&mut out, format).unwrap();
-    image_file::load(&path, shape, invert).unwrap()
+    image_file::load(&path, shape, Fit::Pad, invert).unwrap()
 }
 
 #[test]
@@ -130,8 +131,8 @@ fn example_pictures_come_back_close_to_their_originals() {
             continue;
         }
         seen += 1;
-        let large = image_file::load(&path, [1, 112, 112], Invert::Auto).unwrap();
-        let small = image_file::load(&path, [1, 28, 28], Invert::Auto).unwrap();
+        let large = image_file::load(&path, [1, 112, 112], Fit::Pad, Invert::Auto).unwrap();
+        let small = image_file::load(&path, [1, 28, 28], Fit::Pad, Invert::Auto).unwrap();
         // The originals are every fourth pixel: the files were enlarged by repeating pixels.
         let off: u32 = (0..784)
             .map(|i| u32::from(small[i].abs_diff(large[i / 28 * 4 * 112 + i % 28 * 4])))
@@ -150,15 +151,24 @@ fn example_pictures_come_back_close_to_their_originals() {
 fn file_that_is_no_picture_is_named_with_the_formats() {
     for bytes in [&b"not a picture"[..], b"\x89PNG\r\n\x1a\n cut off", b""] {
         let (_dir, path) = file("note.png", bytes);
-        let error = image_file::load(&path, [1, 28, 28], Invert::Auto).unwrap_err();
+        let error = image_file::load(&path, [1, 28, 28], Fit::Pad, Invert::Auto).unwrap_err();
         assert!(matches!(error, DataError::Picture { .. }), "{error:?}");
-        assert_says(&error, &[path.to_str().unwrap(), "png, jpeg, webp or gif"]);
+        assert_says(
+            &error,
+            &[path.to_str().unwrap(), "png, jpeg, webp, gif, bmp or tiff"],
+        );
     }
 }
 
 #[test]
 fn missing_picture_is_named_and_has_a_cause() {
-    let error = image_file::load(Path::new("no/such.png"), [1, 28, 28], Invert::Auto).unwrap_err();
+    let error = image_file::load(
+        Path::new("no/such.png"),
+        [1, 28, 28],
+        Fit::Pad,
+        Invert::Auto,
+    )
+    .unwrap_err();
     assert_says(&error, &["no/such.png"]);
     assert!(error.source().is_some());
 }
@@ -167,14 +177,15 @@ fn missing_picture_is_named_and_has_a_cause() {
 fn picture_beyond_the_limit_is_refused_by_its_header() {
     let (_dir, path) = file("wide.png", &[]);
     GrayImage::new(16_385, 1).save(&path).unwrap();
-    let error = image_file::load(&path, [1, 28, 28], Invert::Auto).unwrap_err();
+    let error = image_file::load(&path, [1, 28, 28], Fit::Pad, Invert::Auto).unwrap_err();
     assert_says(&error, &[path.to_str().unwrap(), "16385x1", "1 to 16384"]);
 }
 
 #[test]
 fn picture_can_only_become_one_or_three_planes_of_some_size() {
     for shape in [[2, 28, 28], [1, 0, 28], [3, 28, 20_000]] {
-        let error = image_file::load(Path::new("any.png"), shape, Invert::No).unwrap_err();
+        let error =
+            image_file::load(Path::new("any.png"), shape, Fit::Pad, Invert::No).unwrap_err();
         assert_says(&error, &[&format!("{shape:?}"), "[1,H,W] or [3,H,W]"]);
     }
 }

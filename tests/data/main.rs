@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod dataset;
+mod decoding;
 mod fashion_mnist;
 mod idx;
 mod image_file;

@@ -31,7 +31,7 @@ fn two_classes(a: u8, b: u8) -> TempDir {
 
 /// The value of each picture, in order.
 fn values(set: &Dataset) -> Vec<u8> {
-    (0..set.len()).map(|i| set.image(i)[0]).collect()
+    (0..set.len()).map(|i| set.image(i).unwrap()[0]).collect()
 }
 
 fn shape(set: &Dataset) -> [usize; 3] {
@@ -48,8 +48,8 @@ fn each_class_is_split_by_seed_without_loss() {
     let count_b = split.test.labels().iter().filter(|&&l| l == 1).count();
     assert_eq!(count_b, 1, "a fifth of each class");
     for set in [&split.train, &split.test] {
-        for (value, &label) in values(set).into_iter().zip(set.labels()) {
-            assert_eq!(label, u8::from(value >= 100));
+        for (value, label) in values(set).into_iter().zip(set.labels()) {
+            assert_eq!(label, u16::from(value >= 100));
         }
     }
     let mut all = [values(&split.train), values(&split.test)].concat();
@@ -150,7 +150,13 @@ fn text_named_like_a_picture_is_named() {
     let dir = two_classes(2, 2);
     let path = dir.path().join("b/note.png");
     write(&path, b"Dear diary");
-    let error = load("folder", Some(dir.path())).unwrap_err();
+    // It is found when its picture is wanted, among those of its part.
+    let split = load("folder", Some(dir.path())).unwrap();
+    let parts = [&split.train, &split.test].map(Dataset::images);
+    let error = parts
+        .into_iter()
+        .find_map(Result::err)
+        .expect("one is broken");
     assert!(matches!(error, DataError::Picture { .. }), "{error:?}");
     assert_says(&error, &[path.to_str().unwrap(), "cannot decode"]);
 }
@@ -160,20 +166,28 @@ fn folder_without_two_classes_says_how_many_it_has() {
     let dir = tempdir().unwrap();
     let says = |count: &str| {
         let error = load("folder", Some(dir.path())).unwrap_err();
-        assert_says(&error, &[dir.path().to_str().unwrap(), count, "2 to 256"]);
+        assert_says(
+            &error,
+            &[
+                dir.path().to_str().unwrap(),
+                count,
+                "2 to 65,536",
+                "pets/cat/1.jpg",
+            ],
+        );
     };
-    says("0 sub-folder(s)");
+    says("0 folders");
     grey(dir.path().join("1.png"), 4, 4, 0);
-    says("0 sub-folder(s)");
+    says("1 picture in no class folder");
     grey(dir.path().join("cat/1.png"), 4, 4, 0);
-    says("1 sub-folder(s)");
+    says("1 picture in no class folder");
 }
 
 #[test]
 fn class_without_pictures_is_named() {
     let dir = two_classes(2, 2);
     let empty = dir.path().join("c");
-    grey(empty.join("nested/1.png"), 4, 4, 0);
+    write(&empty.join("nested/1.txt"), b"no picture");
     let error = load("folder", Some(dir.path())).unwrap_err();
     assert_says(&error, &[empty.to_str().unwrap(), "no pictures", "png"]);
 }
@@ -196,7 +210,7 @@ fn class_to_test_on_that_is_not_trained_on_is_named_with_the_known_ones() {
     );
     fs::remove_dir_all(cow).unwrap();
     let error = load("folder", Some(dir.path())).unwrap_err();
-    assert_says(&error, &["test has 0 sub-folder(s)"]);
+    assert_says(&error, &["test has no class folder"]);
 }
 
 #[test]

@@ -5,14 +5,7 @@ use std::path::Path;
 use nin_wgpu::data::{DataError, Loader, load, mnist, outline};
 use tempfile::tempdir;
 
-use crate::{assert_says, gzip, write};
-
-fn idx(dims: &[u32], values: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![0, 0, 8, dims.len() as u8];
-    bytes.extend(dims.iter().flat_map(|dim| dim.to_be_bytes()));
-    bytes.extend(values);
-    bytes
-}
+use crate::{assert_says, gzip, idx, write};
 
 /// The four files cut down to these many pictures.
 fn write_mnist(folder: &Path, train: u32, test: u32) {
@@ -34,7 +27,7 @@ fn mnist_loads_digits_from_a_folder() {
     assert_eq!(split.train.name(), "mnist");
     assert_eq!(split.train.classes()[7], "7");
     assert_eq!(split.train.labels()[11], 1);
-    assert_eq!(split.test.image(1)[0], (784 % 251) as u8);
+    assert_eq!(split.test.image(1).unwrap()[0], (784 % 251) as u8);
 }
 
 #[test]
@@ -119,16 +112,28 @@ fn set_found_nowhere_names_the_places_the_files_and_where_they_are_published() {
 
 #[test]
 fn outlines_are_known_without_files() {
-    for (name, len, image) in [
-        ("mnist", 60_000, [1, 28, 28]),
-        ("fashion-mnist", 60_000, [1, 28, 28]),
-        ("cifar10", 50_000, [3, 32, 32]),
-        ("synthetic", 6_000, [1, 28, 28]),
+    for (name, len, image, classes) in [
+        ("mnist", 60_000, [1, 28, 28], 10),
+        ("fashion-mnist", 60_000, [1, 28, 28], 10),
+        ("kmnist", 60_000, [1, 28, 28], 10),
+        ("emnist-balanced", 112_800, [1, 28, 28], 47),
+        ("emnist-byclass", 697_932, [1, 28, 28], 62),
+        ("emnist-bymerge", 697_932, [1, 28, 28], 47),
+        ("emnist-digits", 240_000, [1, 28, 28], 10),
+        ("emnist-letters", 124_800, [1, 28, 28], 26),
+        ("emnist-mnist", 60_000, [1, 28, 28], 10),
+        ("cifar10", 50_000, [3, 32, 32], 10),
+        ("cifar100", 50_000, [3, 32, 32], 100),
+        ("cifar100-coarse", 50_000, [3, 32, 32], 20),
+        ("svhn", 73_257, [3, 32, 32], 10),
+        ("synthetic", 6_000, [1, 28, 28], 10),
     ] {
         let outline = outline(name).unwrap();
         assert_eq!((outline.len, outline.image), (len, image), "{name}");
-        assert_eq!(outline.classes, 10, "{name}");
+        assert_eq!(outline.classes, classes, "{name}");
     }
-    let error = outline("folder").unwrap_err();
-    assert_says(&error, &["`folder`", "--data-dir"]);
+    for name in ["folder", "idx"] {
+        let error = outline(name).unwrap_err();
+        assert_says(&error, &[&format!("`{name}`"), "--data-dir"]);
+    }
 }

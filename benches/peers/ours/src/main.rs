@@ -78,7 +78,7 @@ fn main() -> Result<()> {
     let pixels = first(&batch, "images", task.batch * SIZE[0] * SIZE[1])?;
     let pixels: Vec<u8> = pixels.iter().map(|x| (255.0 * x).round() as u8).collect();
     let labels = first(&batch, "labels", task.batch)?;
-    let labels: Vec<u8> = labels.iter().map(|&label| label as u8).collect();
+    let labels: Vec<u16> = labels.iter().map(|&label| label as u16).collect();
 
     let mut run = program.load(&device)?;
     run.set_parameters(&parameters)?;

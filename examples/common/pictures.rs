@@ -1,0 +1,59 @@
+//! Flags that several programs have for how pictures are brought in.
+
+use clap::ValueEnum;
+use nin_wgpu::data::Fit;
+use nin_wgpu::data::image_file::Invert;
+
+/// What becomes of other proportions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FitName {
+    Crop,
+    Pad,
+    Stretch,
+}
+
+impl From<FitName> for Fit {
+    fn from(name: FitName) -> Self {
+        match name {
+            FitName::Crop => Self::Crop,
+            FitName::Pad => Self::Pad,
+            FitName::Stretch => Self::Stretch,
+        }
+    }
+}
+
+/// Whether light and dark are swapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum InvertName {
+    Auto,
+    Yes,
+    No,
+}
+
+impl From<InvertName> for Invert {
+    fn from(name: InvertName) -> Self {
+        match name {
+            InvertName::Auto => Self::Auto,
+            InvertName::Yes => Self::Yes,
+            InvertName::No => Self::No,
+        }
+    }
+}
+
+/// The largest height and width that pictures are brought to.
+const MOST: usize = 16_384;
+
+/// Height and width from one number, or from HxW.
+pub(crate) fn size(s: &str) -> Result<[usize; 2], String> {
+    let [h, w] = match s.split_once('x') {
+        Some((h, w)) => [h, w],
+        None => [s, s],
+    };
+    let side = |s: &str| s.parse().ok().filter(|side| (1..=MOST).contains(side));
+    match (side(h), side(w)) {
+        (Some(h), Some(w)) => Ok([h, w]),
+        _ => Err(format!(
+            "expected a number of pixels from 1 to {MOST}, such as 224, or HxW"
+        )),
+    }
+}

@@ -1,0 +1,447 @@
+//! Decoded, scaled-down copies of a folder's pictures in one file, so that only the first epoch decodes.
+//!
+//! The file is as large from the start as it will ever be; a picture is written into its place when it is decoded for the
+//! first time, and then marked with its checksum. What is not marked, or does not fit its checksum, is decoded again: a file
+//! that was cut off or torn costs time and nothing else. It is read and written by position, and not mapped into memory:
+//! so a full disk and a file that someone cuts short are errors and not signals, and the pages that the system keeps of
+//! it are not this process's.
+
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::UNIX_EPOCH;
+
+use rayon::prelude::*;
+
+/// The beginning of every such file; another number for another layout.
+const MAGIC: &[u8; 16] = b"nin-wgpu cache 1";
+/// Magic, fingerprint, number of pictures.
+const HEAD: u64 = 32;
+/// Of a picture in the table: place, height, width, mark and checksum.
+const ENTRY: u64 = 24;
+/// Space that is left to others.
+const SPARE: u64 = 1 << 30;
+
+/// What a cache is of: files by path, length and time, and what is done to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fingerprint(u64);
+
+impl Fingerprint {
+    /// The name of a cache file that is of this, with `name` in it for people.
+    pub(super) fn file_name(self, name: &str) -> String {
+        format!("{name}-{:016x}.pictures", self.0)
+    }
+
+    pub(super) fn of(files: &[&Path], options: impl Hash) -> Self {
+        let each: Vec<u64> = files
+            .par_iter()
+            .map(|path| {
+                let mut hasher = DefaultHasher::new();
+                path.hash(&mut hasher);
+                if let Ok(metadata) = fs::metadata(path) {
+                    let time = metadata.modified().ok();
+                    let time = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+                    (metadata.len(), time).hash(&mut hasher);
+                }
+                hasher.finish()
+            })
+            .collect();
+        let mut hasher = DefaultHasher::new();
+        (each, options).hash(&mut hasher);
+        Self(hasher.finish())
+    }
+}
+
+/// Where a picture lies and how large it is.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    at: u64,
+    size: [usize; 2],
+    checksum: u32,
+}
+
+/// What is known of a picture's copy.
+const ABSENT: u8 = 0;
+/// Marked as whole, and not compared with its checksum yet.
+const MARKED: u8 = 1;
+const WHOLE: u8 = 2;
+
+/// An open cache.
+pub(super) struct Cache {
+    file: File,
+    path: PathBuf,
+    channels: usize,
+    entries: Vec<Entry>,
+    state: Vec<AtomicU8>,
+    /// Whether a write failed, so that no other is tried.
+    full: AtomicBool,
+    notices: Mutex<Vec<String>>,
+}
+
+impl Cache {
+    /// Opens the cache at `path` if it is of `fingerprint`.
+    pub(super) fn open(path: &Path, fingerprint: Fingerprint, channels: usize) -> Option<Self> {
+        let file = File::options().read(true).write(true).open(path).ok()?;
+        let mut head = [0; HEAD as usize];
+        read_at(&file, 0, &mut head).ok()?;
+        let word = |at: usize| -> Option<u64> {
+            Some(u64::from_le_bytes(head.get(at..at + 8)?.try_into().ok()?))
+        };
+        let count = word(24)?;
+        let length = file.metadata().ok()?.len();
+        let fits = count.checked_mul(ENTRY)?.checked_add(HEAD)? <= length;
+        if &head[..16] != MAGIC || word(16)? != fingerprint.0 || !fits {
+            return None;
+        }
+        let mut table = vec![0; (count * ENTRY) as usize];
+        read_at(&file, HEAD, &mut table).ok()?;
+        let mut entries = Vec::with_capacity(count as usize);
+        let mut state = Vec::with_capacity(count as usize);
+        for entry in table.chunks_exact(ENTRY as usize) {
+            let number = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|i| entry[at + i]));
+            let at = u64::from(number(0)) | u64::from(number(4)) << 32;
+            let size = [number(8), number(12)].map(|side| side as usize);
+            let [h, w] = size.map(|side| side as u64);
+            let bytes = (channels as u64).checked_mul(h)?.checked_mul(w)?;
+            // A file that was cut short has lost its last pictures.
+            let there = at.checked_add(bytes).is_some_and(|end| end <= length);
+            let marked = there && number(16) == u32::from(MARKED);
+            state.push(AtomicU8::new(if marked { MARKED } else { ABSENT }));
+            entries.push(Entry {
+                at,
+                size,
+                checksum: number(20),
+            });
+        }
+        Some(Self::new(file, path, channels, entries, state))
+    }
+
+    /// Makes an empty cache at `path` for pictures of these sizes `[h,w]`, in place of one that may be there.
+    ///
+    /// # Errors
+    /// If it cannot be written, or the disk has not the space that it will take.
+    pub(super) fn create(
+        path: &Path,
+        fingerprint: Fingerprint,
+        channels: usize,
+        sizes: &[[usize; 2]],
+    ) -> io::Result<Self> {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(folder)?;
+        let mut at = HEAD + ENTRY * sizes.len() as u64;
+        let mut table = Vec::with_capacity(at as usize);
+        table.extend_from_slice(MAGIC);
+        table.extend_from_slice(&fingerprint.0.to_le_bytes());
+        table.extend_from_slice(&(sizes.len() as u64).to_le_bytes());
+        let mut entries = Vec::with_capacity(sizes.len());
+        for &size in sizes {
+            table.extend_from_slice(&at.to_le_bytes());
+            for side in size {
+                table.extend_from_slice(&(side as u32).to_le_bytes());
+            }
+            table.extend_from_slice(&[0; 8]);
+            entries.push(Entry {
+                at,
+                size,
+                checksum: 0,
+            });
+            at += (channels * size[0] * size[1]) as u64;
+        }
+        // One that is there gives its space back.
+        let had = fs::metadata(path).map_or(0, |metadata| metadata.len());
+        let free = fs4::available_space(folder)?;
+        if at + SPARE > free.saturating_add(had) {
+            return Err(io::Error::other(format!(
+                "it takes {:.1} GB, and {:.1} GB are free",
+                at as f64 / 1e9,
+                free as f64 / 1e9
+            )));
+        }
+        // Whoever reads the old one goes on doing so.
+        let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+        let make = || -> io::Result<File> {
+            let file = File::options()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .open(&temporary)?;
+            write_at(&file, 0, &table)?;
+            file.set_len(at)?;
+            fs::rename(&temporary, path)?;
+            Ok(file)
+        };
+        let file = make().inspect_err(|_| {
+            let _ = fs::remove_file(&temporary);
+        })?;
+        let state = sizes.iter().map(|_| AtomicU8::new(ABSENT)).collect();
+        Ok(Self::new(file, path, channels, entries, state))
+    }
+
+    fn new(
+        file: File,
+        path: &Path,
+        channels: usize,
+        entries: Vec<Entry>,
+        state: Vec<AtomicU8>,
+    ) -> Self {
+        Self {
+            file,
+            path: path.into(),
+            channels,
+            entries,
+            state,
+            full: AtomicBool::new(false),
+            notices: Mutex::default(),
+        }
+    }
+
+    /// Bytes of the file when it holds every picture.
+    pub(super) fn bytes(&self) -> u64 {
+        let end = |entry: &Entry| entry.at + self.len(entry) as u64;
+        self.entries.last().map_or(HEAD, end)
+    }
+
+    /// How many pictures it holds.
+    pub(super) fn held(&self) -> usize {
+        let held = |state: &&AtomicU8| state.load(Ordering::Relaxed) != ABSENT;
+        self.state.iter().filter(held).count()
+    }
+
+    /// Where it lies.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn len(&self, entry: &Entry) -> usize {
+        self.channels * entry.size[0] * entry.size[1]
+    }
+
+    /// Reads the copy of picture `i` into `bytes` and returns its shape `[C,h,w]`; `None` if there is no whole one.
+    pub(super) fn get(&self, i: usize, bytes: &mut Vec<u8>) -> Option<[usize; 3]> {
+        let (entry, state) = (self.entries.get(i)?, self.state.get(i)?);
+        let known = state.load(Ordering::Acquire);
+        if known == ABSENT {
+            return None;
+        }
+        bytes.resize(self.len(entry), 0);
+        if read_at(&self.file, entry.at, bytes).is_err() {
+            state.store(ABSENT, Ordering::Relaxed);
+            return None;
+        }
+        if known == MARKED {
+            if crc32fast::hash(bytes) != entry.checksum {
+                state.store(ABSENT, Ordering::Relaxed);
+                return None;
+            }
+            state.store(WHOLE, Ordering::Relaxed);
+        }
+        Some([self.channels, entry.size[0], entry.size[1]])
+    }
+
+    /// Keeps picture `i`, unless it has another size than was said or the disk has no room.
+    pub(super) fn put(&self, i: usize, shape: [usize; 3], bytes: &[u8]) {
+        let Some(entry) = self.entries.get(i) else {
+            return;
+        };
+        if shape != [self.channels, entry.size[0], entry.size[1]]
+            || self.full.load(Ordering::Relaxed)
+        {
+            return;
+        }
+        let mut mark = [0; 8];
+        mark[0] = MARKED;
+        mark[4..].copy_from_slice(&crc32fast::hash(bytes).to_le_bytes());
+        let mark_at = HEAD + ENTRY * i as u64 + 16;
+        let written = write_at(&self.file, entry.at, bytes)
+            .and_then(|()| write_at(&self.file, mark_at, &mark));
+        match written {
+            Ok(()) => self.state[i].store(WHOLE, Ordering::Release),
+            Err(error) if !self.full.swap(true, Ordering::Relaxed) => {
+                let path = self.path.display();
+                let notice = format!(
+                    "cannot write {path}: {error}; the training goes on and decodes what is not in it anew"
+                );
+                let mut notices = self.notices.lock();
+                let notices = notices.as_mut().unwrap_or_else(PoisonError::get_mut);
+                notices.push(notice);
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// What happened since this was asked last.
+    pub(super) fn take_notices(&self) -> Vec<String> {
+        let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut notices)
+    }
+}
+
+#[cfg(unix)]
+fn read_at(file: &File, at: u64, bytes: &mut [u8]) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, bytes, at)
+}
+
+#[cfg(unix)]
+fn write_at(file: &File, at: u64, bytes: &[u8]) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, at)
+}
+
+#[cfg(windows)]
+fn read_at(file: &File, mut at: u64, mut bytes: &mut [u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match std::os::windows::fs::FileExt::seek_read(file, bytes, at)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            n => {
+                bytes = &mut bytes[n..];
+                at += n as u64;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(windows)]
+fn write_at(file: &File, mut at: u64, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match std::os::windows::fs::FileExt::seek_write(file, bytes, at)? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            n => {
+                bytes = &bytes[n..];
+                at += n as u64;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Where positions in a file cannot be read there is no cache.
+#[cfg(not(any(unix, windows)))]
+fn read_at(_: &File, _: u64, _: &mut [u8]) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(not(any(unix, windows)))]
+fn write_at(_: &File, _: u64, _: &[u8]) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZES: [[usize; 2]; 3] = [[2, 3], [4, 1], [5, 5]];
+
+    fn pixels(i: usize) -> Vec<u8> {
+        (0..3 * SIZES[i][0] * SIZES[i][1])
+            .map(|p| (7 * p + i) as u8)
+            .collect()
+    }
+
+    fn shape(i: usize) -> [usize; 3] {
+        [3, SIZES[i][0], SIZES[i][1]]
+    }
+
+    fn filled(path: &Path) -> Cache {
+        let cache = Cache::create(path, Fingerprint(9), 3, &SIZES).expect("room");
+        for i in 0..3 {
+            assert_eq!(cache.get(i, &mut Vec::new()), None);
+            cache.put(i, shape(i), &pixels(i));
+        }
+        cache
+    }
+
+    fn get(cache: &Cache, i: usize) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let shape_got = cache.get(i, &mut bytes)?;
+        assert_eq!(shape_got, shape(i));
+        Some(bytes)
+    }
+
+    #[test]
+    fn pictures_are_kept_for_the_next_run_and_for_no_other_folder() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("sub/pictures");
+        let cache = filled(&path);
+        assert_eq!(cache.bytes(), path.metadata().expect("there").len());
+        let again = Cache::open(&path, Fingerprint(9), 3).expect("the same");
+        assert_eq!(again.held(), 3);
+        for cache in [cache, again] {
+            for i in 0..3 {
+                assert_eq!(get(&cache, i), Some(pixels(i)));
+            }
+            assert!(cache.get(3, &mut Vec::new()).is_none());
+        }
+        assert!(Cache::open(&path, Fingerprint(8), 3).is_none());
+        assert_eq!(
+            folder.path().join("sub").read_dir().expect("there").count(),
+            1
+        );
+    }
+
+    #[test]
+    fn a_cache_that_was_cut_or_torn_loses_what_is_torn_and_nothing_else() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("pictures");
+        drop(filled(&path));
+        let whole = fs::read(&path).expect("readable");
+        for len in 0..whole.len() {
+            fs::write(&path, &whole[..len]).expect("writable");
+            let Some(cache) = Cache::open(&path, Fingerprint(9), 3) else {
+                continue;
+            };
+            for i in 0..3 {
+                assert!(
+                    get(&cache, i).is_none_or(|got| got == pixels(i)),
+                    "cut at {len}"
+                );
+            }
+            assert_eq!(get(&cache, 2), None);
+        }
+        for at in 0..whole.len() {
+            let mut torn = whole.clone();
+            torn[at] ^= 0x55;
+            fs::write(&path, &torn).expect("writable");
+            let Some(cache) = Cache::open(&path, Fingerprint(9), 3) else {
+                continue;
+            };
+            for i in 0..3 {
+                let mut bytes = Vec::new();
+                if let Some(got) = cache.get(i, &mut bytes) {
+                    assert_eq!((got, bytes), (shape(i), pixels(i)), "torn at {at}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn another_size_than_was_said_is_not_kept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let cache = filled(&folder.path().join("pictures"));
+        cache.put(0, [3, 3, 3], &[1; 27]);
+        assert_eq!(get(&cache, 0), Some(pixels(0)));
+        assert!(cache.take_notices().is_empty());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_disk_without_room_is_told_of_once_and_nothing_is_lost() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut cache = filled(&folder.path().join("pictures"));
+        cache.file = File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/full")
+            .expect("there");
+        for i in 0..3 {
+            cache.put(i, shape(i), &pixels(i));
+        }
+        let notices = cache.take_notices();
+        assert_eq!(notices.len(), 1);
+        assert!(notices[0].contains("No space left"), "{notices:?}");
+        assert!(cache.take_notices().is_empty());
+    }
+}

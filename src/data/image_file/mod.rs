@@ -1,0 +1,189 @@
+//! One picture file as bytes: decoded, set upright, scaled down and inverted if need be.
+//!
+//! Values stay bytes; the network's own preprocessing (mean and deviation) comes later. What lies between a decoded
+//! picture and a network's input is [`View`]'s.
+
+mod decode;
+mod jpeg;
+mod orientation;
+mod picture;
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+pub use picture::Picture;
+
+use super::DataError;
+use super::resample::{Axis, Filter, Source, resample};
+use super::view::{Fit, View};
+use decode::Stored;
+
+/// The largest width and height of a picture that is read.
+pub const MAX_EXTENT: u32 = 16_384;
+
+/// The most pixels of a picture that is read: those of the largest cameras, so that a small file cannot ask for much
+/// memory. A picture takes up to nine bytes a pixel while it is decoded, twice that if it holds 16 bits a channel.
+pub const MAX_PIXELS: u32 = 1 << 27;
+
+/// How the names of picture files end, in lower case.
+pub const ENDINGS: [&str; 10] = [
+    "png", "jpg", "jpeg", "jpe", "jfif", "webp", "gif", "bmp", "tif", "tiff",
+];
+
+/// Whether a name ends as those of pictures do, in either case.
+pub fn has_picture_ending(path: &Path) -> bool {
+    path.extension()
+        .and_then(|ending| ending.to_str())
+        .is_some_and(|ending| ENDINGS.iter().any(|one| ending.eq_ignore_ascii_case(one)))
+}
+
+/// Whether to swap light and dark.
+///
+/// Photos of things mostly show them before a bright background, while Fashion-MNIST and MNIST are
+/// light on dark.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Invert {
+    /// Swap if the picture becomes a grey one and its border is bright (mean above 127). Colour
+    /// data sets are photos themselves, so a colour picture is never swapped.
+    #[default]
+    Auto,
+    /// Always swap.
+    Yes,
+    /// Never swap.
+    No,
+}
+
+/// What a file says of its picture before the pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Rows of the upright picture.
+    pub height: usize,
+    /// Columns of the upright picture.
+    pub width: usize,
+    /// Whether the file stores grey only. A file that stores colours may still hold a grey picture: see [`is_grey`].
+    pub grey: bool,
+}
+
+/// Reads the head of a png, jpeg, webp, gif, bmp or tiff file, told by its content.
+///
+/// # Errors
+///
+/// [`DataError::Read`] or [`DataError::Picture`] if the file cannot be read or is none of these, and
+/// [`DataError::PictureExtent`] or [`DataError::PicturePixels`] if it is beyond [`MAX_EXTENT`] or [`MAX_PIXELS`].
+pub fn head(path: &Path) -> Result<Head, DataError> {
+    decode::head(path)
+}
+
+/// Decodes a png, jpeg, webp, gif, bmp or tiff file, told by its content, to `channels` planes.
+///
+/// Transparent parts become white and a camera's note of orientation is followed. One channel is luma, three are red,
+/// green and blue. If the shorter side is above `shorter` pixels, the picture is scaled down to that, keeping its
+/// proportions. Of an animation the first frame is taken.
+///
+/// # Errors
+///
+/// Those of [`head`], [`DataError::Picture`] also if the file is not whole, and [`DataError::TargetShape`] if
+/// `channels` is neither 1 nor 3, or `shorter` 0.
+pub fn decode(
+    path: &Path,
+    channels: usize,
+    shorter: Option<usize>,
+) -> Result<Picture<'static>, DataError> {
+    if !(channels == 1 || channels == 3) || shorter == Some(0) {
+        let side = shorter.unwrap_or(1);
+        return Err(target_shape([channels, side, side]));
+    }
+    let Stored {
+        mut pixels,
+        channels: mut stored,
+        size: [height, width],
+        turn,
+    } = decode::stored(path)?;
+    if channels == 1 && stored == 3 {
+        let (colours, _) = pixels.as_chunks();
+        pixels = colours.iter().map(picture::luma).collect();
+        stored = 1;
+    }
+    let size = scaled_down([height, width], shorter);
+    if stored == 3 || size != [height, width] {
+        let mut planes = vec![0; stored * size[0] * size[1]];
+        let rows = Axis::new(0..height, size[0]);
+        let columns = Axis::new(0..width, size[1]);
+        let bytes = &pixels[..];
+        if stored == 3 {
+            let source = Source::<3> { bytes, width };
+            resample(source, &rows, &columns, Filter::Bilinear, &mut planes);
+        } else {
+            let source = Source::<1> { bytes, width };
+            resample(source, &rows, &columns, Filter::Bilinear, &mut planes);
+        }
+        pixels = planes;
+    }
+    pixels = turn.planes(pixels, size);
+    if stored < channels {
+        pixels = pixels.repeat(channels);
+    }
+    let [height, width] = turn.size(size);
+    Picture::new([channels, height, width], pixels)
+}
+
+/// The size whose shorter side is `shorter` at most.
+pub(super) fn scaled_down(size: [usize; 2], shorter: Option<usize>) -> [usize; 2] {
+    let side = size[0].min(size[1]);
+    match shorter {
+        Some(shorter) if shorter < side => size.map(|len| (2 * len * shorter + side) / (2 * side)),
+        _ => size,
+    }
+}
+
+/// Whether every pixel is grey, however the file stores it.
+///
+/// # Errors
+///
+/// Those of [`decode`].
+pub fn is_grey(path: &Path) -> Result<bool, DataError> {
+    let stored = decode::stored(path)?;
+    let (colours, _) = stored.pixels.as_chunks();
+    Ok(stored.channels == 1 || colours.iter().all(|&[r, g, b]| r == g && g == b))
+}
+
+/// Decodes a file and fits it into `shape`, `[C,H,W]`, as [`View`] does without chance.
+///
+/// # Errors
+///
+/// [`DataError::TargetShape`] if `shape` is no picture's, and those of [`decode`].
+pub fn load(
+    path: &Path,
+    shape: [usize; 3],
+    fit: Fit,
+    invert: Invert,
+) -> Result<Vec<u8>, DataError> {
+    let [channels, height, width] = shape;
+    let sides = 1..=MAX_EXTENT as usize;
+    if !(channels == 1 || channels == 3) || !sides.contains(&height) || !sides.contains(&width) {
+        return Err(target_shape(shape));
+    }
+    let mut view = View {
+        shape,
+        fit,
+        invert: false,
+    };
+    let picture = decode(path, channels, view.shorter())?;
+    view.invert = match invert {
+        Invert::Auto => channels == 1 && picture.border_is_bright(),
+        Invert::Yes => true,
+        Invert::No => false,
+    };
+    let mut out = vec![0; channels * height * width];
+    view.fill(&picture, None, &mut out);
+    Ok(out)
+}
+
+fn target_shape(got: [usize; 3]) -> DataError {
+    DataError::TargetShape {
+        got,
+        limit: MAX_EXTENT,
+    }
+}

@@ -1,0 +1,191 @@
+//! Which way up a picture is: a camera's note, and turning by it.
+
+use std::io::{self, BufRead, Read, Seek, SeekFrom};
+
+use flate2::read::ZlibDecoder;
+use image::metadata::Orientation;
+
+/// The most bytes of Exif data that are read; a JPEG segment holds no more.
+const MOST: u64 = 1 << 16;
+/// How PNG files of ImageMagick name their Exif data, from before PNG had a chunk for it.
+const OLD_NAMES: [&[u8]; 2] = [b"Raw profile type exif", b"Raw profile type APP1"];
+
+/// The orientation that Exif data tell, with or without their own name before them.
+pub(super) fn of_exif(exif: &[u8]) -> Option<Orientation> {
+    Orientation::from_exif_chunk(exif.strip_prefix(b"Exif\0\0").unwrap_or(exif))
+}
+
+/// The orientation of a PNG file, read from its start: by its `eXIf` chunk, else by the older text.
+///
+/// # Errors
+///
+/// If reading fails. A file that ends early tells no orientation; the decoder will say why.
+pub(super) fn of_png(file: &mut (impl BufRead + Seek)) -> io::Result<Option<Orientation>> {
+    const SIGNATURE: i64 = 8;
+    file.rewind()?;
+    file.seek_relative(SIGNATURE)?;
+    let mut old = None;
+    loop {
+        let mut head = [0; 8];
+        match file.read_exact(&mut head) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(old),
+            other => other?,
+        }
+        let len = u32::from_be_bytes([head[0], head[1], head[2], head[3]]);
+        let kind = &head[4..];
+        let wanted = matches!(kind, b"eXIf" | b"tEXt" | b"zTXt");
+        let held = if wanted { u64::from(len).min(MOST) } else { 0 };
+        let mut data = Vec::new();
+        file.by_ref().take(held).read_to_end(&mut data)?;
+        match kind {
+            b"eXIf" => {
+                if let Some(found) = of_exif(&data) {
+                    return Ok(Some(found));
+                }
+            }
+            b"tEXt" | b"zTXt" => old = old.or_else(|| of_text(&data, kind == b"zTXt")),
+            b"IEND" => return Ok(old),
+            _ => {}
+        }
+        const CHECKSUM: i64 = 4;
+        file.seek_relative(i64::from(len) - held as i64 + CHECKSUM)?;
+    }
+}
+
+/// The orientation in a text chunk `name 0 text`: a word, a count of bytes, and those in hexadecimal.
+fn of_text(chunk: &[u8], packed: bool) -> Option<Orientation> {
+    let name = OLD_NAMES.iter().find(|&&name| chunk.starts_with(name))?;
+    let text = chunk[name.len()..].strip_prefix(&[0])?;
+    let text = if packed {
+        let mut unpacked = Vec::new();
+        let packed = text.strip_prefix(&[0])?;
+        // Twice as many digits as bytes, and line ends.
+        let mut reader = ZlibDecoder::new(packed).take(3 * MOST);
+        reader.read_to_end(&mut unpacked).ok()?;
+        unpacked
+    } else {
+        text.to_vec()
+    };
+    let text = String::from_utf8(text).ok()?;
+    let mut words = text.split_ascii_whitespace().skip(2);
+    let digits: Vec<u32> = words.try_fold(Vec::new(), |mut digits, word| {
+        for digit in word.chars() {
+            digits.push(digit.to_digit(16)?);
+        }
+        Some(digits)
+    })?;
+    let bytes: Vec<u8> = digits
+        .chunks_exact(2)
+        .map(|pair| (pair[0] * 16 + pair[1]) as u8)
+        .collect();
+    of_exif(&bytes)
+}
+
+/// Where a pixel of the upright picture lies in the stored one.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Turn {
+    /// Rows and columns change places; before the others.
+    transposed: bool,
+    rows_reversed: bool,
+    columns_reversed: bool,
+}
+
+impl From<Orientation> for Turn {
+    fn from(orientation: Orientation) -> Self {
+        use Orientation as O;
+        Self {
+            transposed: matches!(
+                orientation,
+                O::Rotate90 | O::Rotate270 | O::Rotate90FlipH | O::Rotate270FlipH
+            ),
+            rows_reversed: matches!(
+                orientation,
+                O::Rotate180 | O::FlipVertical | O::Rotate90 | O::Rotate270FlipH
+            ),
+            columns_reversed: matches!(
+                orientation,
+                O::Rotate180 | O::FlipHorizontal | O::Rotate270 | O::Rotate270FlipH
+            ),
+        }
+    }
+}
+
+impl Turn {
+    /// Height and width of the upright picture, from those of the stored one.
+    pub(super) fn size(self, [height, width]: [usize; 2]) -> [usize; 2] {
+        if self.transposed {
+            [width, height]
+        } else {
+            [height, width]
+        }
+    }
+
+    /// Turns planes `[C,h,w]` of the stored picture upright.
+    pub(super) fn planes(self, stored: Vec<u8>, [height, width]: [usize; 2]) -> Vec<u8> {
+        if self == Self::default() {
+            return stored;
+        }
+        let mut out = Vec::with_capacity(stored.len());
+        let [rows, columns] = self.size([height, width]);
+        for plane in stored.chunks_exact(height * width) {
+            for row in 0..rows {
+                out.extend((0..columns).map(|column| {
+                    let [y, x] = self.size([row, column]);
+                    let y = if self.rows_reversed {
+                        height - 1 - y
+                    } else {
+                        y
+                    };
+                    let x = if self.columns_reversed {
+                        width - 1 - x
+                    } else {
+                        x
+                    };
+                    plane[y * width + x]
+                }));
+            }
+        }
+        out
+    }
+}
+
+/// The place to which a file was read, after which it goes on.
+pub(super) fn keeping_place<F: Seek, T>(
+    file: &mut F,
+    read: impl FnOnce(&mut F) -> io::Result<T>,
+) -> io::Result<T> {
+    let place = file.stream_position()?;
+    let got = read(file);
+    file.seek(SeekFrom::Start(place))?;
+    got
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{DynamicImage, GrayImage};
+
+    use super::*;
+
+    #[test]
+    fn turning_is_that_of_the_image_crate() {
+        let stored: Vec<u8> = (0..12).collect();
+        for exif in 1..=8 {
+            let Some(orientation) = Orientation::from_exif(exif) else {
+                panic!("{exif} is an orientation");
+            };
+            let Some(picture) = GrayImage::from_raw(4, 3, stored.clone()) else {
+                panic!("twelve pixels");
+            };
+            let mut want = DynamicImage::from(picture);
+            want.apply_orientation(orientation);
+            let turn = Turn::from(orientation);
+            assert_eq!(
+                turn.planes(stored.clone(), [3, 4]),
+                want.as_bytes(),
+                "{exif}"
+            );
+            let size = [want.height() as usize, want.width() as usize];
+            assert_eq!(turn.size([3, 4]), size);
+        }
+    }
+}
