@@ -58,18 +58,19 @@ fn run(args: &Args) -> Result<()> {
     bar.finish_and_clear();
     let split = split?;
     let mut out = std::io::stdout().lock();
-    let printed = report(&mut out, args, &split);
-    // Whoever reads no further has seen enough.
-    match printed {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
-        other => other.context("cannot print")?,
-    }
+    // Before anything else loads the pictures, and fills the cache.
     if args.speed {
         for pass in ["first", "second"] {
             let seconds = load_all(args, &split.train)?;
             let rate = split.train.len() as f64 / seconds;
             writeln!(out, "speed    {rate:.0} images/s, {pass} pass").context("cannot print")?;
         }
+    }
+    let printed = report(&mut out, args, &split);
+    // Whoever reads no further has seen enough.
+    match printed {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+        other => other.context("cannot print")?,
     }
     draw(args, &split.train)?;
     let _ = writeln!(out, "sheet    {}", args.out.display());

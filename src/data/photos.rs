@@ -43,15 +43,19 @@ impl Photos {
 
     fn fill(&self, i: usize, draw: Option<Draw>, pixels: &mut [u8]) -> Result<(), DataError> {
         let path = &self.items[i].path;
-        let part = draw.is_some_and(|draw| draw.crop);
-        let Some(cache) = self.cache.as_ref().filter(|_| !part || self.keeps_parts()) else {
+        let crops = draw.is_some_and(|draw| draw.crop);
+        let cache = self.cache.as_ref().filter(|_| !crops || self.keeps_parts());
+        let Some((cache, size)) = cache.and_then(|cache| Some((cache, cache.size(i)?))) else {
             self.view.fill(&self.decode(path)?, draw, pixels);
             return Ok(());
         };
         COPY.with_borrow_mut(|copy| {
-            if let Some(shape) = cache.get(i, copy) {
+            // Rows that are not seen are not read.
+            let (rows, part) = self.view.part(size, draw).alone(size[0]);
+            if cache.get(i, rows.clone(), copy) {
+                let shape = [rows.len(), size[1], self.view.shape[0]];
                 let picture = Picture::new(shape, copy.as_slice())?;
-                self.view.fill(&picture, draw, pixels);
+                self.view.fill_from(&picture, part, draw, pixels);
                 return Ok(());
             }
             let mut picture = self.decode(path)?;

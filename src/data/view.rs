@@ -2,12 +2,19 @@
 //!
 //! Training sees a random part of a picture, testing always the same: both are one [`View`], drawn or not.
 
+use std::cell::RefCell;
+
 use serde::{Deserialize, Serialize};
 
 use super::DataError;
 use super::image_file::{MAX_EXTENT, Picture};
-use super::resample::{Axis, Filter, Source, resample};
+use super::resample::{Filter, Part, resample, to_planes};
 use crate::rng::pcg4d;
+
+thread_local! {
+    /// What a view shows, before its channels are taken apart.
+    static VIEW: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// How a picture of other proportions comes into a network's input when no chance is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -92,13 +99,12 @@ impl View {
 
     /// The view of a picture without chance, light and dark as they are.
     pub(super) fn fitted(&self, picture: &Picture<'_>) -> Result<Picture<'static>, DataError> {
-        let mut pixels = vec![0; self.shape.iter().product()];
-        let plain = Self {
-            invert: false,
-            ..*self
-        };
-        plain.fill(picture, None, &mut pixels);
-        Picture::new(self.shape, pixels)
+        let [channels, height, width] = self.shape;
+        let mut pixels = vec![0; channels * height * width];
+        let [from_height, from_width, _] = picture.shape();
+        let part = self.part([from_height, from_width], None);
+        self.show(picture, part, &mut pixels);
+        Picture::new([height, width, channels], pixels)
     }
 
     /// Fills `out` `[C,H,W]` with a view of `picture`.
@@ -110,52 +116,70 @@ impl View {
     ///
     /// If `picture` has not C channels, or `out` another length.
     pub fn fill(&self, picture: &Picture<'_>, draw: Option<Draw>, out: &mut [u8]) {
-        let [channels, height, width] = self.shape;
-        let [got, from_height, from_width] = picture.shape();
-        assert_eq!(got, channels, "channels of the picture and of the view");
-        assert_eq!(out.len(), channels * height * width, "bytes of the view");
-        if out.is_empty() {
-            return;
-        }
-        if self.invert {
-            // Before it is scaled, since that rounds: so a picture is seen as its negative is that needs no swap.
-            let plain = Self {
-                invert: false,
-                ..*self
-            };
-            return plain.fill(&picture.negative(), draw, out);
-        }
-        let whole = |rows, columns| {
-            (
-                Axis::new(0..from_height, rows),
-                Axis::new(0..from_width, columns),
-            )
-        };
-        if let Some(draw) = draw.filter(|draw| draw.crop) {
-            let part = resized_crop(from_height, from_width, draw);
-            let rows = Axis::new(part.top..part.top + part.height, height);
-            let columns = Axis::new(part.left..part.left + part.width, width);
-            scale(picture, &rows, &columns, Filter::Bilinear, out);
-        } else if [from_height, from_width] == [height, width] {
-            out.copy_from_slice(picture.pixels());
-        } else {
-            match self.fit {
-                Fit::Crop => {
-                    let [rows, columns] = covering([from_height, from_width], [height, width]);
-                    let (mut rows, mut columns) = whole(rows, columns);
-                    rows.window = centre(rows.scaled, height);
-                    columns.window = centre(columns.scaled, width);
-                    scale(picture, &rows, &columns, Filter::Bilinear, out);
-                }
-                Fit::Pad => pad(picture, [height, width], out),
-                Fit::Stretch => {
-                    let (rows, columns) = whole(height, width);
-                    scale(picture, &rows, &columns, Filter::Bilinear, out);
+        let [height, width, _] = picture.shape();
+        self.fill_from(picture, self.part([height, width], draw), draw, out);
+    }
+
+    /// What of a picture of size `[h,w]` is seen.
+    pub(super) fn part(&self, from: [usize; 2], draw: Option<Draw>) -> Part {
+        let [_, height, width] = self.shape;
+        let size = [height, width];
+        match draw.filter(|draw| draw.crop) {
+            Some(draw) => Part::Box(resized_crop(from[0], from[1], draw)),
+            None if from == size || self.fit != Fit::Crop => Part::Whole,
+            None => {
+                let covering = covering(from, size);
+                let window = centre(covering, size);
+                if covering == from {
+                    Part::Box(window)
+                } else {
+                    Part::Window(covering, window)
                 }
             }
         }
+    }
+
+    /// As [`fill`](Self::fill), of a part that is known.
+    pub(super) fn fill_from(
+        &self,
+        picture: &Picture<'_>,
+        part: Part,
+        draw: Option<Draw>,
+        out: &mut [u8],
+    ) {
+        let [channels, _, width] = self.shape;
+        let got = picture.shape()[2];
+        assert_eq!(got, channels, "channels of the picture and of the view");
+        let len: usize = self.shape.iter().product();
+        assert_eq!(out.len(), len, "bytes of the view");
+        if out.is_empty() {
+            return;
+        }
+        VIEW.with_borrow_mut(|seen| {
+            seen.resize(out.len(), 0);
+            if self.invert {
+                // Before it is scaled, since that rounds: so a picture is seen as its negative is that needs no swap.
+                self.show(&picture.negative(), part, seen);
+            } else {
+                self.show(picture, part, seen);
+            }
+            to_planes(seen, channels, out);
+        });
         if draw.is_some_and(|draw| draw.flip && mirrored(draw)) {
             out.chunks_exact_mut(width).for_each(<[u8]>::reverse);
+        }
+    }
+
+    /// Fills `out` `[H,W,C]` with a part of `picture`, light and dark as they are.
+    fn show(&self, picture: &Picture<'_>, part: Part, out: &mut [u8]) {
+        let [from_height, from_width, _] = picture.shape();
+        let [_, height, width] = self.shape;
+        let size = [height, width];
+        let whole = matches!(part, Part::Whole) && [from_height, from_width] != size;
+        if whole && self.fit == Fit::Pad {
+            pad(picture, size, out);
+        } else {
+            resample(picture, part, size, Filter::Bilinear, out);
         }
     }
 }
@@ -217,43 +241,39 @@ fn covering(from: [usize; 2], size: [usize; 2]) -> [usize; 2] {
     [side(0), side(1)]
 }
 
-/// The middle `len` of `scaled` pixels, as torchvision's `CenterCrop` rounds.
-fn centre(scaled: usize, len: usize) -> std::ops::Range<usize> {
-    let start = ((scaled - len) as f64 / 2.0).round_ties_even() as usize;
-    start..start + len
-}
-
-/// Scales each plane of a picture.
-fn scale(picture: &Picture<'_>, rows: &Axis, columns: &Axis, filter: Filter, out: &mut [u8]) {
-    let [_, _, width] = picture.shape();
-    let planes = out.chunks_exact_mut(rows.window.len() * columns.window.len());
-    for (bytes, out) in picture.planes().zip(planes) {
-        resample(Source::<1> { bytes, width }, rows, columns, filter, out);
+/// The middle of `scaled`, as torchvision's `CenterCrop` rounds.
+fn centre(scaled: [usize; 2], [height, width]: [usize; 2]) -> CropBox {
+    let start = |free: usize| (free as f64 / 2.0).round_ties_even() as usize;
+    CropBox {
+        top: start(scaled[0] - height),
+        left: start(scaled[1] - width),
+        height,
+        width,
     }
 }
 
-/// Scales to fit inside `size` and centres the result on the colour of the border.
+/// Scales to fit inside `size` and centres the result on the colour of the border. Fills `out` `[H,W,C]`.
 fn pad(picture: &Picture<'_>, [height, width]: [usize; 2], out: &mut [u8]) {
-    let [channels, from_height, from_width] = picture.shape();
+    let [from_height, from_width, channels] = picture.shape();
     let scaling = (height as f64 / from_height as f64).min(width as f64 / from_width as f64);
     let side = |from: usize, to: usize| ((from as f64 * scaling).round() as usize).clamp(1, to);
     let [rows, columns] = [side(from_height, height), side(from_width, width)];
     let mut scaled = vec![0; channels * rows * columns];
-    scale(
+    resample(
         picture,
-        &Axis::new(0..from_height, rows),
-        &Axis::new(0..from_width, columns),
+        Part::Whole,
+        [rows, columns],
         Filter::CatmullRom,
         &mut scaled,
     );
+    let border: Vec<u8> = (0..channels).map(|c| picture.border_mean(c)).collect();
+    for pixel in out.chunks_exact_mut(channels) {
+        pixel.copy_from_slice(&border);
+    }
     let (top, left) = ((height - rows) / 2, (width - columns) / 2);
-    let planes = picture.planes().zip(out.chunks_exact_mut(height * width));
-    for ((plane, out), scaled) in planes.zip(scaled.chunks_exact(rows * columns)) {
-        out.fill(picture.border_mean(plane));
-        let inside = out.chunks_exact_mut(width).skip(top);
-        for (to, row) in inside.zip(scaled.chunks_exact(columns)) {
-            to[left..left + columns].copy_from_slice(row);
-        }
+    let inside = out.chunks_exact_mut(width * channels).skip(top);
+    for (to, row) in inside.zip(scaled.chunks_exact(columns * channels)) {
+        to[left * channels..][..row.len()].copy_from_slice(row);
     }
 }
 

@@ -110,7 +110,7 @@ fn marker(file: &mut impl BufRead) -> io::Result<u8> {
 /// Whether a file, from its first scan's pixels on, has the mark of its end.
 fn is_whole(mut rest: &[u8]) -> bool {
     loop {
-        let Some(at) = rest.iter().position(|&byte| byte == 0xFF) else {
+        let Some(at) = memchr::memchr(0xFF, rest) else {
             return false;
         };
         rest = &rest[at + 1..];

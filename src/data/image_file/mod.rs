@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use picture::Picture;
 
 use super::DataError;
-use super::resample::{Axis, Filter, Source, resample};
+use super::resample::{Filter, Part, resample};
 use super::view::{Fit, View};
 use decode::Stored;
 
@@ -76,7 +76,7 @@ pub fn head(path: &Path) -> Result<Head, DataError> {
     decode::head(path)
 }
 
-/// Decodes a png, jpeg, webp, gif, bmp or tiff file, told by its content, to `channels` planes.
+/// Decodes a png, jpeg, webp, gif, bmp or tiff file, told by its content, to `channels` channels.
 ///
 /// Transparent parts become white and a camera's note of orientation is followed. One channel is luma, three are red,
 /// green and blue. If the shorter side is above `shorter` pixels, the picture is scaled down to that, keeping its
@@ -98,7 +98,7 @@ pub fn decode(
     let Stored {
         mut pixels,
         channels: mut stored,
-        size: [height, width],
+        size,
         turn,
     } = decode::stored(path)?;
     if channels == 1 && stored == 3 {
@@ -106,27 +106,26 @@ pub fn decode(
         pixels = colours.iter().map(picture::luma).collect();
         stored = 1;
     }
-    let size = scaled_down([height, width], shorter);
-    if stored == 3 || size != [height, width] {
-        let mut planes = vec![0; stored * size[0] * size[1]];
-        let rows = Axis::new(0..height, size[0]);
-        let columns = Axis::new(0..width, size[1]);
-        let bytes = &pixels[..];
-        if stored == 3 {
-            let source = Source::<3> { bytes, width };
-            resample(source, &rows, &columns, Filter::Bilinear, &mut planes);
-        } else {
-            let source = Source::<1> { bytes, width };
-            resample(source, &rows, &columns, Filter::Bilinear, &mut planes);
-        }
-        pixels = planes;
+    let mut picture = Picture::new([size[0], size[1], stored], pixels)?;
+    let smaller = scaled_down(size, shorter);
+    if smaller != size {
+        let mut pixels = vec![0; smaller[0] * smaller[1] * stored];
+        resample(
+            &picture,
+            Part::Whole,
+            smaller,
+            Filter::Bilinear,
+            &mut pixels,
+        );
+        picture = Picture::new([smaller[0], smaller[1], stored], pixels)?;
     }
-    pixels = turn.planes(pixels, size);
-    if stored < channels {
-        pixels = pixels.repeat(channels);
+    picture = turn.upright(picture);
+    if stored == channels {
+        return Ok(picture);
     }
-    let [height, width] = turn.size(size);
-    Picture::new([channels, height, width], pixels)
+    let [height, width, _] = picture.shape();
+    let coloured = picture.pixels().iter().flat_map(|&value| [value; 3]);
+    Picture::new([height, width, channels], coloured.collect::<Vec<_>>())
 }
 
 /// The size whose shorter side is `shorter` at most.

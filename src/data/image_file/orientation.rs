@@ -5,6 +5,8 @@ use std::io::{self, BufRead, Read, Seek, SeekFrom};
 use flate2::read::ZlibDecoder;
 use image::metadata::Orientation;
 
+use super::Picture;
+
 /// The most bytes of Exif data that are read; a JPEG segment holds no more.
 const MOST: u64 = 1 << 16;
 /// How PNG files of ImageMagick name their Exif data, from before PNG had a chunk for it.
@@ -120,32 +122,33 @@ impl Turn {
         }
     }
 
-    /// Turns planes `[C,h,w]` of the stored picture upright.
-    pub(super) fn planes(self, stored: Vec<u8>, [height, width]: [usize; 2]) -> Vec<u8> {
+    /// Turns the stored picture upright.
+    pub(super) fn upright(self, stored: Picture<'static>) -> Picture<'static> {
         if self == Self::default() {
             return stored;
         }
-        let mut out = Vec::with_capacity(stored.len());
+        let [height, width, channels] = stored.shape();
         let [rows, columns] = self.size([height, width]);
-        for plane in stored.chunks_exact(height * width) {
-            for row in 0..rows {
-                out.extend((0..columns).map(|column| {
-                    let [y, x] = self.size([row, column]);
-                    let y = if self.rows_reversed {
-                        height - 1 - y
-                    } else {
-                        y
-                    };
-                    let x = if self.columns_reversed {
-                        width - 1 - x
-                    } else {
-                        x
-                    };
-                    plane[y * width + x]
-                }));
+        let mut pixels = Vec::with_capacity(stored.pixels().len());
+        for row in 0..rows {
+            for column in 0..columns {
+                let [y, x] = self.size([row, column]);
+                let y = if self.rows_reversed {
+                    height - 1 - y
+                } else {
+                    y
+                };
+                let x = if self.columns_reversed {
+                    width - 1 - x
+                } else {
+                    x
+                };
+                let from = (y * width + x) * channels;
+                pixels.extend_from_slice(&stored.pixels()[from..from + channels]);
             }
         }
-        out
+        Picture::new([rows, columns, channels], pixels)
+            .expect("invariant: a turned picture has the same pixels")
     }
 }
 
@@ -179,11 +182,12 @@ mod tests {
             let mut want = DynamicImage::from(picture);
             want.apply_orientation(orientation);
             let turn = Turn::from(orientation);
-            assert_eq!(
-                turn.planes(stored.clone(), [3, 4]),
-                want.as_bytes(),
-                "{exif}"
-            );
+            let upright =
+                Picture::new([3, 4, 1], stored.clone()).map(|stored| turn.upright(stored));
+            let Ok(upright) = upright else {
+                panic!("twelve pixels");
+            };
+            assert_eq!(upright.pixels(), want.as_bytes(), "{exif}");
             let size = [want.height() as usize, want.width() as usize];
             assert_eq!(turn.size([3, 4]), size);
         }

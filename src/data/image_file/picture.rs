@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::{DataError, target_shape};
 
-/// An upright picture of 8-bit sRGB bytes, in planes `[C,h,w]` of its own or borrowed.
+/// An upright picture of 8-bit sRGB bytes, interleaved `[h,w,C]`, of its own or borrowed.
 ///
 /// One channel is luma, three are red, green and blue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct Picture<'a> {
 }
 
 impl<'a> Picture<'a> {
-    /// A picture of the bytes `pixels`, which are planes of `shape` `[C,h,w]`.
+    /// A picture of the bytes `pixels`, interleaved as `shape` `[h,w,C]`.
     ///
     /// # Errors
     ///
@@ -22,8 +22,9 @@ impl<'a> Picture<'a> {
     /// more or fewer bytes.
     pub fn new(shape: [usize; 3], pixels: impl Into<Cow<'a, [u8]>>) -> Result<Self, DataError> {
         let pixels = pixels.into();
-        if !(shape[0] == 1 || shape[0] == 3) || shape.contains(&0) {
-            return Err(target_shape(shape));
+        let [height, width, channels] = shape;
+        if !(channels == 1 || channels == 3) || shape.contains(&0) {
+            return Err(target_shape([channels, height, width]));
         }
         let len = shape
             .iter()
@@ -37,12 +38,12 @@ impl<'a> Picture<'a> {
         Ok(Self { shape, pixels })
     }
 
-    /// Channels, height and width.
+    /// Height, width and channels.
     pub fn shape(&self) -> [usize; 3] {
         self.shape
     }
 
-    /// All planes, `[C,h,w]`.
+    /// All bytes, `[h,w,C]`.
     pub fn pixels(&self) -> &[u8] {
         &self.pixels
     }
@@ -60,20 +61,17 @@ impl<'a> Picture<'a> {
         }
     }
 
-    /// The planes, each `[h,w]`.
-    pub(in crate::data) fn planes(&self) -> impl Iterator<Item = &[u8]> {
-        let [_, height, width] = self.shape;
-        self.pixels.chunks_exact(height * width)
-    }
-
-    /// The mean of a plane's outermost pixels, rounded; those of the corners count twice.
-    pub(in crate::data) fn border_mean(&self, plane: &[u8]) -> u8 {
-        let [_, height, width] = self.shape;
-        let sum = |pixels: &[u8]| pixels.iter().map(|&value| u64::from(value)).sum::<u64>();
-        let ends = sum(&plane[..width]) + sum(&plane[(height - 1) * width..]);
-        let rows = plane.chunks_exact(width);
-        let sides: u64 = rows
-            .map(|row| u64::from(row[0]) + u64::from(row[width - 1]))
+    /// The mean of a channel's outermost pixels, rounded; those of the corners count twice.
+    pub(in crate::data) fn border_mean(&self, channel: usize) -> u8 {
+        let [height, width, channels] = self.shape;
+        let sum = |pixels: &[u8]| {
+            let values = pixels.iter().skip(channel).step_by(channels);
+            values.map(|&value| u64::from(value)).sum::<u64>()
+        };
+        let rows = || self.pixels.chunks_exact(width * channels);
+        let ends = rows().next().map_or(0, sum) + rows().next_back().map_or(0, sum);
+        let sides: u64 = rows()
+            .map(|row| sum(&row[..channels]) + sum(&row[row.len() - channels..]))
             .sum();
         let count = 2 * (height + width) as u64;
         ((ends + sides + count / 2) / count) as u8
@@ -81,10 +79,10 @@ impl<'a> Picture<'a> {
 
     /// Whether the mean luma of the outermost pixels is above 127.
     pub fn border_is_bright(&self) -> bool {
-        let means: Vec<u8> = self.planes().map(|plane| self.border_mean(plane)).collect();
-        match means[..] {
-            [r, g, b] => luma(&[r, g, b]) > 127,
-            _ => means[0] > 127,
+        let mean = |channel| self.border_mean(channel);
+        match self.shape[2] {
+            1 => mean(0) > 127,
+            _ => luma(&[mean(0), mean(1), mean(2)]) > 127,
         }
     }
 }
