@@ -72,23 +72,28 @@ fn run(args: &Args) -> Result<bool> {
     for paths in images.chunks(BATCH) {
         // As the network was trained on pictures, unless told otherwise.
         let preparation = args.preparation(metadata.preparation);
-        let (mut good, mut pixels) = (Vec::new(), Vec::new());
-        for (path, loaded) in paths.iter().zip(load(paths, &metadata, preparation)) {
-            match loaded {
+        let (mut faults, mut pixels) = (Vec::new(), Vec::new());
+        for loaded in load(paths, &metadata, preparation) {
+            faults.push(match loaded {
                 Ok(picture) => {
-                    good.push(path);
                     pixels.push(picture);
+                    None
                 }
-                Err(error) => {
-                    bad += 1;
-                    let error = anyhow::Error::from(error);
-                    bar.suspend(|| tell_bad(args, path, &error))
-                        .context("cannot print")?;
-                }
-            }
+                Err(error) => Some(anyhow::Error::from(error)),
+            });
         }
         let predictions = classifier.predict(&pixels)?;
-        for ((path, pixels), prediction) in good.into_iter().zip(pixels).zip(predictions) {
+        let mut answers = pixels.into_iter().zip(predictions);
+        for (path, fault) in paths.iter().zip(faults) {
+            if let Some(error) = fault {
+                bad += 1;
+                bar.suspend(|| tell_bad(args, path, &error))
+                    .context("cannot print")?;
+                continue;
+            }
+            let Some((pixels, prediction)) = answers.next() else {
+                bail!("invariant: a prediction for each picture");
+            };
             bar.suspend(|| print_classes(args, path, &prediction, &metadata.classes))
                 .context("cannot print")?;
             if args.draws() && seen.len() < heatmap::MOST {

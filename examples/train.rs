@@ -24,7 +24,7 @@ use nin_wgpu::models::Model;
 use nin_wgpu::ops::{Augment, Normalize};
 use nin_wgpu::output;
 use nin_wgpu::plan::{Plan, PlanOptions};
-use nin_wgpu::train::{Event, Trainer, evaluate, profile, training_program};
+use nin_wgpu::train::{Event, Trainer, evaluate_telling, profile, training_program};
 use screen::Screen;
 use setup::Setup;
 
@@ -118,8 +118,8 @@ fn train(args: &Args) -> Result<()> {
     } = setup;
     let out = folder.path().to_owned();
     if args.profile {
-        let profile = profile(&device, model, &split.train, &parameters, &options)?;
-        screen.profile(&profile);
+        let (profile, waiting) = profile(&device, model, &split.train, &parameters, &options)?;
+        screen.profile(&profile, waiting.as_ref());
         let trace = profile.chrome_trace();
         output::write_whole(&out.join("profile.json"), trace.as_bytes()).context("--profile")?;
     }
@@ -145,7 +145,10 @@ fn train(args: &Args) -> Result<()> {
     let best = out.join("best.safetensors");
     if !summary.stopped && split.val.is_some() {
         let (parameters, _) = checkpoint::load(&best)?;
-        let metrics = evaluate(&device, model, &parameters, &split.test, &options)?;
+        let metrics =
+            evaluate_telling(&device, model, &parameters, &split.test, &options, |bad| {
+                record(&Event::BadPictures(bad))
+            })?;
         record(&Event::Tested(metrics.accuracy()))?;
     }
     if !summary.stopped

@@ -25,8 +25,9 @@ pub(crate) struct Args {
     /// nin-small]
     #[arg(long, help_heading = "What to train")]
     pub(crate) model: Option<String>,
-    /// Data set: fashion-mnist, mnist, cifar10, synthetic (needs no files), or a folder of your own pictures with a
-    /// sub-folder for each class
+    /// Data set: fashion-mnist, mnist, kmnist, emnist-balanced (and -byclass, -bymerge, -digits, -letters, -mnist), cifar10,
+    /// cifar100, cifar100-coarse, svhn; synthetic (needs no files); a folder of your own pictures with a sub-folder for each
+    /// class; or a table path,label[,split] that ends in .csv
     #[arg(
         long,
         value_name = "NAME|DIR",
@@ -47,7 +48,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SHARE", value_parser = share, help_heading = "What to train", allow_negative_numbers = true)]
     pub(crate) val_split: Option<f64>,
     /// Change the training images at random in each step: crop moves them, flip mirrors them; auto, which is meant if no
-    /// value is given, leaves flip out where left and right matter (digits)
+    /// value is given, leaves flip out where left and right matter (letters and digits)
     #[arg(
         long,
         value_enum,
@@ -306,8 +307,12 @@ impl AugmentName {
     pub(crate) fn of(self, data: &Dataset) -> Augment {
         let [crop, flip] = match self {
             Self::None => [false, false],
-            // The mirror image of a digit is none, and that of a synthetic grating is another class.
-            Self::Auto => [true, !matches!(data.name(), "mnist" | "synthetic")],
+            // The mirror image of a letter or digit is none, and that of a synthetic grating is another class.
+            Self::Auto => {
+                let name = data.name();
+                let matters = matches!(name, "mnist" | "kmnist" | "svhn" | "synthetic");
+                [true, !matters && !name.starts_with("emnist")]
+            }
             Self::Crop => [true, false],
             Self::Flip => [false, true],
             Self::Both => [true, true],

@@ -14,7 +14,7 @@ use nin_wgpu::ops::Augment;
 use nin_wgpu::plan::Plan;
 use nin_wgpu::profile::Profile;
 use nin_wgpu::program::Program;
-use nin_wgpu::train::{Event, Home, Progress, Summary, training_program_on};
+use nin_wgpu::train::{Event, Home, Progress, Summary, Waiting, training_program_on};
 
 use crate::args::{Args, TuneName};
 use crate::setup::Setup;
@@ -152,9 +152,13 @@ impl Screen {
     }
 
     /// Where the time of a training step goes.
-    pub(crate) fn profile(&self, profile: &Profile) {
-        if !self.quiet {
-            println!("{profile}");
+    pub(crate) fn profile(&self, profile: &Profile, waiting: Option<&Waiting>) {
+        if self.quiet {
+            return;
+        }
+        println!("{profile}");
+        if let Some(waiting) = waiting {
+            println!("{waiting}\n");
         }
     }
 

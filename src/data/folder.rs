@@ -71,6 +71,7 @@ fn split(
         .chain(listing.test)
         .collect();
 
+    let names = names(root, &items, lens);
     let own = own_size(&items);
     let (size, draws) = match (loader.shape, loader.image_size, own) {
         (Some([_, h, w]), ..) => ([h, w], own != Some([h, w])),
@@ -118,7 +119,27 @@ fn split(
         test,
         notes,
         left_out,
+        names: Some(names),
     })
+}
+
+/// A checksum of the names and labels in each part, without the place of `root`, since that may be moved.
+fn names(root: &Path, items: &[Item], lens: [usize; 3]) -> u32 {
+    let folder = match root.is_dir() {
+        true => root,
+        false => root.parent().unwrap_or(root),
+    };
+    let mut names = crc32fast::Hasher::new();
+    for item in items {
+        let path = item.path.strip_prefix(folder).unwrap_or(&item.path);
+        names.update(path.to_string_lossy().as_bytes());
+        names.update(&[0]);
+        names.update(&item.label.to_le_bytes());
+    }
+    for len in lens {
+        names.update(&(len as u64).to_le_bytes());
+    }
+    names.finalize()
 }
 
 /// The size that all pictures have, if it is small enough to be kept.

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::path::PathBuf;
 
+use super::listing::{counted, some};
 use super::{DataError, Dataset};
 use crate::rng::pcg4d;
 
@@ -19,6 +20,9 @@ pub struct Split {
     pub notes: Vec<String>,
     /// Files that were left out, each with the reason.
     pub left_out: Vec<(PathBuf, String)>,
+    /// A checksum of the pictures' names and classes, in their order, by which a run knows its data again; `None` for a
+    /// published set.
+    pub names: Option<u32>,
 }
 
 impl Split {
@@ -30,6 +34,7 @@ impl Split {
             test,
             notes: Vec::new(),
             left_out: Vec::new(),
+            names: None,
         }
     }
 
@@ -41,9 +46,23 @@ impl Split {
             return self;
         }
         let (train, val) = self.train.split_off(count, seed);
+        let mut notes = self.notes;
+        let lacking: Vec<&str> = (train.classes().iter().zip(train.class_counts()))
+            .zip(val.class_counts())
+            .filter(|((_, trained), held)| *trained > 0 && *held == 0)
+            .map(|((class, _), _)| class.as_str())
+            .collect();
+        if !lacking.is_empty() {
+            notes.push(format!(
+                "the validation set has no picture of {}: {}",
+                counted(lacking.len(), "class", "classes"),
+                some(&lacking)
+            ));
+        }
         Self {
             train,
             val: Some(val),
+            notes,
             ..self
         }
     }

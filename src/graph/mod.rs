@@ -17,7 +17,7 @@ use crate::shape::{DType, Shape, ShapeError};
 #[non_exhaustive]
 pub enum GraphError {
     /// An op does not fit its operands.
-    #[error("layer `{layer}`: {source}")]
+    #[error("layer `{layer}` does not fit its input")]
     Shape {
         /// Name of the layer being added.
         layer: String,

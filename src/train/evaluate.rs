@@ -80,6 +80,23 @@ pub fn evaluate(
     data: &Dataset,
     options: &TrainOptions,
 ) -> Result<Metrics> {
-    let (mut examination, _) = Examination::new(device, model, data, options)?;
-    examination.examine(parameters, |_, _| Ok(()))
+    evaluate_telling(device, model, parameters, data, options, |_| Ok(()))
+}
+
+/// As [`evaluate`]; `tell` hears of pictures that could not be loaded, which are left out if the options say so.
+///
+/// # Errors
+/// Those of [`evaluate`], and whatever `tell` returns.
+pub fn evaluate_telling(
+    device: &Device,
+    model: &Model,
+    parameters: &Parameters,
+    data: &Dataset,
+    options: &TrainOptions,
+    mut tell: impl FnMut(&[Bad]) -> Result<()>,
+) -> Result<Metrics> {
+    let mut told = |bad: &[Bad]| if bad.is_empty() { Ok(()) } else { tell(bad) };
+    let (mut examination, bad) = Examination::new(device, model, data, options)?;
+    told(&bad)?;
+    examination.examine(parameters, |_, bad| told(bad))
 }

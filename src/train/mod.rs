@@ -12,12 +12,12 @@ mod state;
 mod supply;
 mod trainer;
 
-pub use evaluate::evaluate;
+pub use evaluate::{evaluate, evaluate_telling};
 pub use events::{Epoch, Event, Interval, Progress};
 pub use fit::{Fitted, fit};
 pub use folder::{Resumed, RunFolder};
 pub use options::{Schedule, TrainOptions};
-pub use profile::profile;
+pub use profile::{Waiting, profile};
 pub use program::{training_program, training_program_on};
 pub use state::State;
 pub use supply::{Home, OnBad};

@@ -1,5 +1,8 @@
 //! Where the time of a training step goes.
 
+use std::fmt;
+use std::time::Instant;
+
 use super::order::epoch_order;
 use super::supply::Supply;
 use super::{TrainOptions, training_program_on};
@@ -12,8 +15,38 @@ use crate::program::Parameters;
 
 /// Runs of which the median is taken.
 const RUNS: usize = 3;
+/// Steps at which the waiting is measured.
+const STEPS: usize = 8;
 
-/// Profiles the training step on the first batch of `data`, after one step to get warm.
+/// How long steps waited for the pictures that are streamed to them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Waiting {
+    /// Steps in a row.
+    pub steps: usize,
+    /// Time that they took.
+    pub seconds: f64,
+    /// Time of it in which no batch was ready.
+    pub waited: f64,
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            steps,
+            seconds,
+            waited,
+        } = self;
+        let share = 100.0 * waited / seconds;
+        write!(
+            to,
+            "waiting for pictures: {share:.1} % of {steps} steps of {:.3} s",
+            seconds / *steps as f64
+        )
+    }
+}
+
+/// Profiles the training step on the first batch of `data`, after one step to get warm; of pictures that are streamed, also
+/// how long the steps after it wait for them.
 ///
 /// It has memory of its own on the device, given back at the end, so no training is touched.
 ///
@@ -25,15 +58,34 @@ pub fn profile(
     data: &Dataset,
     parameters: &Parameters,
     options: &TrainOptions,
-) -> Result<Profile> {
+) -> Result<(Profile, Option<Waiting>)> {
     let mut run = training_program_on(device, model, &data.outline(), options)?.load(device)?;
     let supply = Supply::new(data, options, options.batch_size, true);
     supply.place(&mut run)?;
     run.set_parameters(parameters)?;
+    let rate = options.learning_rate;
     let mut order = epoch_order(data, options, 1);
-    order.truncate(options.batch_size);
-    if let Some(ready) = supply.batches(order, None).next(&mut run)? {
-        run.train_step(&ready.indices, options.learning_rate, 1)?;
+    let whole = order.len() / options.batch_size;
+    order.truncate(whole.min(1 + STEPS) * options.batch_size);
+    let mut batches = supply.batches(order, Some((options.seed as u32, 1)));
+    if let Some(ready) = batches.next(&mut run)? {
+        run.train_step(&ready.indices, rate, 1)?;
     }
-    Profile::measure(device, &mut run, RUNS)
+    let mut waiting = None;
+    if supply.is_streamed() {
+        let (start, before) = (Instant::now(), batches.waited());
+        let mut steps = 0;
+        while let Some(ready) = batches.next(&mut run)? {
+            steps += 1;
+            run.train_step(&ready.indices, rate, 1 + steps as u64)?;
+        }
+        // A set of a single batch waits for no second one.
+        waiting = (steps > 0).then(|| Waiting {
+            steps,
+            seconds: start.elapsed().as_secs_f64(),
+            waited: (batches.waited() - before).as_secs_f64(),
+        });
+    }
+    drop(batches);
+    Ok((Profile::measure(device, &mut run, RUNS)?, waiting))
 }

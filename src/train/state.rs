@@ -17,6 +17,12 @@ pub struct State {
     pub val_images: usize,
     /// Images of the test set.
     pub test_images: usize,
+    /// [`Split::names`](crate::data::Split::names) of the data.
+    #[serde(default)]
+    pub names: Option<u32>,
+    /// Whether an epoch was trained to its end and could not be tested.
+    #[serde(default)]
+    pub untested: bool,
     /// Sums over the epoch so far.
     pub epoch_so_far: Metrics,
     /// Best accuracy so far on the validation set, or on the test set if there is none.

@@ -84,7 +84,7 @@ impl Supply {
     /// Puts the set on the device if it is to lie there; says what could not be loaded.
     pub(super) fn place(&self, run: &mut Run) -> Result<Vec<Bad>> {
         let mut bad = Vec::new();
-        if self.home == Home::Stream {
+        if self.is_streamed() {
             return Ok(bad);
         }
         let [c, h, w] = self.data.outline().image;
@@ -110,6 +110,11 @@ impl Supply {
         }
         run.set_labels(&labels)?;
         Ok(bad)
+    }
+
+    /// Whether pictures come while the device is at work.
+    pub(super) fn is_streamed(&self) -> bool {
+        self.home == Home::Stream
     }
 
     /// The batches of `order`, one behind the other.

@@ -94,6 +94,8 @@ impl<'a> Trainer<'a> {
                 train_images: split.train.len(),
                 val_images: split.val.as_ref().map_or(0, Dataset::len),
                 test_images: split.test.len(),
+                names: split.names,
+                untested: false,
                 epoch_so_far: Metrics::empty(),
                 best_accuracy: 0.0,
                 best_epoch: 0,
@@ -121,9 +123,15 @@ impl<'a> Trainer<'a> {
             );
             return Err(TrainError::Resume(message).into());
         }
+        if state.names.is_some() && state.names != self.state.names {
+            let message = "the pictures or their names are others than those that the run began with, so that it would \
+                 test on some that it was trained on; use the same data";
+            return Err(TrainError::Resume(message.into()).into());
+        }
         self.train.set_parameters(moments)?;
         (self.step, self.first_step) = (step, step);
         self.state.epoch_so_far = state.epoch_so_far.clone();
+        self.state.untested = state.untested;
         self.state.best_accuracy = state.best_accuracy;
         self.state.best_epoch = state.best_epoch;
         Ok(())
@@ -146,11 +154,16 @@ impl<'a> Trainer<'a> {
         }
         let per_epoch = self.steps_per_epoch();
         let mut stopped = false;
-        while !self.finished() && !stopped {
+        while (!self.finished() || self.state.untested) && !stopped {
             let start = Instant::now();
-            let epoch = self.step / per_epoch + 1;
             self.waited[1] = Duration::ZERO;
-            self.train_epoch(epoch, &mut tell)?;
+            let epoch = if std::mem::take(&mut self.state.untested) {
+                self.step / per_epoch
+            } else {
+                let epoch = self.step / per_epoch + 1;
+                self.train_epoch(epoch, &mut tell)?;
+                epoch
+            };
             stopped = self.stop.load(Ordering::Relaxed);
             let parameters = self.train.parameters()?;
             let mut best = false;
@@ -158,7 +171,15 @@ impl<'a> Trainer<'a> {
                 tell(Event::Notice(notice))?;
             }
             if !stopped || self.step.is_multiple_of(per_epoch) {
-                let accuracy = self.evaluate(epoch, &parameters, &mut tell)?;
+                let accuracy = match self.evaluate(epoch, &parameters, &mut tell) {
+                    Ok(accuracy) => accuracy,
+                    Err(error) => {
+                        // What was trained until then is not lost, and is tested when the run goes on.
+                        self.state.untested = self.step.is_multiple_of(per_epoch);
+                        self.checkpoint(&parameters, false, &mut tell)?;
+                        return Err(error);
+                    }
+                };
                 let trained = &self.state.epoch_so_far;
                 tell(Event::Epoch(Epoch {
                     epoch,

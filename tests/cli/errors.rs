@@ -1,12 +1,10 @@
 //! What can be wrong with flags, files and devices: each is refused with one message that names it and the mend.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use flate2::Compression;
-use flate2::write::ZlibEncoder;
 use nin_wgpu::checkpoint::{self, Metadata};
 
+use crate::made::{Kind, black_png};
 use crate::programs::{
     assert_says, classify, classify_with, contents, example, image, named_bad, new_folder, ok,
     refused, short_run, trained, without_drivers, write_classes,
@@ -153,36 +151,13 @@ fn without_a_driver_the_plan_is_printed_and_the_cpu_trains() {
     }
 }
 
-/// A PNG file of black pixels, a bit each: small, however many they are.
-fn black_png(width: u32, height: u32) -> Vec<u8> {
-    let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
-    let mut chunk = |kind: &[u8], data: &[u8]| {
-        let mut checksum = flate2::Crc::new();
-        checksum.update(kind);
-        checksum.update(data);
-        png.extend((data.len() as u32).to_be_bytes());
-        png.extend([kind, data].concat());
-        png.extend(checksum.sum().to_be_bytes());
-    };
-    let size = [width.to_be_bytes(), height.to_be_bytes()].concat();
-    chunk(b"IHDR", &[&size[..], &[1, 0, 0, 0, 0]].concat());
-    let mut pixels = ZlibEncoder::new(Vec::new(), Compression::fast());
-    let row = vec![0; 1 + width.div_ceil(8) as usize];
-    for _ in 0..height {
-        pixels.write_all(&row).expect("in memory");
-    }
-    chunk(b"IDAT", &pixels.finish().expect("in memory"));
-    chunk(b"IEND", b"");
-    png
-}
-
 #[test]
 fn bad_pictures_are_refused_with_one_message_that_names_the_file() {
     let folder = new_folder();
     let path = |name: &str| folder.path().join(name);
     std::fs::write(path("text.png"), "not a picture").expect("written");
     std::fs::write(path("empty.png"), "").expect("written");
-    std::fs::write(path("huge.png"), black_png(20_000, 20_000)).expect("written");
+    std::fs::write(path("huge.png"), black_png(20_000, 20_000, Kind::Grey, 1)).expect("written");
     std::fs::create_dir(path("folder")).expect("made");
     assert_eq!(
         image::image_dimensions(path("huge.png")).ok(),
@@ -220,7 +195,7 @@ fn bad_pictures_are_refused_with_one_message_that_names_the_file() {
 fn a_huge_picture_takes_no_memory() {
     let folder = new_folder();
     let path = folder.path().join("huge.png");
-    std::fs::write(&path, black_png(20_000, 20_000)).expect("written");
+    std::fs::write(&path, black_png(20_000, 20_000, Kind::Grey, 1)).expect("written");
     // The pixels alone would take 400 MB, a byte each.
     let mut limited = std::process::Command::new("sh");
     limited.args(["-c", "ulimit -v 300000; exec \"$0\" \"$@\""]);

@@ -1,16 +1,21 @@
 //! The programs as a user meets them: what they write, what they print, and how they refuse.
 
 mod adapters;
+mod cache;
 mod classify;
 mod disk;
 mod doctor;
 mod errors;
+mod files;
+mod made;
 mod options;
 mod photos;
 mod pictures;
 mod profile;
 mod programs;
 mod resume;
+mod sets;
 mod shaders;
 mod train;
 mod tune;
+mod vanished;

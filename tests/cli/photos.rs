@@ -2,37 +2,13 @@
 
 use std::path::Path;
 
-use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage};
+use image::{GrayImage, ImageFormat, Luma};
 
+use crate::made::{photo, save};
 use crate::programs::{
     assert_says, classify, classify_with, config, example, named_bad, new_folder, ok, refused, run,
-    write_classes,
+    train_on, write_classes,
 };
-
-/// A few steps on a data set, into `out`.
-fn train(data: &Path, out: &Path) -> std::process::Command {
-    let mut command = example("train");
-    let flags = "--model nin-small --device cpu --batch-size 8 --epochs 1 --cache off --dataset";
-    command.args(flags.split_whitespace()).arg(data);
-    command.arg("--out").arg(out);
-    command
-}
-
-/// A coloured picture with a grain, another one for each number.
-fn photo(width: u32, height: u32, i: u32) -> RgbImage {
-    RgbImage::from_fn(width, height, |x, y| {
-        let grain = (x * 7 + y * 13 + i * 31) % 64;
-        Rgb([80 + grain as u8, (60 + 5 * i % 90) as u8, 200 - grain as u8])
-    })
-}
-
-fn save(picture: impl Into<DynamicImage>, path: &Path, format: ImageFormat) {
-    std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
-    picture
-        .into()
-        .save_with_format(path, format)
-        .expect("written");
-}
 
 fn jpegs(folder: &Path, each: u32) {
     for class in ["cat", "dog"] {
@@ -53,7 +29,7 @@ fn brightness_alone_tells_classes_apart_since_polarity_is_one_choice_for_a_set()
             save(picture, &path, ImageFormat::Png);
         }
     }
-    let mut command = train(&folder.path().join("polar"), &folder.path().join("run"));
+    let mut command = train_on(&folder.path().join("polar"), &folder.path().join("run"));
     let text = ok(command.args(["--epochs", "8"]));
     assert_says(&text, &["test accuracy 100.00 %"]);
 }
@@ -70,7 +46,7 @@ fn what_is_left_out_is_counted_by_reason_and_listed_when_asked() {
         let text = if name.ends_with("png") { "" } else { "text" };
         std::fs::write(data.join(name), text).expect("written");
     }
-    let mut command = train(&data, &folder.path().join("run"));
+    let mut command = train_on(&data, &folder.path().join("run"));
     let text = ok(command.arg("--verbose"));
     assert_says(
         &text,
@@ -89,7 +65,7 @@ fn photos_are_brought_to_the_networks_size_and_streamed_and_that_is_said() {
     let data = folder.path().join("data");
     jpegs(&data, 5);
     let out = folder.path().join("run");
-    let mut command = train(&data, &out);
+    let mut command = train_on(&data, &out);
     command.args(["--model", "nin", "--batch-size", "2", "--max-steps", "2"]);
     let text = ok(command.arg("--augment"));
     assert_says(
@@ -113,7 +89,7 @@ fn layouts_are_taken_as_they_lie_or_explained() {
         ("a", "20 training, 20 validation and 20 test images"),
         ("b", "valid/ is what the best epoch is chosen by"),
     ] {
-        let text = ok(&mut train(&path(name), &path(&format!("run-{name}"))));
+        let text = ok(&mut train_on(&path(name), &path(&format!("run-{name}"))));
         assert_says(&text, &[says]);
     }
     for part in ["train", "val"] {
@@ -123,7 +99,7 @@ fn layouts_are_taken_as_they_lie_or_explained() {
             ImageFormat::Png,
         );
     }
-    let error = refused(&mut train(&path("c"), &path("run-c")));
+    let error = refused(&mut train_on(&path("c"), &path("run-c")));
     assert_says(
         &error,
         &["c has 0 folders in train/", "pets/train/cat/1.jpg"],
@@ -143,7 +119,7 @@ fn a_run_goes_on_with_its_table_and_never_with_folders_of_other_names() {
     std::fs::write(path("table.csv"), &table).expect("written");
     for (data, name) in [("table.csv", "csv"), ("data", "folder")] {
         let out = path(name);
-        let mut command = train(&path(data), &out);
+        let mut command = train_on(&path(data), &out);
         ok(command.args(["--epochs", "2", "--max-steps", "3"]));
         assert_eq!(config(&out)["dataset"], name);
         let mut resume = example("train");
@@ -168,7 +144,7 @@ fn a_run_goes_on_with_its_table_and_never_with_folders_of_other_names() {
         ),
     ] {
         std::fs::write(path("table.csv"), bad).expect("written");
-        let error = refused(&mut train(&path("table.csv"), &path("run")));
+        let error = refused(&mut train_on(&path("table.csv"), &path("run")));
         assert_says(&error, &[&path("table.csv").display().to_string(), says]);
     }
 }
@@ -181,11 +157,11 @@ fn a_cut_jpeg_ends_the_run_by_name_or_is_left_out_and_listed() {
     let cut = data.join("dog/3.jpg");
     let bytes = std::fs::read(&cut).expect("readable");
     std::fs::write(&cut, &bytes[..bytes.len() / 2]).expect("written");
-    let error = refused(&mut train(&data, &folder.path().join("stops")));
+    let error = refused(&mut train_on(&data, &folder.path().join("stops")));
     assert_says(&error, &["dog/3.jpg", "want a whole"]);
     for home in ["resident", "stream"] {
         let out = folder.path().join(home);
-        let mut command = train(&data, &out);
+        let mut command = train_on(&data, &out);
         command.args(["--on-bad", "skip", "--data-home", home]);
         let ended = run(command.args(["--batch-size", "4"]));
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
@@ -213,7 +189,7 @@ fn classify_sees_pictures_as_they_were_trained_on() {
     }
     for fit in ["crop", "pad", "stretch"] {
         let out = out.join(fit);
-        let mut command = train(&data, &out);
+        let mut command = train_on(&data, &out);
         let text = ok(command.args(["--epochs", "6", "--fit", fit]));
         let says = format!("pictures of 28x28, grey, {fit}, light and dark swapped");
         assert_says(&text, &[&says, "test accuracy 100.00 %"]);

@@ -105,6 +105,15 @@ pub(crate) fn short_run(out: &Path) -> Command {
     command
 }
 
+/// An epoch of `nin-small` on pictures of one's own, which are decoded anew each time. Flags that are given again win.
+pub(crate) fn train_on(data: &Path, out: &Path) -> Command {
+    let mut command = example("train");
+    let flags = "--model nin-small --device cpu --batch-size 8 --epochs 1 --cache off --dataset";
+    command.args(flags.split_whitespace()).arg(data);
+    command.arg("--out").arg(out);
+    command
+}
+
 /// The folder of a short run, made once for all tests. They read it only.
 pub(crate) fn trained() -> &'static Path {
     static RUN: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -133,7 +142,8 @@ pub(crate) fn json(command: &mut Command) -> Vec<Value> {
     lines(&ok(command.arg("--json")))
 }
 
-fn lines(text: &str) -> Vec<Value> {
+/// The JSON values of a text, one a line.
+pub(crate) fn lines(text: &str) -> Vec<Value> {
     let lines = text.lines().map(serde_json::from_str);
     lines.collect::<Result<_, _>>().expect("JSON")
 }

@@ -1,7 +1,7 @@
 //! The binary version of CIFAR-100, and what archives may not do.
 
 use nin_wgpu::data::cifar100::{ARCHIVE, FILES, FOLDER};
-use nin_wgpu::data::{DataError, cifar10, load};
+use nin_wgpu::data::{DataError, load};
 use tempfile::tempdir;
 
 use crate::{assert_says, gzip, tar_gz, write};
@@ -102,35 +102,4 @@ fn archive_members_that_are_too_long_or_lie_elsewhere_take_no_memory() {
     write(&path, &gzip(&tar.into_inner().unwrap()));
     let error = load("cifar100", Some(dir.path())).unwrap_err();
     assert_says(&error, &["lacks train.bin, test.bin"]);
-}
-
-#[test]
-fn cifar10_of_its_full_size_loads_in_order() {
-    const EACH: usize = 10_000;
-    let dir = tempdir().unwrap();
-    for (file, name) in cifar10::FILES.iter().enumerate() {
-        let mut bytes = vec![file as u8; EACH * 3073];
-        for (i, record) in bytes.chunks_exact_mut(3073).enumerate() {
-            record[0] = ((file + i) % 10) as u8;
-            record[1] = i as u8;
-            record[3072] = (i >> 8) as u8;
-        }
-        write(&dir.path().join(name), &bytes);
-    }
-    let split = load("cifar10", Some(dir.path())).unwrap();
-    assert_eq!((split.train.len(), split.test.len()), (50_000, 10_000));
-    for (data, i, file) in [
-        (&split.train, 0, 0),
-        (&split.train, 25_000, 2),
-        (&split.train, 49_999, 4),
-        (&split.test, 0, 5),
-        (&split.test, 9_999, 5),
-    ] {
-        let image = data.image(i).unwrap();
-        let within = i % EACH;
-        assert_eq!(usize::from(data.label(i)), (file + within) % 10);
-        assert_eq!(image[0], within as u8);
-        assert_eq!(image[3071], (within >> 8) as u8);
-        assert!(image[1..3071].iter().all(|&v| usize::from(v) == file));
-    }
 }

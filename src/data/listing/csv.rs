@@ -44,7 +44,7 @@ pub(in crate::data) fn csv(file: &Path, seed: u64) -> Result<Listing, DataError>
             "the table has {got} different labels, want 2 to 65,536"
         )));
     }
-    let labels: HashMap<&str, u16> = (0..)
+    let labels: HashMap<&str, u16> = (0..=u16::MAX)
         .zip(&classes)
         .map(|(i, class)| (class.as_str(), i))
         .collect();

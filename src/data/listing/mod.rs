@@ -97,12 +97,12 @@ fn shuffle(items: &mut [Item], seed: u64, stream: u32) {
 }
 
 /// `1 file`, `2 files`.
-fn counted(count: usize, one: &str, more: &str) -> String {
+pub(super) fn counted(count: usize, one: &str, more: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { more })
 }
 
 /// The first few names.
-fn some(names: &[&str]) -> String {
+pub(super) fn some(names: &[&str]) -> String {
     const NAMED: usize = 5;
     let named = names[..names.len().min(NAMED)].join(", ");
     match names.len().checked_sub(NAMED) {
