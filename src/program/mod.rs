@@ -71,7 +71,7 @@ impl Source {
         Self { normalize, ..self }
     }
 
-    /// The same, with random changes to each image; for training.
+    /// The same, with random changes to each image of a training step.
     pub fn with_augment(self, augment: Augment) -> Self {
         Self { augment, ..self }
     }
@@ -278,7 +278,12 @@ fn forward(
     network: impl Fn(&mut GraphBuilder, ValueId) -> Result<ValueId>,
 ) -> Result<(GraphBuilder, ValueId, ValueId)> {
     let mut net = GraphBuilder::new(phase);
-    let gather = Gather::new(height, width, source.normalize).with_augment(source.augment);
+    let augment = match phase {
+        Phase::Train => source.augment,
+        // Nobody draws for it.
+        Phase::Eval => Augment::NONE,
+    };
+    let gather = Gather::new(height, width, source.normalize).with_augment(augment);
     let (images, labels) = net.gather(source.len, source.image, batch, gather)?;
     let logits = network(&mut net, images)?;
     net.graph_mut().keep(logits);
