@@ -42,7 +42,8 @@ fn plan_within(gpu: &Gpu, graph: nin_wgpu::graph::Graph, max_binding: u64) -> Pl
 fn pictures_in_pages_are_gathered_as_those_in_one_buffer() {
     let Some(gpu) = cases::gpu() else { return };
     for source in [[200, 1, 3, 5], [150, 4, 5, 7], [61, 3, 9, 8]] {
-        for augment in [Augment::NONE, options(Home::Auto).augment] {
+        let moved = options(Home::Auto).augment;
+        for augment in [Augment::NONE, moved, moved.of_parts()] {
             // First, last, at the pages' edges, and beyond the set.
             let len = source[0] as u32;
             let indices = vec![0, 3, 4, 27, 28, 51, 52, len - 1, len, u32::MAX];
@@ -126,6 +127,7 @@ fn options(home: Home) -> TrainOptions {
         augment: Augment {
             crop: 2,
             flip: true,
+            ..Augment::NONE
         },
         ..TrainOptions::default()
     }

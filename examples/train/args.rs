@@ -316,6 +316,7 @@ impl AugmentName {
         Augment {
             crop: if crop { side / 8 } else { 0 },
             flip,
+            ..Augment::NONE
         }
     }
 }

@@ -117,7 +117,7 @@ impl Screen {
                 println!("left out {}: {reason}", path.display());
             }
         }
-        let Augment { crop, flip } = options.augment;
+        let Augment { crop, flip, .. } = options.augment;
         let outline = train.outline();
         let drawn = outline.draws && options.home.of(&outline, true) == Home::Stream;
         let moved = match (crop, drawn) {

@@ -84,6 +84,7 @@ enum Goal {
         adam: Adam,
         hyper: ValueId,
         random: Option<ValueId>,
+        boxes: Option<ValueId>,
         metrics: ValueId,
     },
     Evaluate {
@@ -142,6 +143,7 @@ impl Program {
         let (metrics, dlogits) = loss(net.graph_mut(), logits, labels)?;
         let random = net.random();
         let mut graph = net.finish();
+        let boxes = graph.find("boxes").filter(|_| source.augment.resized);
         autodiff::backward(&mut graph, logits, dlogits)?;
         let in_parts = part < batch;
         let hyper = shape(&[if in_parts { 5 } else { 2 }])?;
@@ -157,6 +159,7 @@ impl Program {
                 adam,
                 hyper,
                 random,
+                boxes,
                 metrics,
             },
         })
