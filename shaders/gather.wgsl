@@ -2,8 +2,11 @@
 //   images[n,c,y,x] = (bilinear(data_images[indices[n], c], y, x) / 255 - mean[c]) / std[c],  labels[n] = data_labels[indices[n]]
 // Half-pixel centres, clamped at the borders, no anti-aliasing. An index past the end yields a blank image with label IGNORE.
 // `augmented` first moves each image by up to `crop` pixels each way, zeros moving in, and mirrors every other one.
+// `resized` takes the part boxes[n] of each image instead, scales it with anti-aliasing, and mirrors every other one:
+//   sum_pq v(p,y) v(q,x) part[p,q] / sum_pq v(p,y) v(q,x),  v(p,y) = max(1 - |p + 1/2 - (y + 1/2) s| / max(s, 1), 0),  s = height/H
 //   1 data_images read [rows,C,h,w] bytes, four to a word   2 data_labels read [M]   3 indices read [N]
 //   4 images write [N,C,H,W]                             5 labels write [N]          6 random read [3]: seed, step, first
+//   7 boxes read [N,4]: top, left, height, width
 // The M images lie in one buffer, or in several that are dispatched one after the other: `rows` of them from `first` on are here.
 // One invocation per output pixel. Reference: src/reference/gather.rs
 
@@ -45,6 +48,7 @@ const STREAM: u32 = 0xffffffffu;
 @group(0) @binding(4) var<storage, read_write> images: array<f32>;
 @group(0) @binding(5) var<storage, read_write> labels: array<u32>;
 @group(0) @binding(6) var<storage, read> random: array<u32>;
+@group(0) @binding(7) var<storage, read> boxes: array<vec4u>;
 
 // Where a pixel of an augmented image comes from.
 struct Crop {
@@ -55,11 +59,23 @@ struct Crop {
 
 const WHOLE: Crop = Crop(0u, 0u, false);
 
+fn words_of(n: u32) -> vec4u {
+    return pcg4d(vec4u(random[2] + n, STREAM, random[1], random[0]));
+}
+
+fn is_mirrored(words: vec4u) -> bool {
+    return u.flip == 1u && (words.z >> 31u) == 1u;
+}
+
 fn crop_of(n: u32) -> Crop {
-    let word = pcg4d(vec4u(random[2] + n, STREAM, random[1], random[0]));
+    let words = words_of(n);
     // Below zero wraps round, which the test for `inside` relies on.
-    let moved = word.xy % (2u * u.crop + 1u) - u.crop;
-    return Crop(moved.x, moved.y, u.flip == 1u && (word.z >> 31u) == 1u);
+    let moved = words.xy % (2u * u.crop + 1u) - u.crop;
+    return Crop(moved.x, moved.y, is_mirrored(words));
+}
+
+fn byte(at: u32) -> f32 {
+    return f32((data_images[at >> 2u] >> (8u * (at & 3u))) & 0xffu);
 }
 
 // Pixel (y, x) of the map that begins at byte `map`, as 0..1.
@@ -68,7 +84,58 @@ fn pixel(map: u32, y: u32, x: u32, crop: Crop) -> f32 {
     let column = select(x, u.src_w - 1u - x, crop.mirrored) + crop.right;
     let inside = row < u.src_h && column < u.src_w;
     let at = map + select(0u, row * u.src_w + column, inside);
-    return select(0.0, f32((data_images[at >> 2u] >> (8u * (at & 3u))) & 0xffu) / 255.0, inside);
+    return select(0.0, byte(at) / 255.0, inside);
+}
+
+// The pixels of a line that have a part in one of the scaled line: those in first..end, by their distance from `centre`.
+struct Taps {
+    first: i32,
+    end: i32,
+    // In pixels from `near` on, which it lies in.
+    centre: f32,
+    near: i32,
+    stretch: f32,
+}
+
+// Of pixel `at` of the `to` that a line of `len` is scaled to. Both are below 2^15, so that whole numbers hold the products, and
+// places are as exact at the end of a line as at its beginning.
+fn taps_of(at: u32, len: u32, to: u32) -> Taps {
+    let place = (2u * at + 1u) * len;
+    let near = i32(place / (2u * to));
+    let centre = f32(place % (2u * to)) / f32(2u * to);
+    let stretch = max(f32(len) / f32(to), 1.0);
+    let first = near + i32(floor(centre - 0.5 - stretch)) + 1;
+    let end = near + i32(ceil(centre - 0.5 + stretch));
+    return Taps(max(first, 0), min(end, i32(len)), centre, near, stretch);
+}
+
+fn weight(taps: Taps, at: i32) -> f32 {
+    return max(1.0 - abs(f32(at - taps.near) + 0.5 - taps.centre) / taps.stretch, 0.0);
+}
+
+// Pixel (y, x) of the part `box` (top, left, height, width) of the map that begins at byte `map`, scaled, as 0..1.
+fn part_pixel(map: u32, y: u32, x: u32, box: vec4u) -> f32 {
+    let size = vec2u(u.src_h, u.src_w);
+    let start = min(box.xy, size - 1u);
+    let sides = clamp(box.zw, vec2u(1u), size - start);
+    let down = taps_of(y, sides.x, u.h);
+    let across = taps_of(x, sides.y, u.w);
+    var sum = 0.0;
+    var total = 0.0;
+    for (var p = down.first; p < down.end; p++) {
+        let line = map + (start.x + u32(p)) * u.src_w + start.y;
+        var row = 0.0;
+        var weights = 0.0;
+        for (var q = across.first; q < across.end; q++) {
+            let share = weight(across, q);
+            row += share * byte(line + u32(q));
+            weights += share;
+        }
+        let share = weight(down, p);
+        sum += share * row;
+        total += share * weights;
+    }
+    return sum / (255.0 * total);
 }
 
 fn length() -> u32 {
@@ -103,38 +170,72 @@ fn augmented(
     }
 }
 
-// Element i of the batch's images, and at the first of an image its label.
+@compute @workgroup_size(WORKGROUP)
+fn resized(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = linear(workgroup, workgroups, local);
+    if i < length() && is_here(i) {
+        let n = image_of(i);
+        let x = i % u.w;
+        let mirrored = is_mirrored(words_of(n));
+        let value = part_pixel(map_of(i), row_of(i), select(x, u.w - 1u - x, mirrored), boxes[n]);
+        images[i] = normalized(i, value);
+    }
+}
+
+// Element i of the batch's images.
 fn fetch(i: u32, crop: Crop) {
-    let width = u.w;
-    let map = u.h * width;
-    let image = u.c * map;
-    let n = image_of(i);
-    let c = i % image / map;
-    let index = indices[n];
-    let known = index < u.len;
-    // Below `first` it wraps round. What is in no page is the first one's to blank.
-    let here = select(u.first == 0u, index - u.first < u.rows, known);
-    if !here {
+    if !is_here(i) {
         return;
     }
-    if i % image == 0u {
-        labels[n] = select(IGNORE, data_labels[min(index, u.len - 1u)], known);
-    }
-    if !known {
-        images[i] = 0.0;
-        return;
-    }
-    let sy = max((f32(i % map / width) + 0.5) * u.scale_h - 0.5, 0.0);
-    let sx = max((f32(i % width) + 0.5) * u.scale_w - 0.5, 0.0);
+    let sy = max((f32(row_of(i)) + 0.5) * u.scale_h - 0.5, 0.0);
+    let sx = max((f32(i % u.w) + 0.5) * u.scale_w - 0.5, 0.0);
     let y0 = min(u32(sy), u.src_h - 1u);
     let x0 = min(u32(sx), u.src_w - 1u);
     let y1 = min(y0 + 1u, u.src_h - 1u);
     let x1 = min(x0 + 1u, u.src_w - 1u);
     let fx = sx - f32(x0);
-    let source = ((index - u.first) * u.c + c) * u.src_h * u.src_w;
+    let source = map_of(i);
     let top = mix(pixel(source, y0, x0, crop), pixel(source, y0, x1, crop), fx);
     let bottom = mix(pixel(source, y1, x0, crop), pixel(source, y1, x1, crop), fx);
+    images[i] = normalized(i, mix(top, bottom, sy - f32(y0)));
+}
+
+// Whether this page has the picture of element i; writes the label at the first element of an image, and blanks images of none.
+fn is_here(i: u32) -> bool {
+    let n = image_of(i);
+    let index = indices[n];
+    let known = index < u.len;
+    // Below `first` it wraps round. What is in no page is the first one's to blank.
+    let here = select(u.first == 0u, index - u.first < u.rows, known);
+    if here && i % (u.c * u.h * u.w) == 0u {
+        labels[n] = select(IGNORE, data_labels[min(index, u.len - 1u)], known);
+    }
+    if here && !known {
+        images[i] = 0.0;
+    }
+    return here && known;
+}
+
+fn channel_of(i: u32) -> u32 {
+    return i / (u.h * u.w) % u.c;
+}
+
+fn row_of(i: u32) -> u32 {
+    return i / u.w % u.h;
+}
+
+// The first byte of the map that element i is made of.
+fn map_of(i: u32) -> u32 {
+    return ((indices[image_of(i)] - u.first) * u.c + channel_of(i)) * u.src_h * u.src_w;
+}
+
+fn normalized(i: u32, value: f32) -> f32 {
+    let c = channel_of(i);
     let mean = vec4f(u.mean0, u.mean1, u.mean2, u.mean3)[c];
     let deviation = vec4f(u.std0, u.std1, u.std2, u.std3)[c];
-    images[i] = (mix(top, bottom, sy - f32(y0)) - mean) / deviation;
+    return (value - mean) / deviation;
 }

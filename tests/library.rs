@@ -224,6 +224,7 @@ fn augmentation_changes_training_alone_and_repeats() {
         let augment = Augment {
             crop: 2,
             flip: true,
+            ..Augment::NONE
         };
         let (plain, changed, again) = (run(Augment::NONE), run(augment), run(augment));
         assert!(

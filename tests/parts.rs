@@ -22,8 +22,14 @@ fn network(net: &mut GraphBuilder, x: ValueId) -> nin_wgpu::Result<ValueId> {
     Ok(net.global_avg_pool(x)?)
 }
 
+const AUGMENT: Augment = Augment {
+    crop: 2,
+    flip: true,
+    ..Augment::NONE
+};
+
 /// Trains eight steps; the losses, and the parameters, moments and last gradients at the end.
-fn train(device: &Device, part: usize) -> (Vec<f64>, Parameters) {
+fn train(device: &Device, part: usize, augment: Augment) -> (Vec<f64>, Parameters) {
     let made = Synthetic {
         shape: [1, 16, 14],
         classes: 4,
@@ -32,10 +38,7 @@ fn train(device: &Device, part: usize) -> (Vec<f64>, Parameters) {
         ..Synthetic::default()
     };
     let data = made.generate().expect("valid").train;
-    let source = Source::new(40, [1, 16, 14]).with_augment(Augment {
-        crop: 2,
-        flip: true,
-    });
+    let source = Source::new(40, [1, 16, 14]).with_augment(augment);
     let sizes = [BATCH, part];
     let adam = Adam::default();
     let program = Program::training_in_parts(&source, [16, 14], sizes, adam, network);
@@ -66,28 +69,38 @@ fn train(device: &Device, part: usize) -> (Vec<f64>, Parameters) {
 fn a_batch_in_parts_trains_as_the_whole_one_but_for_rounding_and_repeats() {
     let gpu = cases::gpu().map(|gpu| Device::Gpu(gpu.clone()));
     for device in std::iter::once(Device::Cpu).chain(gpu) {
-        let (want, end) = train(&device, BATCH);
-        for part in [5, 4, 3, 1] {
-            let (losses, parts_end) = train(&device, part);
-            for (step, (got, want)) in losses.iter().zip(&want).enumerate() {
-                let off = (got - want).abs();
+        agrees(&device, AUGMENT, &[5, 4, 3, 1]);
+        // The parts of pictures too are those of their places in the whole batch.
+        agrees(&device, AUGMENT.of_parts(), &[4]);
+    }
+}
+
+fn agrees(device: &Device, augment: Augment, parts: &[usize]) {
+    let (want, end) = train(device, BATCH, augment);
+    for &part in parts {
+        let (losses, parts_end) = train(device, part, augment);
+        for (step, (got, want)) in losses.iter().zip(&want).enumerate() {
+            let off = (got - want).abs();
+            assert!(
+                off < 1e-4,
+                "{device}, parts of {part}, step {step}: {got}, {want}"
+            );
+        }
+        for ((name, got), (_, want)) in parts_end.iter().zip(&end) {
+            let most = want.data.iter().fold(0f32, |most, x| most.max(x.abs()));
+            for (got, want) in got.data.iter().zip(&want.data) {
+                let off = (got - want).abs() / most.max(1e-6);
                 assert!(
-                    off < 1e-4,
-                    "{device}, parts of {part}, step {step}: {got}, {want}"
+                    off < 2e-3,
+                    "{device}, parts of {part}, {name}: {got}, {want}"
                 );
             }
-            for ((name, got), (_, want)) in parts_end.iter().zip(&end) {
-                let most = want.data.iter().fold(0f32, |most, x| most.max(x.abs()));
-                for (got, want) in got.data.iter().zip(&want.data) {
-                    let off = (got - want).abs() / most.max(1e-6);
-                    assert!(
-                        off < 2e-3,
-                        "{device}, parts of {part}, {name}: {got}, {want}"
-                    );
-                }
-            }
-            assert_eq!(train(&device, part), (losses, parts_end), "it repeats");
         }
+        assert_eq!(
+            train(device, part, augment),
+            (losses, parts_end),
+            "it repeats"
+        );
     }
 }
 

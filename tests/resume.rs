@@ -43,6 +43,7 @@ fn run_until(
         augment: Augment {
             crop: 1,
             flip: true,
+            ..Augment::NONE
         },
         log_every: 3,
         max_steps: Some(until),

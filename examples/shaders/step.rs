@@ -93,6 +93,7 @@ pub(crate) fn write(folder: &Path) -> Result<usize> {
     let augment = Augment {
         crop: 2,
         flip: true,
+        ..Augment::NONE
     };
     let source = Source::new(data.len(), [1, SIZE[0], SIZE[1]]).with_augment(augment);
     let batch = BATCH as usize;

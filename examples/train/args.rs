@@ -321,6 +321,7 @@ impl AugmentName {
         Augment {
             crop: if crop { side / 8 } else { 0 },
             flip,
+            ..Augment::NONE
         }
     }
 }

@@ -117,12 +117,14 @@ impl Screen {
                 println!("left out {}: {reason}", path.display());
             }
         }
-        let Augment { crop, flip } = options.augment;
-        let outline = train.outline();
-        let drawn = outline.draws && options.home.of(&outline, true) == Home::Stream;
-        let moved = match (crop, drawn) {
-            (0, _) => None,
+        let Augment {
+            crop,
+            flip,
+            resized,
+        } = options.augment_of(&train.outline());
+        let moved = match (crop, resized) {
             (_, true) => Some("random parts of 8 % to 100 % of each picture".to_owned()),
+            (0, false) => None,
             (crop, false) => Some(format!("images moved by up to {crop} pixels")),
         };
         let mirrored = flip.then(|| "half of them mirrored".to_owned());

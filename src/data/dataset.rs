@@ -23,7 +23,7 @@ pub struct Outline {
     pub image: [usize; 3],
     /// Number of classes.
     pub classes: usize,
-    /// Whether its [source](super::PictureSource::draws) makes a training step's random changes itself.
+    /// Whether its [source](super::PictureSource::draws) makes a training step's random changes itself, if it is streamed.
     pub draws: bool,
 }
 

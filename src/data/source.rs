@@ -81,7 +81,8 @@ pub trait PictureSource: Send + Sync {
     fn load(&self, i: usize, pixels: &mut [u8]) -> Result<(), DataError>;
 
     /// Whether a training step's random changes are made here, by [`load_drawn`](Self::load_drawn), where more of a picture
-    /// is known than `image` holds. Else the device makes them.
+    /// is known than `image` holds. Else the device makes them; and also if the set is resident there, to what
+    /// [`load`](Self::load) writes.
     fn draws(&self) -> bool {
         false
     }

@@ -100,7 +100,8 @@ impl GraphBuilder {
     /// Batches of `batch` images out of a data set of `len` images that lies on the device.
     ///
     /// Adds the inputs `data.images` `[len,C,h,w]` (bytes), `data.labels` `[len]` and `indices` `[batch]`, with
-    /// augmentation also `random` `[3]` (seed, step, place of the first image in its batch), and
+    /// augmentation also `random` `[3]` (seed, step, place of the first image in its batch), for random parts `boxes`
+    /// `[batch,4]` (top, left, height, width, as [`resized_crop`](crate::data::resized_crop) draws them), and
     /// returns the batch's images `[batch,C,H,W]` and labels `[batch]`.
     ///
     /// # Errors
@@ -127,6 +128,13 @@ impl GraphBuilder {
         let mut inputs = vec![images, labels, indices];
         if gather.is_random() {
             inputs.push(self.random_state()?);
+        }
+        if gather.is_resized() {
+            let boxes = self.shape_of(&[batch, 4])?;
+            inputs.push(
+                self.graph
+                    .add_value("boxes", boxes, DType::U32, Role::Input),
+            );
         }
         let out = self.graph.push("input", gather, &inputs, &[])?;
         Ok((out[0], out[1]))

@@ -1,21 +1,25 @@
-//! The batch: images picked by index out of the data set on the device, resized and normalised.
+//! The batch: images picked by index out of the data set on the device, changed at random, resized and normalised.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Definition, Tolerance, operand};
 use crate::autodiff::Tape;
+use crate::data::image_file::MAX_EXTENT;
 use crate::graph::{GraphError, Node, Signature, ValueId};
 use crate::plan::{Kernel, Lowering, Page, PlanError, Variant, read, uniforms, write};
 use crate::reference::{Io, Real, gather};
 use crate::shape::{DType, Shape, ShapeError};
 
 /// Inputs `images [M,C,h,w]` (bytes), `labels [M]`, `indices [N]`, with augmentation also `random [3]` (seed, step, place of the
-/// first image in its batch)
+/// first image in its batch), and if that is [`resized`](Augment::resized) `boxes [N,4]` (top, left, height, width)
 /// -> `images [N,C,H,W]`, `labels [N]`.
 ///
 /// Bilinear with half-pixel centres and no anti-aliasing (PyTorch's `align_corners=False`); a byte `v` becomes
 /// `(v / 255 - mean) / std`. An index of `M` or more yields a blank image with the label
 /// [`IGNORE`](super::IGNORE): it fills up a last, smaller batch.
+///
+/// Boxes are scaled with anti-aliasing, as [`data::View`](crate::data::View) scales but without rounding to bytes. What of a
+/// box lies outside of its image is left out, and each has a pixel at least.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Gather {
     height: usize,
@@ -24,16 +28,20 @@ pub struct Gather {
     augment: Augment,
 }
 
-/// Random changes to the images of a training step, drawn anew for each: a crop after padding, and a mirror image.
+/// Random changes to the images of a training step, drawn anew for each: a crop after padding or of a part, and a mirror image.
 ///
 /// The words of image `n` of the whole batch are [`pcg4d`](crate::rng::pcg4d)`(n, u32::MAX, step, seed)`: rows and columns to move by, and
-/// the bit that mirrors.
+/// the bit that mirrors. The part is [`resized_crop`](crate::data::resized_crop)'s of the same `n`, step and seed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Augment {
     /// Pixels of the data set's images that each is moved by at most, up or down and left or right; zeros move in.
     pub crop: u32,
     /// Whether half of the images are mirrored, left to right.
     pub flip: bool,
+    /// Whether images are not moved, whatever `crop` is, but a random part of each is scaled to the whole: torchvision's
+    /// `RandomResizedCrop`.
+    #[serde(default)]
+    pub resized: bool,
 }
 
 impl Augment {
@@ -41,7 +49,18 @@ impl Augment {
     pub const NONE: Self = Self {
         crop: 0,
         flip: false,
+        resized: false,
     };
+
+    /// The same for pictures of which parts are drawn: those that would be moved are cropped and resized instead.
+    #[must_use]
+    pub fn of_parts(self) -> Self {
+        Self {
+            crop: 0,
+            resized: self.resized || self.crop > 0,
+            ..self
+        }
+    }
 }
 
 /// Mean and standard deviation of each channel (of values in 0..1) that the input is normalised by.
@@ -102,7 +121,25 @@ impl Gather {
     pub(crate) fn is_random(&self) -> bool {
         self.augment != Augment::NONE
     }
+
+    /// Whether it reads `boxes`.
+    pub(crate) fn is_resized(&self) -> bool {
+        self.augment.resized
+    }
+
+    /// Whether the kernel's loops over a box of an image of `[h,w]` pixels end before a driver ends them.
+    fn bounds_loops(&self, [h, w]: [usize; 2]) -> bool {
+        let extent = 1..=MAX_EXTENT as usize;
+        let sides = [h, w, self.height, self.width];
+        // Pixels on a line that an output pixel takes in at most.
+        let taps = |from: usize, to: usize| (2 * from.div_ceil(to)).min(from);
+        sides.iter().all(|side| extent.contains(side))
+            && taps(h, self.height) * (1 + taps(w, self.width)) <= MAX_TURNS
+    }
 }
+
+/// Turns of all loops of an invocation together: Mesa 22.3's software driver ends them there, without a word.
+const MAX_TURNS: usize = 65_535;
 
 uniforms! {
     struct GatherUniform {
@@ -141,6 +178,21 @@ static AUGMENTED: Kernel = Kernel {
     uniform: GatherUniform::FIELDS,
 };
 
+static RESIZED: Kernel = Kernel {
+    shader: "gather",
+    entry: "resized",
+    bindings: &[
+        read("data_images"),
+        read("data_labels"),
+        read("indices"),
+        write("images"),
+        write("labels"),
+        read("random"),
+        read("boxes"),
+    ],
+    uniform: GatherUniform::FIELDS,
+};
+
 impl Definition for Gather {
     fn name(&self) -> &'static str {
         "gather"
@@ -155,7 +207,16 @@ impl Definition for Gather {
             super::same("gather", "random", random, Shape::new(&[3])?)?;
         }
         let [m, c, h, w] = images.nchw("gather", "images")?;
-        if self.augment.crop as usize >= h.min(w) {
+        if self.is_resized() {
+            let boxes = operand(operands, 4, "gather", "boxes", DType::U32)?;
+            super::same("gather", "boxes", boxes, Shape::new(&[indices.len(), 4])?)?;
+            if !self.bounds_loops([h, w]) {
+                let want = format!(
+                    "at most {MAX_EXTENT} pixels a side, and for each pixel wanted fewer than {MAX_TURNS} of them"
+                );
+                return Err(images.mismatch("gather", "images", want));
+            }
+        } else if self.augment.crop as usize >= h.min(w) {
             return Err(images.mismatch("gather", "images", "sides above the pixels cropped"));
         }
         super::same("gather", "labels", labels, Shape::new(&[m])?)?;
@@ -206,6 +267,10 @@ impl Definition for Gather {
             others.push(node.inputs[3]);
             kernel = &AUGMENTED;
         }
+        if self.is_resized() {
+            others.push(node.inputs[4]);
+            kernel = &RESIZED;
+        }
         let others: Vec<_> = others.into_iter().map(|id| to.value(id)).collect();
         let len = n * c * self.height * self.width;
         // Each page's dispatch writes the images whose pictures lie there.
@@ -229,10 +294,11 @@ impl Definition for Gather {
             normalize: self.normalize,
         };
         let random = self.is_random().then(|| io.input_u32(3));
-        let crop = gather::crops(self.augment, random);
+        let boxes = self.is_resized().then(|| io.input_u32(4));
+        let change = gather::changes(self.augment, random, boxes);
         let (images, labels, indices) = (io.input_u8(0), io.input_u32(1), io.input_u32(2));
         let (out, out_labels) = io.outputs_with_u32(0, 1);
-        gather::forward(&shape, crop, images, labels, indices, out, out_labels);
+        gather::forward(&shape, change, images, labels, indices, out, out_labels);
     }
 
     fn tolerance(&self) -> Tolerance {
@@ -240,6 +306,49 @@ impl Definition for Gather {
     }
 
     fn kernels() -> Vec<(&'static Kernel, Variant)> {
-        vec![(&FORWARD, Variant::Plain), (&AUGMENTED, Variant::Plain)]
+        [&FORWARD, &AUGMENTED, &RESIZED]
+            .map(|kernel| (kernel, Variant::Plain))
+            .into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{GraphBuilder, Phase};
+
+    #[test]
+    fn augmentation_of_a_run_before_there_were_parts_is_still_read() {
+        let old: Augment = serde_json::from_str(r#"{"crop":3,"flip":true}"#).expect("is read");
+        let want = Augment {
+            crop: 3,
+            flip: true,
+            ..Augment::NONE
+        };
+        assert_eq!(old, want);
+        let parts = old.of_parts();
+        assert!(parts.resized && parts.flip && parts.crop == 0);
+        assert_eq!(Augment::NONE.of_parts(), Augment::NONE);
+    }
+
+    #[test]
+    fn parts_whose_loops_a_driver_would_end_early_are_refused() {
+        let augment = Augment {
+            resized: true,
+            ..Augment::NONE
+        };
+        let gather = |image, size: usize, augment| {
+            let op = Gather::new(size, size, Normalize::default()).with_augment(augment);
+            GraphBuilder::new(Phase::Train)
+                .gather(1, image, 1, op)
+                .map(|_| ())
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(gather([3, 2800, 2800], 28, augment), Ok(()));
+        for (image, size) in [([1, 9000, 9000], 28), ([1, 1, 16_385], 224)] {
+            let error = gather(image, size, augment).expect_err("too many pixels for one");
+            assert!(error.contains("16384 pixels a side"), "{error}");
+            assert_eq!(gather(image, size, Augment::NONE), Ok(()));
+        }
     }
 }

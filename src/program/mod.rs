@@ -71,7 +71,7 @@ impl Source {
         Self { normalize, ..self }
     }
 
-    /// The same, with random changes to each image; for training.
+    /// The same, with random changes to each image of a training step.
     pub fn with_augment(self, augment: Augment) -> Self {
         Self { augment, ..self }
     }
@@ -84,6 +84,7 @@ enum Goal {
         adam: Adam,
         hyper: ValueId,
         random: Option<ValueId>,
+        boxes: Option<ValueId>,
         metrics: ValueId,
     },
     Evaluate {
@@ -142,6 +143,7 @@ impl Program {
         let (metrics, dlogits) = loss(net.graph_mut(), logits, labels)?;
         let random = net.random();
         let mut graph = net.finish();
+        let boxes = graph.find("boxes").filter(|_| source.augment.resized);
         autodiff::backward(&mut graph, logits, dlogits)?;
         let in_parts = part < batch;
         let hyper = shape(&[if in_parts { 5 } else { 2 }])?;
@@ -157,6 +159,7 @@ impl Program {
                 adam,
                 hyper,
                 random,
+                boxes,
                 metrics,
             },
         })
@@ -278,7 +281,12 @@ fn forward(
     network: impl Fn(&mut GraphBuilder, ValueId) -> Result<ValueId>,
 ) -> Result<(GraphBuilder, ValueId, ValueId)> {
     let mut net = GraphBuilder::new(phase);
-    let gather = Gather::new(height, width, source.normalize).with_augment(source.augment);
+    let augment = match phase {
+        Phase::Train => source.augment,
+        // Nobody draws for it.
+        Phase::Eval => Augment::NONE,
+    };
+    let gather = Gather::new(height, width, source.normalize).with_augment(augment);
     let (images, labels) = net.gather(source.len, source.image, batch, gather)?;
     let logits = network(&mut net, images)?;
     net.graph_mut().keep(logits);

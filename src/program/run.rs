@@ -1,7 +1,7 @@
 //! A program with memory on a device: the host's side of a step.
 
 use super::{Goal, Metrics, Parameters, Program};
-use crate::data::check_labels;
+use crate::data::{Draw, check_labels, resized_crop};
 use crate::error::Result;
 use crate::graph::{Role, ValueId};
 use crate::ops::IGNORE;
@@ -175,6 +175,7 @@ impl Run {
             adam,
             hyper,
             random,
+            boxes,
             metrics,
         } = self.program.goal.clone()
         else {
@@ -197,6 +198,10 @@ impl Run {
                 let words = [seed, step as u32, (i * part) as u32];
                 self.runtime.write(random, words.as_slice().into())?;
             }
+            if let Some(boxes) = boxes {
+                let words = self.boxes(seed, step as u32, i * part);
+                self.runtime.write(boxes, words.as_slice().into())?;
+            }
             let mut chunk = chunk.to_vec();
             // A last part may be smaller; what fills it up counts for nothing.
             if parts > 1 {
@@ -205,6 +210,24 @@ impl Run {
             self.queue(&chunk, (snapshot && last).then_some(metrics))?;
         }
         Ok(())
+    }
+
+    /// The part of each image of a run, `[part,4]`: what a streamed picture in the same place of the batch is cropped to.
+    /// `first` is the place of the first image.
+    fn boxes(&self, seed: u32, step: u32, first: usize) -> Vec<u32> {
+        let images = self.program.graph.value(self.input("data.images")).shape;
+        let [_, _, height, width] = [0, 1, 2, 3].map(|i| images.dims()[i]);
+        let of = |n: usize| {
+            let draw = Draw {
+                n: n as u32,
+                step,
+                seed,
+                ..Draw::default()
+            };
+            let part = resized_crop(height, width, draw);
+            [part.top, part.left, part.height, part.width].map(|side| side as u32)
+        };
+        (first..first + self.program.part).flat_map(of).collect()
     }
 
     /// Queues the evaluation of the images at `indices`; an index past the data set counts for nothing.

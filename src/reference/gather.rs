@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::Real;
+use crate::data::CropBox;
 use crate::ops::{Augment, IGNORE, Normalize};
 use crate::rng::pcg4d;
 
@@ -14,14 +15,22 @@ pub(crate) struct Geometry {
 }
 
 /// Where the pixels of an augmented image come from.
+#[derive(Clone, Copy)]
+pub(crate) enum Change {
+    /// From the whole image, moved.
+    Shift(Shift),
+    /// From a part of it, mirrored behind the scaling or not.
+    Part(CropBox, bool),
+}
+
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Crop {
+pub(crate) struct Shift {
     down: isize,
     right: isize,
     mirrored: bool,
 }
 
-impl Crop {
+impl Shift {
     /// The byte of `map [h,w]` at `(y, x)`, 0 outside.
     fn pixel(self, map: &[u8], [h, w]: [usize; 2], y: usize, x: usize) -> u8 {
         let x = if self.mirrored { w - 1 - x } else { x };
@@ -36,20 +45,36 @@ impl Crop {
     }
 }
 
-/// The crop of each image of a batch; `random` holds seed, step and the place of the first image in its batch.
-pub(crate) fn crops(augment: Augment, random: Option<&[u32]>) -> impl Fn(usize) -> Crop + Sync {
+/// What becomes of each image of a batch; `random` holds seed, step and the place of the first image in its batch, `boxes [N,4]`
+/// the part of each, if parts are taken.
+pub(crate) fn changes(
+    augment: Augment,
+    random: Option<&[u32]>,
+    boxes: Option<&[u32]>,
+) -> impl Fn(usize) -> Change + Sync {
     let key = random.map(|random| (random[0], random[1], random[2]));
     move |n| {
         let Some((seed, step, first)) = key else {
-            return Crop::default();
+            return Change::Shift(Shift::default());
         };
         let [down, right, mirror, _] = pcg4d([first + n as u32, u32::MAX, step, seed]);
+        let mirrored = augment.flip && mirror >> 31 == 1;
+        if let Some(boxes) = boxes {
+            let [top, left, height, width] = [0, 1, 2, 3].map(|i| boxes[4 * n + i] as usize);
+            let part = CropBox {
+                top,
+                left,
+                height,
+                width,
+            };
+            return Change::Part(part, mirrored);
+        }
         let moved = |word: u32| (word % (2 * augment.crop + 1)) as isize - augment.crop as isize;
-        Crop {
+        Change::Shift(Shift {
             down: moved(down),
             right: moved(right),
-            mirrored: augment.flip && mirror >> 31 == 1,
-        }
+            mirrored,
+        })
     }
 }
 
@@ -60,9 +85,75 @@ fn taps(at: usize, source: usize, size: usize) -> (usize, usize, f64) {
     (low, (low + 1).min(source - 1), x - low as f64)
 }
 
+/// The source pixels that pixel `at` of the `size` that `source` are scaled to has a part of, from the first on: a triangle around
+/// its centre, as wide as two pixels of whichever are larger.
+fn shares<T: Real>(at: usize, source: usize, size: usize) -> (usize, Vec<T>) {
+    let scale = source as f64 / size as f64;
+    let (centre, stretch) = ((at as f64 + 0.5) * scale, scale.max(1.0));
+    let first = (centre - stretch - 0.5).floor().max(0.0) as usize;
+    let end = ((centre + stretch + 0.5).ceil() as usize).min(source);
+    let weights = (first..end).map(|i| {
+        let distance = (i as f64 + 0.5 - centre).abs();
+        (1.0 - distance / stretch).max(0.0)
+    });
+    let weights: Vec<f64> = weights.collect();
+    let sum: f64 = weights.iter().sum();
+    let shares = weights.iter().map(|weight| T::from_f64(weight / sum));
+    (first, shares.collect())
+}
+
+/// Scales a part of the map `source [h,w]` to `map [H,W]`, as 0..1; what of it lies outside is left out.
+fn part<T: Real>(geometry: &Geometry, part: CropBox, mirrored: bool, source: &[u8], map: &mut [T]) {
+    let [_, _, src_h, src_w] = geometry.source;
+    let [h, w] = geometry.size;
+    let inside = |start: usize, len: usize, all: usize| {
+        let start = start.min(all - 1);
+        (start, len.clamp(1, all - start))
+    };
+    let (top, height) = inside(part.top, part.height, src_h);
+    let (left, width) = inside(part.left, part.width, src_w);
+    let across: Vec<_> = (0..w).map(|x| shares::<T>(x, width, w)).collect();
+    for (y, row) in map.chunks_mut(w).enumerate() {
+        let (first, down) = shares::<T>(y, height, h);
+        for (x, to) in row.iter_mut().enumerate() {
+            let x = if mirrored { w - 1 - x } else { x };
+            let (column, across) = &across[x];
+            let mut sum = T::default();
+            for (p, &share) in down.iter().enumerate() {
+                let line = &source[(top + first + p) * src_w + left + column..];
+                let terms = line.iter().zip(across);
+                let terms = terms.map(|(&byte, &share)| share * T::from_f64(byte.into()));
+                sum += share * terms.sum();
+            }
+            *to = sum / T::from_f64(255.0);
+        }
+    }
+}
+
+/// Scales the whole map `source [h,w]`, moved, to `map [H,W]`, as 0..1.
+fn whole<T: Real>(geometry: &Geometry, shift: Shift, source: &[u8], map: &mut [T]) {
+    let [_, _, src_h, src_w] = geometry.source;
+    let [h, w] = geometry.size;
+    let value = |y: usize, x: usize| {
+        let byte = shift.pixel(source, [src_h, src_w], y, x);
+        T::from_f64(f64::from(byte) / 255.0)
+    };
+    for (y, row) in map.chunks_mut(w).enumerate() {
+        let (y0, y1, fy) = taps(y, src_h, h);
+        let fy = T::from_f64(fy);
+        for (x, to) in row.iter_mut().enumerate() {
+            let (x0, x1, fx) = taps(x, src_w, w);
+            let fx = T::from_f64(fx);
+            let top = value(y0, x0) + (value(y0, x1) - value(y0, x0)) * fx;
+            let bottom = value(y1, x0) + (value(y1, x1) - value(y1, x0)) * fx;
+            *to = top + (bottom - top) * fy;
+        }
+    }
+}
+
 pub(crate) fn forward<T: Real>(
     geometry: &Geometry,
-    crop: impl Fn(usize) -> Crop + Sync,
+    change: impl Fn(usize) -> Change + Sync,
     images: &[u8],
     labels: &[u32],
     indices: &[u32],
@@ -80,25 +171,17 @@ pub(crate) fn forward<T: Real>(
             return;
         }
         *label = labels[index];
-        let crop = crop(n);
+        let change = change(n);
         for (channel, map) in image.chunks_mut(h * w).enumerate() {
             let source = &images[(index * c + channel) * src_h * src_w..][..src_h * src_w];
+            match change {
+                Change::Shift(shift) => whole(geometry, shift, source, map),
+                Change::Part(of, mirrored) => part(geometry, of, mirrored, source, map),
+            }
             let mean = T::from_f64(geometry.normalize.mean[channel].into());
             let std = T::from_f64(geometry.normalize.std[channel].into());
-            let value = |y: usize, x: usize| {
-                let byte = crop.pixel(source, [src_h, src_w], y, x);
-                T::from_f64(f64::from(byte) / 255.0)
-            };
-            for (y, row) in map.chunks_mut(w).enumerate() {
-                let (y0, y1, fy) = taps(y, src_h, h);
-                let fy = T::from_f64(fy);
-                for (x, to) in row.iter_mut().enumerate() {
-                    let (x0, x1, fx) = taps(x, src_w, w);
-                    let fx = T::from_f64(fx);
-                    let top = value(y0, x0) + (value(y0, x1) - value(y0, x0)) * fx;
-                    let bottom = value(y1, x0) + (value(y1, x1) - value(y1, x0)) * fx;
-                    *to = (top + (bottom - top) * fy - mean) / std;
-                }
+            for value in map {
+                *value = (*value - mean) / std;
             }
         }
     });
@@ -115,6 +198,7 @@ mod tests {
         let augment = Augment {
             crop: 2,
             flip: true,
+            ..Augment::NONE
         };
         let images = 1000;
         let (mut out, mut labels) = (vec![0f64; images * 20], vec![0; images]);
@@ -123,11 +207,11 @@ mod tests {
             size: [4, 5],
             normalize: Normalize::default(),
         };
-        let crop = crops(augment, Some(&[1, 2, 0]));
+        let change = changes(augment, Some(&[1, 2, 0]), None);
         let indices = vec![0; images];
         forward(
             &geometry,
-            crop,
+            change,
             &original,
             &[3],
             &indices,

@@ -40,13 +40,15 @@ pub(super) fn cases() -> Result<Vec<Case>> {
     let augment = Augment {
         crop: 2,
         flip: true,
+        ..Augment::NONE
     };
     let augmented = source.clone().with_augment(augment);
+    let resized = source.clone().with_augment(augment.of_parts());
     let adam = Adam::default();
     let steps = [
         Program::training(&source, [31, 29], batch, adam, fused)?,
         Program::training(&augmented, [17, 14], batch, adam, apart)?,
-        Program::training_in_parts(&augmented, [17, 14], [batch, 2], adam, apart)?,
+        Program::training_in_parts(&resized, [17, 14], [batch, 2], adam, apart)?,
     ];
     let inference = Program::inference(&source, [31, 29], batch, fused)?;
     let mut cases = Vec::new();

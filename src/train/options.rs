@@ -5,6 +5,7 @@ use std::num::NonZero;
 use serde::{Deserialize, Serialize};
 
 use super::{Home, OnBad, TrainError};
+use crate::data::Outline;
 use crate::ops::{Augment, Normalize};
 
 /// How the learning rate goes on after the warm-up.
@@ -35,11 +36,12 @@ pub struct TrainOptions {
     pub schedule: Schedule,
     /// Mean and standard deviation that each channel is normalised by.
     pub normalize: Normalize,
-    /// Random changes to the training images.
+    /// Random changes to the training images; see [`augment_of`](Self::augment_of).
     pub augment: Augment,
     /// Height and width that images are brought to; `None` takes the model's own, or the data's.
     pub image_size: Option<[usize; 2]>,
-    /// Where the pictures lie. The same batches come from either home.
+    /// Where the pictures lie. The same batches come from either home; but of a photo, the device has only what testing sees, and
+    /// draws parts of that.
     pub home: Home,
     /// Batches that are loaded ahead of a streamed training.
     pub prefetch: usize,
@@ -134,6 +136,14 @@ impl TrainOptions {
         match self.workers {
             0 => std::thread::available_parallelism().map_or(1, NonZero::get),
             told => told,
+        }
+    }
+
+    /// The random changes as pictures of this set take them: of photos parts are drawn, small pictures are moved.
+    pub fn augment_of(&self, data: &Outline) -> Augment {
+        match data.draws {
+            true => self.augment.of_parts(),
+            false => self.augment,
         }
     }
 

@@ -129,7 +129,7 @@ impl Supply {
                         n: 0,
                         step,
                         seed,
-                        crop: self.options.augment.crop > 0,
+                        crop: self.options.augment_of(&self.data.outline()).resized,
                         flip: self.options.augment.flip,
                     }),
                 },
@@ -251,7 +251,7 @@ pub(super) fn source(
     };
     let mut source = Source::new(len, data.image).with_normalize(options.normalize);
     if random && !draws(data, options) {
-        source = source.with_augment(options.augment);
+        source = source.with_augment(options.augment_of(data));
     }
     let size = options.image_size;
     (source, size.unwrap_or(model.input_size(height, width)))

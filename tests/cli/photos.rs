@@ -79,6 +79,23 @@ fn photos_are_brought_to_the_networks_size_and_streamed_and_that_is_said() {
 }
 
 #[test]
+fn photos_that_are_told_to_lie_on_the_device_are_cropped_there_and_that_is_said() {
+    let folder = new_folder();
+    let data = folder.path().join("data");
+    jpegs(&data, 5);
+    let mut command = train(&data, &folder.path().join("run"));
+    let flags = "--data-home resident --augment --batch-size 4 --max-steps 2";
+    let text = ok(command.args(flags.split_whitespace()));
+    assert_says(
+        &text,
+        &[
+            "MB resident on the device",
+            "random parts of 8 % to 100 % of each picture, half of them mirrored",
+        ],
+    );
+}
+
+#[test]
 fn layouts_are_taken_as_they_lie_or_explained() {
     let folder = new_folder();
     let path = |name: &str| folder.path().join(name);
