@@ -257,7 +257,7 @@ impl PictureSource for Drawn {
             fit: Fit::Crop,
             invert: false,
         };
-        let picture = Picture::new(self.image(), self.0.image(i)?)?;
+        let picture = Picture::from_planes(self.image(), &self.0.image(i)?)?;
         view.fill(&picture, Some(draw), pixels);
         Ok(())
     }

@@ -71,9 +71,9 @@ fn gather_matches_the_reference_and_blanks_indices_past_the_end() {
     check(&cases::gather::cases(), ANY);
 }
 
-/// Levels of 255 by which a part on the device may be off that of a streamed picture: half a level goes when that is rounded to
-/// bytes, the rest when its rows are summed in 16 bits. 0.60 were seen.
-const ROUNDING: f64 = 0.7;
+/// Levels of 255 by which a part on the device may be off that of a streamed picture, each of whose axes is rounded to bytes,
+/// half a level and a little; the device rounds nothing.
+const ROUNDING: f64 = 1.1;
 
 #[test]
 fn random_parts_are_those_of_streamed_pictures_within_a_level() {
@@ -104,7 +104,7 @@ fn random_parts_are_those_of_streamed_pictures_within_a_level() {
         let mut want = vec![0; BATCH * c * h * w];
         for (n, out) in want.chunks_mut(c * h * w).enumerate() {
             let bytes = &pictures[n % len * c * src_h * src_w..][..c * src_h * src_w];
-            let picture = Picture::new([c, src_h, src_w], bytes).expect("a picture");
+            let picture = Picture::from_planes([c, src_h, src_w], bytes).expect("a picture");
             view.fill(&picture, Some(cases::gather::draw(n, augment)), out);
         }
         let on_cpu = [on_reference::<f64>(&case), on_reference::<f32>(&case)];

@@ -314,6 +314,8 @@ impl Definition for Gather {
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error;
+
     use super::*;
     use crate::graph::{GraphBuilder, Phase};
 
@@ -342,7 +344,7 @@ mod tests {
             GraphBuilder::new(Phase::Train)
                 .gather(1, image, 1, op)
                 .map(|_| ())
-                .map_err(|error| error.to_string())
+                .map_err(|error| error.source().map(ToString::to_string).unwrap_or_default())
         };
         assert_eq!(gather([3, 2800, 2800], 28, augment), Ok(()));
         for (image, size) in [([1, 9000, 9000], 28), ([1, 1, 16_385], 224)] {

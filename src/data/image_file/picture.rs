@@ -38,6 +38,19 @@ impl<'a> Picture<'a> {
         Ok(Self { shape, pixels })
     }
 
+    /// A picture of planes `[C,h,w]`, as data sets have them.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new).
+    pub fn from_planes(shape: [usize; 3], planes: &[u8]) -> Result<Picture<'static>, DataError> {
+        let [channels, height, width] = shape;
+        let count = planes.len() / channels.max(1);
+        let pixel = |p| (0..channels).map(move |c| planes[c * count + p]);
+        let pixels: Vec<u8> = (0..count).flat_map(pixel).collect();
+        Picture::new([height, width, channels], pixels)
+    }
+
     /// Height, width and channels.
     pub fn shape(&self) -> [usize; 3] {
         self.shape
