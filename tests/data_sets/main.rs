@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "../cases/mod.rs"]
+mod cases;
 mod cifar10;
 mod cifar100;
 #[cfg(feature = "download")]
@@ -14,6 +16,7 @@ mod pickles;
 #[cfg(feature = "download")]
 mod server;
 mod svhn;
+mod whole;
 
 use std::error::Error;
 use std::fs;

@@ -59,7 +59,17 @@ fn pictures(count: usize) -> Vec<u8> {
 }
 
 fn x(count: usize) -> Vec<u8> {
-    variable(b'X', 9, &[32, 32, 3, count as u32], 2, &pictures(count))
+    x_of(&pictures(count))
+}
+
+fn x_of(pixels: &[u8]) -> Vec<u8> {
+    let count = pixels.len() as u32 / 3072;
+    variable(b'X', 9, &[32, 32, 3, count], 2, pixels)
+}
+
+/// A whole file of pictures and their labels.
+pub(crate) fn of(pixels: &[u8], labels: &[u8]) -> Vec<u8> {
+    file(&[packed(&x_of(pixels)), packed(&y(labels))])
 }
 
 /// `y`, whose numbers are doubles that are stored as bytes.
