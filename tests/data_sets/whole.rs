@@ -120,13 +120,13 @@ fn check_on_a_device(data: &Dataset, pages: usize) {
 
 #[test]
 fn published_sets_load_whole_and_steps_read_the_right_pictures_across_pages() {
-    let sets: [(&str, fn(&Path), [usize; 2], usize); 4] = [
-        ("cifar10", write_cifar10, [50_000, 10_000], 2),
+    type Write = fn(&Path);
+    for (name, write, lens, pages) in [
+        ("cifar10", write_cifar10 as Write, [50_000, 10_000], 2),
         ("cifar100", write_cifar100, [50_000, 10_000], 2),
         ("svhn", write_svhn, [73_257, 26_032], 2),
         ("mnist", write_mnist, [60_000, 10_000], 0),
-    ];
-    for (name, write, lens, pages) in sets {
+    ] {
         let dir = tempdir().unwrap();
         write(dir.path());
         let split = load(name, Some(dir.path())).unwrap();
