@@ -6,7 +6,7 @@
 pub enum Error {
     /// A shape does not fit.
     #[error(transparent)]
-    Shape(#[from] crate::shape::ShapeError),
+    Shape(#[from] crate::graph::shape::ShapeError),
     /// A graph cannot be built or differentiated.
     #[error(transparent)]
     Graph(#[from] crate::graph::GraphError),
@@ -18,10 +18,10 @@ pub enum Error {
     Gpu(#[from] crate::gpu::GpuError),
     /// Running a graph failed.
     #[error(transparent)]
-    Runtime(#[from] crate::runtime::RuntimeError),
+    Runtime(#[from] crate::backend::runtime::RuntimeError),
     /// A device or model name is unknown.
     #[error(transparent)]
-    Device(#[from] crate::device::DeviceError),
+    Device(#[from] crate::backend::device::DeviceError),
     /// A model name is unknown.
     #[error(transparent)]
     Model(#[from] crate::models::ModelError),
@@ -30,7 +30,7 @@ pub enum Error {
     Data(#[from] crate::data::DataError),
     /// A checkpoint cannot be read or written, or belongs to another model.
     #[error(transparent)]
-    Checkpoint(#[from] crate::checkpoint::CheckpointError),
+    Checkpoint(#[from] crate::program::checkpoint::CheckpointError),
     /// A picture cannot be drawn or written.
     #[error(transparent)]
     Picture(#[from] crate::pictures::PictureError),

@@ -75,32 +75,32 @@
 //! memory, a truncated file or a loss that is no number any more is an ordinary `Err`; its text names what was found,
 //! what was expected and the mend.
 
-pub mod autodiff;
-pub mod checkpoint;
+pub mod backend;
 pub mod classifier;
 pub mod data;
-pub mod device;
 mod error;
-pub mod fuse;
 pub mod gpu;
 pub mod graph;
-pub mod init;
 pub mod models;
 pub mod ops;
 pub mod output;
-pub mod peak;
 pub mod pictures;
 pub mod plan;
-pub mod profile;
 pub mod program;
 pub mod reference;
-pub mod rng;
-pub mod runtime;
 pub mod self_test;
-pub mod shaders;
-pub mod shape;
-pub mod tensor;
 pub mod train;
+
+#[doc(no_inline)]
+pub use backend::{device, peak, profile, runtime};
+#[doc(no_inline)]
+pub use graph::{autodiff, fuse, rng, shape, tensor};
+#[doc(no_inline)]
+pub use plan::shaders;
+#[doc(no_inline)]
+pub use program::checkpoint;
+#[doc(no_inline)]
+pub use train::init;
 
 pub use error::{Error, Result};
 

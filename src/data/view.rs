@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::DataError;
 use super::image_file::{MAX_EXTENT, Picture};
 use super::resample::{Filter, Part, resample, to_planes};
-use crate::rng::pcg4d;
+use crate::graph::rng::pcg4d;
 
 thread_local! {
     /// What a view shows, before its channels are taken apart.

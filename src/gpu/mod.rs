@@ -74,5 +74,5 @@ pub enum GpuError {
     NotKept(String),
     /// A shader does not link.
     #[error(transparent)]
-    Shader(#[from] crate::shaders::ShaderError),
+    Shader(#[from] crate::plan::shaders::ShaderError),
 }

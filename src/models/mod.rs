@@ -56,7 +56,7 @@ pub struct Model {
     network: Network,
 }
 
-/// How a preset is trained unless told otherwise, from [`crate::init::Init::Kaiming`].
+/// How a preset is trained unless told otherwise, from [`crate::train::init::Init::Kaiming`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Recipe {
     /// Images of a step.
@@ -81,7 +81,7 @@ impl Recipe {
         schedule: Schedule::Cosine,
     };
 
-    /// The tutorial's script for `nin`: to be used with [`crate::init::Init::PyTorch`].
+    /// The tutorial's script for `nin`: to be used with [`crate::train::init::Init::PyTorch`].
     pub const SEED: Self = Self {
         batch_size: 16,
         epochs: 3,

@@ -27,11 +27,11 @@ pub use relu::{Relu, ReluBackward};
 pub use softmax::Softmax;
 pub use softmax_cross_entropy::{IGNORE, PooledCrossEntropy, SoftmaxCrossEntropy};
 
-use crate::autodiff::Tape;
+use crate::graph::autodiff::Tape;
+use crate::graph::shape::{DType, Shape, ShapeError};
 use crate::graph::{GraphError, Node, Signature};
 use crate::plan::{Kernel, Lowering, PlanError, Variant};
 use crate::reference::{Io, Real};
-use crate::shape::{DType, Shape, ShapeError};
 
 /// How far a shader's result may lie from the `f64` reference: `relative * max|reference| + absolute`.
 #[derive(Clone, Copy, Debug, PartialEq)]

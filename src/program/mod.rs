@@ -28,20 +28,21 @@
 //! # Ok::<(), nin_wgpu::Error>(())
 //! ```
 
+pub mod checkpoint;
 mod metrics;
 mod run;
 
 pub use metrics::Metrics;
 pub use run::Run;
 
-use crate::autodiff;
-use crate::device::Device;
+use crate::backend::device::Device;
 use crate::error::Result;
-use crate::fuse::fuse;
+use crate::graph::autodiff;
+use crate::graph::fuse::fuse;
+use crate::graph::shape::{DType, Shape, ShapeError};
+use crate::graph::tensor::Tensor;
 use crate::graph::{Graph, GraphBuilder, GraphError, MapGrid, Phase, Role, ValueId};
 use crate::ops::{Adam, Augment, Gather, Normalize, Op, Softmax, SoftmaxCrossEntropy};
-use crate::shape::{DType, Shape, ShapeError};
-use crate::tensor::Tensor;
 
 /// Named parameters, in the order of the network's layers.
 pub type Parameters = Vec<(String, Tensor)>;

@@ -1,13 +1,13 @@
 //! A program with memory on a device: the host's side of a step.
 
 use super::{Goal, Metrics, Parameters, Program};
+use crate::backend::profile::Entry;
+use crate::backend::runtime::{Runtime, write_error};
 use crate::data::{Draw, check_labels, resized_crop};
 use crate::error::Result;
+use crate::graph::tensor::{HostSlice, Tensor};
 use crate::graph::{Role, ValueId};
 use crate::ops::IGNORE;
-use crate::profile::Entry;
-use crate::runtime::{Runtime, write_error};
-use crate::tensor::{HostSlice, Tensor};
 use crate::train::TrainError;
 
 /// A program with memory on a device.
@@ -29,7 +29,7 @@ impl Run {
     /// Uploads the data set: images `[M,C,H,W]` and labels `[M]`.
     ///
     /// # Errors
-    /// [`crate::runtime::RuntimeError`] if the lengths are not those of the program's source,
+    /// [`crate::backend::runtime::RuntimeError`] if the lengths are not those of the program's source,
     /// [`DataError::Label`](crate::data::DataError::Label) if a label is not below the number of classes.
     pub fn set_data(&mut self, images: &[u8], labels: &[u16]) -> Result<()> {
         let shape = self.program.graph.value(self.program.logits).shape;
@@ -65,7 +65,7 @@ impl Run {
     /// Writes every parameter that the program has and `parameters` names.
     ///
     /// # Errors
-    /// [`crate::runtime::RuntimeError`] if a shape differs.
+    /// [`crate::backend::runtime::RuntimeError`] if a shape differs.
     pub fn set_parameters(&mut self, parameters: &Parameters) -> Result<()> {
         for (name, tensor) in parameters {
             if let Some(id) = self.program.graph.find(name) {
@@ -78,7 +78,7 @@ impl Run {
     /// Reads every parameter back, waiting for the device.
     ///
     /// # Errors
-    /// [`crate::runtime::RuntimeError`] if the device fails.
+    /// [`crate::backend::runtime::RuntimeError`] if the device fails.
     pub fn parameters(&mut self) -> Result<Parameters> {
         let ids: Vec<ValueId> = self.program.graph.parameters().collect();
         ids.into_iter()
@@ -90,7 +90,7 @@ impl Run {
     /// [`Run::set_parameters`] writes them too.
     ///
     /// # Errors
-    /// [`crate::runtime::RuntimeError`] if the device fails.
+    /// [`crate::backend::runtime::RuntimeError`] if the device fails.
     pub fn moments(&mut self) -> Result<Parameters> {
         let graph = &self.program.graph;
         let is_moment = |id: &ValueId| matches!(graph.value(*id).role, Role::Moment(_, 0 | 1));
@@ -103,7 +103,7 @@ impl Run {
     /// Reads the gradient of every parameter back, under the parameter's name.
     ///
     /// # Errors
-    /// [`crate::runtime::RuntimeError`] if the device fails.
+    /// [`crate::backend::runtime::RuntimeError`] if the device fails.
     pub fn gradients(&mut self) -> Result<Parameters> {
         let graph = &self.program.graph;
         let ids: Vec<_> = match self.program.parts() {
@@ -131,7 +131,7 @@ impl Run {
     /// The logits `[batch,L]` of the last run; of a batch that is run in parts, those of the last part.
     ///
     /// # Errors
-    /// [`crate::runtime::RuntimeError`] if the device fails.
+    /// [`crate::backend::runtime::RuntimeError`] if the device fails.
     pub fn logits(&mut self) -> Result<Tensor> {
         self.tensor(self.program.logits)
     }
@@ -162,7 +162,7 @@ impl Run {
     /// snapshot will come from [`Run::take_metrics`].
     ///
     /// # Errors
-    /// [`crate::runtime::RuntimeError`] if `indices` is not one batch or the device fails.
+    /// [`crate::backend::runtime::RuntimeError`] if `indices` is not one batch or the device fails.
     pub fn queue_train_step(
         &mut self,
         indices: &[u32],
@@ -244,7 +244,7 @@ impl Run {
     /// The snapshots that have arrived, oldest first; with `wait`, all that were queued.
     ///
     /// # Errors
-    /// [`crate::runtime::RuntimeError`] if the device fails.
+    /// [`crate::backend::runtime::RuntimeError`] if the device fails.
     pub fn take_metrics(&mut self, wait: bool) -> Result<Vec<Metrics>> {
         let snapshots = self.runtime.take_snapshots(wait)?;
         Ok(snapshots.iter().map(|sums| Metrics::new(sums)).collect())
@@ -284,7 +284,7 @@ impl Run {
     ///
     /// # Errors
     /// [`TrainError::NoMaps`] if the logits come from something else, [`TrainError::WrongProgram`] if this is no
-    /// program for inference, and [`crate::runtime::RuntimeError`] if the device fails.
+    /// program for inference, and [`crate::backend::runtime::RuntimeError`] if the device fails.
     pub fn maps(&mut self) -> Result<Tensor> {
         let Goal::Infer { maps, .. } = self.program.goal else {
             return Err(wrong_goal("inference"));
@@ -293,11 +293,11 @@ impl Run {
         self.tensor(maps)
     }
 
-    /// Times each dispatch over `runs` runs with the inputs of the last one; see [`Profile`](crate::profile::Profile).
+    /// Times each dispatch over `runs` runs with the inputs of the last one; see [`Profile`](crate::backend::profile::Profile).
     /// Each run is a real one: a training step updates its parameters `runs` times.
     ///
     /// # Errors
-    /// [`crate::runtime::RuntimeError`] if the device fails.
+    /// [`crate::backend::runtime::RuntimeError`] if the device fails.
     pub fn profile(&mut self, runs: usize) -> Result<Vec<Entry>> {
         Ok(self.runtime.profile(runs)?)
     }
@@ -305,7 +305,7 @@ impl Run {
     /// Hands the device's news on, and sleeps a moment: for a host that is ahead of its device.
     ///
     /// # Errors
-    /// [`crate::runtime::RuntimeError`] if the device failed.
+    /// [`crate::backend::runtime::RuntimeError`] if the device failed.
     pub(crate) fn wait_a_little(&mut self) -> Result<()> {
         self.runtime.poll()?;
         std::thread::sleep(std::time::Duration::from_micros(200));

@@ -21,13 +21,13 @@ use std::fmt;
 use std::vec::IntoIter;
 
 use self::case::Case;
-use crate::device::Device;
+use crate::backend::device::Device;
+use crate::backend::runtime::{Runtime, RuntimeError};
 use crate::error::{Error, Result};
 use crate::gpu::{Executor, Gpu, GpuError};
 use crate::ops::{Disagreement, Tolerance};
 use crate::plan::{Conv2dAlgorithm, Dispatch, Plan, PlanOptions};
 use crate::reference::Reference;
-use crate::runtime::{Runtime, RuntimeError};
 
 /// One computation that was tried.
 #[derive(Clone, Debug)]

@@ -4,6 +4,7 @@ mod evaluate;
 mod events;
 mod fit;
 mod folder;
+pub mod init;
 mod options;
 mod order;
 mod profile;

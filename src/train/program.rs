@@ -2,8 +2,8 @@
 
 use super::TrainOptions;
 use super::supply::source;
+use crate::backend::device::Device;
 use crate::data::Outline;
-use crate::device::Device;
 use crate::error::Result;
 use crate::models::Model;
 use crate::ops::Adam;

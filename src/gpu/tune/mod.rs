@@ -48,7 +48,7 @@ impl Gpu {
         self.tuner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets whether convolutions are measured when a graph is loaded by [`Device::load`](crate::device::Device::load).
+    /// Sets whether convolutions are measured when a graph is loaded by [`Device::load`](crate::backend::device::Device::load).
     pub fn set_tune(&self, mode: Tune) {
         self.tuner().mode = mode;
     }

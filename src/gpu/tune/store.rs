@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::super::AdapterDescription;
 use crate::ops::Geometry;
 use crate::output;
+use crate::plan::shaders::SOURCES;
 use crate::plan::{Conv2dAlgorithm, Direction};
-use crate::shaders::SOURCES;
 
 /// A file of the cache folder.
 #[derive(Serialize, Deserialize)]
@@ -144,7 +144,7 @@ mod tests {
 
     fn geometry() -> Geometry {
         let conv = crate::ops::Conv2d::new(3, 1, 1).expect("valid");
-        let x = crate::shape::Shape::new(&[2, 3, 8, 9]).expect("valid");
+        let x = crate::graph::shape::Shape::new(&[2, 3, 8, 9]).expect("valid");
         conv.geometry(x, 5).expect("fits")
     }
 

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::backend::peak::Peak;
+use crate::backend::runtime::Runtime;
 use crate::error::Result;
 use crate::gpu::{self, AdapterDescription, AdapterKind, Executor, Gpu, GpuError, Tune};
 use crate::graph::Graph;
-use crate::peak::Peak;
 use crate::plan::{Plan, PlanError};
 use crate::reference::{self, Reference};
-use crate::runtime::Runtime;
 
 /// Errors of naming a device.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

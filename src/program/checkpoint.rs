@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{Dataset, Preparation};
 use crate::graph::Graph;
+use crate::graph::shape::Shape;
+use crate::graph::tensor::Tensor;
 use crate::models::Model;
 use crate::output::{WriteError, write_whole};
 use crate::program::Parameters;
-use crate::shape::Shape;
-use crate::tensor::Tensor;
 use crate::train::State;
 
 /// Errors of reading and writing checkpoints.

@@ -4,9 +4,9 @@ use std::fmt;
 
 use serde_json::json;
 
-use crate::device::Device;
+use crate::backend::device::Device;
+use crate::backend::peak::Peak;
 use crate::error::Result;
-use crate::peak::Peak;
 use crate::program::Run;
 
 /// One dispatch of a run; on the CPU, one node of its graph.
