@@ -83,7 +83,7 @@ fn photos_that_are_told_to_lie_on_the_device_are_cropped_there_and_that_is_said(
     let folder = new_folder();
     let data = folder.path().join("data");
     jpegs(&data, 5);
-    let mut command = train(&data, &folder.path().join("run"));
+    let mut command = train_on(&data, &folder.path().join("run"));
     let flags = "--data-home resident --augment --batch-size 4 --max-steps 2";
     let text = ok(command.args(flags.split_whitespace()));
     assert_says(
