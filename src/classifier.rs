@@ -9,8 +9,8 @@ use crate::graph::shape::Shape;
 use crate::models::Model;
 use crate::ops::Normalize;
 use crate::pictures::heatmap::{Network, Seen};
-use crate::program::checkpoint::{self, Metadata};
 use crate::program::{Parameters, Program, Run, Source};
+use crate::train::checkpoint::{self, Metadata};
 
 /// A trained network on a device, ready for pictures.
 pub struct Classifier {

@@ -24,7 +24,7 @@
 //!     let x = net.relu(x)?;
 //!     let x = net.max_pool2d(x, Pool2d::new(2, 2)?)?;
 //!     let x = net.conv2d("conv2", x, classes, Conv2d::new(1, 1, 0)?)?;
-//!     Ok(net.global_avg_pool(x)?)
+//!     net.global_avg_pool(x)
 //! });
 //!
 //! let device = Device::open(DeviceChoice::Auto)?; // a GPU, else the CPU
@@ -98,9 +98,7 @@ pub use graph::{autodiff, fuse, rng, shape, tensor};
 #[doc(no_inline)]
 pub use plan::shaders;
 #[doc(no_inline)]
-pub use program::checkpoint;
-#[doc(no_inline)]
-pub use train::init;
+pub use train::{checkpoint, init};
 
 pub use error::{Error, Result};
 

@@ -5,7 +5,6 @@ use std::str::FromStr;
 
 use crate::backend::peak::Peak;
 use crate::backend::runtime::Runtime;
-use crate::error::Result;
 use crate::gpu::{self, AdapterDescription, AdapterKind, Executor, Gpu, GpuError, Tune};
 use crate::graph::Graph;
 use crate::plan::{Plan, PlanError};
@@ -18,6 +17,18 @@ pub enum DeviceError {
     /// No such device.
     #[error("unknown device `{0}`; use auto, gpu, gpu:N (see --list-devices), software or cpu")]
     Unknown(String),
+}
+
+/// Errors of giving a graph memory on a device.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The graph does not fit the device's limits.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The GPU failed.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
 }
 
 /// What to run on.
@@ -79,8 +90,8 @@ impl Device {
     /// Opens a device.
     ///
     /// # Errors
-    /// [`crate::gpu::GpuError`] if an adapter was asked for and there is none, or it does not open.
-    pub fn open(choice: DeviceChoice) -> Result<Self> {
+    /// [`GpuError`] if an adapter was asked for and there is none, or it does not open.
+    pub fn open(choice: DeviceChoice) -> Result<Self, GpuError> {
         let hardware = |_, d: &AdapterDescription| d.kind == AdapterKind::Hardware;
         Ok(match choice {
             DeviceChoice::Cpu => Self::Cpu,
@@ -88,7 +99,7 @@ impl Device {
                 let named = gpu::wanted_name().is_some();
                 match Gpu::open("hardware GPU", |i, d| named || hardware(i, d)) {
                     Ok(gpu) => Self::Gpu(gpu),
-                    Err(error @ GpuError::Name { .. }) => return Err(error.into()),
+                    Err(error @ GpuError::Name { .. }) => return Err(error),
                     Err(_) => Self::Cpu,
                 }
             }
@@ -123,8 +134,8 @@ impl Device {
     /// Gives a graph memory on this device, ready to run.
     ///
     /// # Errors
-    /// [`crate::plan::PlanError`] if it exceeds the device's limits, [`crate::gpu::GpuError`] if the device fails.
-    pub fn load(&self, graph: Graph) -> Result<Box<dyn Runtime>> {
+    /// [`LoadError::Plan`] if it exceeds the device's limits, [`LoadError::Gpu`] if the device fails.
+    pub fn load(&self, graph: Graph) -> Result<Box<dyn Runtime>, LoadError> {
         Ok(match self {
             Self::Cpu => Box::new(Reference::<f32>::new(graph)),
             Self::Gpu(gpu) => {
@@ -138,8 +149,8 @@ impl Device {
     /// Measures what the device computes and copies at most, in a second or so. Other work on it lowers the figures.
     ///
     /// # Errors
-    /// [`crate::gpu::GpuError`] if the device fails.
-    pub fn peak(&self) -> Result<Peak> {
+    /// [`GpuError`] if the device fails.
+    pub fn peak(&self) -> Result<Peak, GpuError> {
         Ok(match self {
             Self::Cpu => reference::peak(),
             Self::Gpu(gpu) => gpu.peak()?,

@@ -1,7 +1,7 @@
 //! What a backend must do: hold a graph's values, run it, and hand results back.
 
 use crate::backend::profile::Entry;
-use crate::gpu::GpuError;
+use crate::gpu::error::GpuError;
 use crate::graph::shape::DType;
 use crate::graph::tensor::HostSlice;
 use crate::graph::{Graph, ValueId};

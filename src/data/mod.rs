@@ -55,6 +55,7 @@ mod zip;
 
 use std::path::Path;
 
+pub use crate::ops::CropBox;
 pub(crate) use dataset::check_labels;
 pub use dataset::{Dataset, Outline};
 use dataset::{byte_count, class_count_error};
@@ -66,7 +67,7 @@ pub use loader::{Loader, cache_dir, find};
 pub use preparation::Preparation;
 pub use source::PictureSource;
 pub use split::Split;
-pub use view::{CropBox, Draw, Fit, View, mirrored, resized_crop};
+pub use view::{Draw, Fit, View, mirrored, resized_crop};
 
 /// The names that [`load`] knows.
 pub const DATASETS: &[&str] = &[

@@ -29,6 +29,9 @@ pub enum GraphError {
         /// What does not fit.
         source: ShapeError,
     },
+    /// An op that no operands would suit.
+    #[error(transparent)]
+    Op(#[from] ShapeError),
     /// Two parameters with one name.
     #[error("two layers are named `{0}`; give each layer a name of its own")]
     DuplicateName(String),

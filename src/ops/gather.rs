@@ -3,12 +3,27 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Definition, Tolerance, operand};
-use crate::data::image_file::MAX_EXTENT;
 use crate::graph::autodiff::Tape;
 use crate::graph::shape::{DType, Shape, ShapeError};
 use crate::graph::{GraphError, Node, Signature, ValueId};
 use crate::plan::{Kernel, Lowering, Page, PlanError, Variant, read, uniforms, write};
 use crate::reference::{Io, Real, gather};
+
+/// The largest width and height of a picture that is read, and of a part that is scaled.
+pub const MAX_EXTENT: u32 = 16_384;
+
+/// A part of a picture, in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CropBox {
+    /// The first row.
+    pub top: usize,
+    /// The first column.
+    pub left: usize,
+    /// Rows, at least 1.
+    pub height: usize,
+    /// Columns, at least 1.
+    pub width: usize,
+}
 
 /// Inputs `images [M,C,h,w]` (bytes), `labels [M]`, `indices [N]`, with augmentation also `random [3]` (seed, step, place of the
 /// first image in its batch), and if that is [`resized`](Augment::resized) `boxes [N,4]` (top, left, height, width)

@@ -20,7 +20,7 @@ pub use adam::Adam;
 pub(crate) use adam::widen;
 pub use conv2d::{Conv2d, Conv2dDgrad, Conv2dWgrad, Geometry};
 pub use dropout::{Dropout, DropoutBackward};
-pub use gather::{Augment, Gather, Normalize};
+pub use gather::{Augment, CropBox, Gather, MAX_EXTENT, Normalize};
 pub use global_avg_pool::{GlobalAvgPool, GlobalAvgPoolBackward};
 pub use max_pool2d::{MaxPool2d, MaxPool2dBackward, Pool2d, PoolGeometry};
 pub use relu::{Relu, ReluBackward};

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
+use super::Result;
 use crate::backend::runtime::{Runtime, RuntimeError};
-use crate::error::Result;
 use crate::graph::rng::floats;
 use crate::graph::shape::DType;
 use crate::graph::{Graph, Node, Role, Value, ValueId};

@@ -8,7 +8,7 @@ use crate::data::Split;
 use crate::error::Result;
 use crate::models::Model;
 use crate::program::Parameters;
-use crate::program::checkpoint::{self, Metadata};
+use crate::train::checkpoint::{self, Metadata};
 use crate::train::init::Init;
 
 /// What [`fit`] made.

@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::output::{self, WriteError};
 use crate::pictures::curve;
 use crate::program::Parameters;
-use crate::program::checkpoint::{self, Metadata};
+use crate::train::checkpoint::{self, Metadata};
 
 /// A folder that a run writes to: `config.json`, `metrics.jsonl`, `curve.svg`, `last.safetensors`, `best.safetensors`,
 /// `resume.safetensors`, which holds the optimizer's moments and the run's state too, and `bad-pictures.txt` if pictures
