@@ -69,6 +69,10 @@
 //! Vulkan driver, or the CPU reference, which needs no driver. They compute the same within rounding; on one device the
 //! same seed gives the same bits.
 //!
+//! The library reads no environment variable and looks for no home: which adapters are seen is told by
+//! [`gpu::AdapterFilter`], and where measurements and downloads are kept by [`gpu::Gpu::set_tune_cache`] and
+//! [`data::Loader::cache_dir`].
+//!
 //! # Errors
 //!
 //! Every module has its own error type, and [`Error`] holds any of them. A missing adapter, a lost device, too little

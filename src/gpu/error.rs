@@ -14,7 +14,8 @@ pub enum GpuError {
         /// What there is, and the mend.
         found: String,
     },
-    /// No adapter of the name that `WGPU_ADAPTER_NAME` wants.
+    /// No adapter of the name that [`AdapterFilter::name`](super::AdapterFilter::name) wants, and programs take from
+    /// `WGPU_ADAPTER_NAME`.
     #[error(
         "WGPU_ADAPTER_NAME is `{name}`, and no adapter's name holds that; this machine has {found}"
     )]

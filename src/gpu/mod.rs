@@ -11,8 +11,7 @@ mod profile;
 mod readback;
 mod tune;
 
-pub(crate) use adapter::wanted_name;
-pub use adapter::{AdapterDescription, AdapterKind};
+pub use adapter::{AdapterDescription, AdapterFilter, AdapterKind};
 pub use device::{Gpu, Objects, Work};
 pub use error::GpuError;
 pub use executor::Executor;
