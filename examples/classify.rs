@@ -1,5 +1,7 @@
 //! Names what is in a picture: `cargo run --example classify -- img.png`.
 
+#[path = "common/adapters.rs"]
+mod adapters;
 #[path = "classify/args.rs"]
 mod args;
 #[path = "common/pictures.rs"]
@@ -56,7 +58,8 @@ fn run(args: &Args) -> Result<bool> {
         None => newest_run(Path::new("runs")).unwrap_or_else(|| SHIPPED.into()),
     };
     let (_, metadata) = checkpoint::load_trained(&model)?;
-    let device = Device::open(args.device).with_context(|| format!("--device {}", args.device))?;
+    let device = Device::open_among(&adapters::adapters(), args.device)
+        .with_context(|| format!("--device {}", args.device))?;
     let classifier = Classifier::open(&device, &model, images.len().min(BATCH));
     let mut classifier = classifier.with_context(|| {
         let (file, name, classes) = (model.display(), &metadata.model, metadata.classes.len());

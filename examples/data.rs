@@ -2,6 +2,8 @@
 
 #[path = "data/args.rs"]
 mod args;
+#[path = "common/cache.rs"]
+mod cache;
 #[path = "common/pictures.rs"]
 mod flags;
 
@@ -41,7 +43,7 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<()> {
     output::check(&args.out).context("--out")?;
     let model = Model::find(&args.model)?;
-    let mut loader = Loader::at(&args.dataset);
+    let mut loader = cache::with_downloads(Loader::at(&args.dataset));
     if let Some(folder) = &args.data_dir {
         loader = loader.data_dir(Some(folder));
     }

@@ -1,7 +1,11 @@
 //! What this machine can do, and whether it computes right: `cargo run --release --example doctor`.
 
+#[path = "common/adapters.rs"]
+mod adapters;
 #[path = "doctor/args.rs"]
 mod args;
+#[path = "common/cache.rs"]
+mod cache;
 #[path = "doctor/examine.rs"]
 mod examine;
 #[path = "doctor/report.rs"]
@@ -56,7 +60,7 @@ fn choices(args: &Args) -> Result<Vec<DeviceChoice>> {
     if let Some(choice) = args.device {
         return Ok(vec![choice]);
     }
-    let adapters = 0..Gpu::list().context("adapters")?.len();
+    let adapters = 0..Gpu::list(&adapters::adapters()).context("adapters")?.len();
     let adapters = adapters.map(DeviceChoice::Adapter);
     Ok(adapters.chain([DeviceChoice::Cpu]).collect())
 }

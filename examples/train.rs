@@ -1,7 +1,11 @@
 //! Trains a preset on real images: `cargo run --release --example train`.
 
+#[path = "common/adapters.rs"]
+mod adapters;
 #[path = "train/args.rs"]
 mod args;
+#[path = "common/cache.rs"]
+mod cache;
 #[path = "common/pictures.rs"]
 mod pictures;
 #[path = "train/screen.rs"]
@@ -49,7 +53,7 @@ fn run(args: &Args) -> Result<()> {
 }
 
 fn list_devices() -> Result<()> {
-    for (i, adapter) in Gpu::list()?.iter().enumerate() {
+    for (i, adapter) in Gpu::list(&adapters::adapters())?.iter().enumerate() {
         println!("gpu:{i}  {adapter}");
     }
     println!("cpu    {}", Device::Cpu);
@@ -92,8 +96,12 @@ fn train(args: &Args) -> Result<()> {
             output::check(path).context(flag)?;
         }
     }
-    let device = Device::open(args.device).with_context(|| format!("--device {}", args.device))?;
+    let device = Device::open_among(&adapters::adapters(), args.device)
+        .with_context(|| format!("--device {}", args.device))?;
     device.set_tune(args.tune.into());
+    if let Some(folder) = cache::folder() {
+        device.set_tune_cache(folder);
+    }
     let setup = match &args.resume {
         Some(out) => setup::resumed_run(args, out)?,
         None => {

@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use crate::checkpoint::{self, Metadata};
+use crate::backend::device::Device;
 use crate::data::DataError;
-use crate::device::Device;
 use crate::error::Result;
+use crate::graph::shape::Shape;
 use crate::models::Model;
 use crate::ops::Normalize;
 use crate::pictures::heatmap::{Network, Seen};
 use crate::program::{Parameters, Program, Run, Source};
-use crate::shape::Shape;
+use crate::train::checkpoint::{self, Metadata};
 
 /// A trained network on a device, ready for pictures.
 pub struct Classifier {
@@ -99,7 +99,7 @@ impl Classifier {
     /// Classifies pictures of `[C,H,W]` bytes, any number of them.
     ///
     /// # Errors
-    /// [`DataError::PictureBytes`] if a picture has another length, [`crate::runtime::RuntimeError`] if the device fails.
+    /// [`DataError::PictureBytes`] if a picture has another length, [`crate::backend::runtime::RuntimeError`] if the device fails.
     pub fn predict(&mut self, pictures: &[impl AsRef<[u8]>]) -> Result<Vec<Prediction>> {
         let len: usize = self.metadata.image.iter().product();
         if let Some(wrong) = pictures

@@ -24,7 +24,7 @@
 //!     let x = net.relu(x)?;
 //!     let x = net.max_pool2d(x, Pool2d::new(2, 2)?)?;
 //!     let x = net.conv2d("conv2", x, classes, Conv2d::new(1, 1, 0)?)?;
-//!     Ok(net.global_avg_pool(x)?)
+//!     net.global_avg_pool(x)
 //! });
 //!
 //! let device = Device::open(DeviceChoice::Auto)?; // a GPU, else the CPU
@@ -69,38 +69,40 @@
 //! Vulkan driver, or the CPU reference, which needs no driver. They compute the same within rounding; on one device the
 //! same seed gives the same bits.
 //!
+//! The library reads no environment variable and looks for no home: which adapters are seen is told by
+//! [`gpu::AdapterFilter`], and where measurements and downloads are kept by [`gpu::Gpu::set_tune_cache`] and
+//! [`data::Loader::cache_dir`].
+//!
 //! # Errors
 //!
 //! Every module has its own error type, and [`Error`] holds any of them. A missing adapter, a lost device, too little
 //! memory, a truncated file or a loss that is no number any more is an ordinary `Err`; its text names what was found,
 //! what was expected and the mend.
 
-pub mod autodiff;
-pub mod checkpoint;
+pub mod backend;
 pub mod classifier;
 pub mod data;
-pub mod device;
 mod error;
-pub mod fuse;
 pub mod gpu;
 pub mod graph;
-pub mod init;
 pub mod models;
 pub mod ops;
 pub mod output;
-pub mod peak;
 pub mod pictures;
 pub mod plan;
-pub mod profile;
 pub mod program;
 pub mod reference;
-pub mod rng;
-pub mod runtime;
 pub mod self_test;
-pub mod shaders;
-pub mod shape;
-pub mod tensor;
 pub mod train;
+
+#[doc(no_inline)]
+pub use backend::{device, peak, profile, runtime};
+#[doc(no_inline)]
+pub use graph::{autodiff, fuse, rng, shape, tensor};
+#[doc(no_inline)]
+pub use plan::shaders;
+#[doc(no_inline)]
+pub use train::{checkpoint, init};
 
 pub use error::{Error, Result};
 

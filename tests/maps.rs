@@ -2,13 +2,11 @@
 
 mod cases;
 
-use nin_wgpu::Error;
 use nin_wgpu::device::Device;
-use nin_wgpu::graph::{GraphBuilder, MapGrid, ValueId};
+use nin_wgpu::graph::{GraphBuilder, GraphError, MapGrid, ValueId};
 use nin_wgpu::init::Init;
 use nin_wgpu::ops::{Adam, Conv2d, Pool2d};
-use nin_wgpu::program::{Program, Source};
-use nin_wgpu::train::TrainError;
+use nin_wgpu::program::{Program, RunError, Source};
 
 const CLASSES: usize = 5;
 const BATCH: usize = 3;
@@ -24,13 +22,13 @@ fn source() -> Source {
 }
 
 /// Maps of 7x8 with or without a ReLU behind them.
-fn network(net: &mut GraphBuilder, x: ValueId, relu: bool) -> Result<ValueId, Error> {
+fn network(net: &mut GraphBuilder, x: ValueId, relu: bool) -> Result<ValueId, GraphError> {
     let x = net.conv2d("conv1", x, 8, Conv2d::new(5, 1, 1)?)?;
     let x = net.relu(x)?;
     let x = net.max_pool2d(x, Pool2d::new(3, 2)?)?;
     let x = net.conv2d("conv2", x, CLASSES, Conv2d::new(2, 1, 0)?)?;
     let x = if relu { net.relu(x)? } else { x };
-    Ok(net.global_avg_pool(x)?)
+    net.global_avg_pool(x)
 }
 
 #[test]
@@ -86,15 +84,15 @@ fn a_program_that_keeps_no_maps_says_so() {
     let mut run = program.load(&Device::Cpu).expect("loads");
     assert!(matches!(
         run.maps(),
-        Err(Error::Train(TrainError::WrongProgram("inference")))
+        Err(RunError::WrongProgram("inference"))
     ));
 
     let program = Program::inference(&source(), [19, 21], BATCH, |net, x| {
         let x = network(net, x, true)?;
-        Ok(net.relu(x)?)
+        net.relu(x)
     })
     .expect("fits");
     assert_eq!(program.map_grid(), None);
     let mut run = program.load(&Device::Cpu).expect("loads");
-    assert!(matches!(run.maps(), Err(Error::Train(TrainError::NoMaps))));
+    assert!(matches!(run.maps(), Err(RunError::NoMaps)));
 }

@@ -1,5 +1,6 @@
 //! The device under test and how much work suits it.
 
+use super::adapters::adapters;
 use nin_wgpu::device::{Device, DeviceChoice};
 use nin_wgpu::gpu::Gpu;
 use nin_wgpu::peak::Peak;
@@ -13,23 +14,28 @@ fn named() -> Option<Device> {
     let choice = name
         .parse::<DeviceChoice>()
         .unwrap_or_else(|error| panic!("NIN_BENCH_DEVICE: {error}"));
-    Some(Device::open(choice).unwrap_or_else(|error| panic!("NIN_BENCH_DEVICE: {error}")))
+    Some(
+        Device::open_among(&adapters(), choice)
+            .unwrap_or_else(|error| panic!("NIN_BENCH_DEVICE: {error}")),
+    )
 }
 
-fn adapter() -> Option<Device> {
-    Gpu::open("adapter", |_, _| true).map(Device::Gpu).ok()
+fn best() -> Option<Device> {
+    Gpu::open(&adapters(), "adapter", |_, _| true)
+        .map(Device::Gpu)
+        .ok()
 }
 
 /// The named device, else the best adapter, software too, else the CPU.
 pub fn device() -> Device {
-    named().or_else(adapter).unwrap_or(Device::Cpu)
+    named().or_else(best).unwrap_or(Device::Cpu)
 }
 
 /// The named device alone, else the best adapter and the CPU.
 pub fn devices() -> Vec<Device> {
     match named() {
         Some(device) => vec![device],
-        None => adapter().into_iter().chain([Device::Cpu]).collect(),
+        None => best().into_iter().chain([Device::Cpu]).collect(),
     }
 }
 

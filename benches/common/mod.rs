@@ -9,6 +9,12 @@
     reason = "each bench uses the part that it needs"
 )]
 
+#[allow(
+    clippy::duplicate_mod,
+    reason = "benches of single ops have it from tests/cases too"
+)]
+#[path = "../../examples/common/adapters.rs"]
+mod adapters;
 pub mod device;
 pub mod measure;
 pub mod plot;

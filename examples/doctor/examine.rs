@@ -13,6 +13,8 @@ use nin_wgpu::peak::Peak;
 use nin_wgpu::self_test::{Check, Outcome};
 use nin_wgpu::train::{TrainOptions, training_program};
 
+use crate::adapters::adapters;
+
 /// A device before it is opened.
 pub(crate) struct Patient {
     /// What it is called behind `--device`.
@@ -24,16 +26,19 @@ pub(crate) struct Patient {
 impl Patient {
     pub(crate) fn of(choice: DeviceChoice) -> Result<Self> {
         let adapter = match choice {
-            DeviceChoice::Adapter(n) => Gpu::list()?.into_iter().nth(n),
+            DeviceChoice::Adapter(n) => Gpu::list(&adapters())?.into_iter().nth(n),
             DeviceChoice::Cpu => None,
-            _ => match Device::open(choice).with_context(|| format!("--device {choice}"))? {
+            _ => match Device::open_among(&adapters(), choice)
+                .with_context(|| format!("--device {choice}"))?
+            {
                 Device::Gpu(gpu) => Some(gpu.description().clone()),
                 Device::Cpu => None,
             },
         };
         if adapter.is_none() && matches!(choice, DeviceChoice::Adapter(_)) {
             // For the error that lists what there is.
-            Device::open(choice).with_context(|| format!("--device {choice}"))?;
+            Device::open_among(&adapters(), choice)
+                .with_context(|| format!("--device {choice}"))?;
         }
         Ok(Self { choice, adapter })
     }
@@ -80,7 +85,7 @@ pub(crate) fn examine(patient: &Patient) -> Findings {
 }
 
 fn try_examine(choice: DeviceChoice, findings: &mut Findings) -> Result<()> {
-    let device = Device::open(choice)?;
+    let device = Device::open_among(&adapters(), choice)?;
     let start = Instant::now();
     let test = device.self_test()?;
     let bar = bar(test.len() as u64);

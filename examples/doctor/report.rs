@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use nin_wgpu::data;
 use nin_wgpu::device::{Device, DeviceChoice};
-use nin_wgpu::gpu::{AdapterKind, Gpu};
+use nin_wgpu::gpu::AdapterKind;
 use nin_wgpu::self_test::{Check, Outcome};
 
+use crate::cache;
 use crate::examine::{Findings, Patient};
 
 /// Failures that are printed in full, of one device.
@@ -157,14 +157,8 @@ pub(crate) fn folders() {
         }
         None => "nowhere: this user has no cache folder".to_owned(),
     };
-    println!(
-        "\nfolders   downloaded data sets: {}",
-        place(data::cache_dir())
-    );
-    println!(
-        "          kernels as tuned: {}",
-        place(Gpu::tune_cache_dir())
-    );
+    println!("\nfolders   downloaded data sets: {}", place(cache::data()));
+    println!("          kernels as tuned: {}", place(cache::tune()));
     let runs = Path::new("runs");
     if runs.is_dir() {
         println!("          trained networks: runs");

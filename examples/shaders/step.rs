@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use nin_wgpu::data::synthetic::Synthetic;
-use nin_wgpu::graph::{Graph, GraphBuilder, Role, ValueId};
+use nin_wgpu::graph::{Graph, GraphBuilder, GraphError, Role, ValueId};
 use nin_wgpu::init::Init;
 use nin_wgpu::ops::{Adam, Augment, Conv2d, Pool2d};
 use nin_wgpu::output;
@@ -65,7 +65,7 @@ impl Data {
 }
 
 /// Every op that a network may be made of, in few layers and at odd sizes; a ReLU that nothing takes in among them.
-fn network(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, nin_wgpu::Error> {
+fn network(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError> {
     let x = net.conv2d("conv1", x, 24, Conv2d::new(5, 1, 2)?)?;
     let x = net.max_pool2d(x, Pool2d::new(3, 2)?)?;
     let x = net.relu(x)?;
@@ -75,7 +75,7 @@ fn network(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, nin_wgpu::Erro
     let x = net.conv2d("conv3", x, 20, Conv2d::new(3, 2, 1)?)?;
     let x = net.relu(x)?;
     let x = net.conv2d("conv4", x, 10, Conv2d::new(1, 1, 0)?)?;
-    Ok(net.global_avg_pool(x)?)
+    net.global_avg_pool(x)
 }
 
 /// Writes the first training step of a small network, planned with each algorithm for its convolutions: a folder in

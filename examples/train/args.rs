@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Parser, ValueEnum};
-use nin_wgpu::data::{self, Dataset, cache_dir};
+use nin_wgpu::data::{self, Dataset};
 use nin_wgpu::device::{Device, DeviceChoice};
 use nin_wgpu::gpu::Tune;
 use nin_wgpu::models::Model;
@@ -12,6 +12,7 @@ use nin_wgpu::ops::Augment;
 use nin_wgpu::train::{Home, OnBad, Schedule, TrainOptions};
 use serde_json::{Value, json};
 
+use crate::cache;
 use crate::pictures::{FitName, InvertName, size};
 
 /// Train Network in Network, or a small network like it, on a GPU or on the CPU.
@@ -376,7 +377,7 @@ impl Args {
         match &self.cache {
             Some(told) if told.as_os_str() == "off" => None,
             Some(told) => Some(told.clone()),
-            None => cache_dir().map(|folder| folder.join("pictures")),
+            None => cache::data().map(|folder| folder.join("pictures")),
         }
     }
 

@@ -13,6 +13,7 @@ use nin_wgpu::program::{Parameters, Program};
 use nin_wgpu::train::{Resumed, RunFolder, TrainOptions, training_program};
 
 use crate::args::{Args, InitChoice, RecipeName};
+use crate::cache;
 use crate::screen;
 
 /// Everything that a run is made of.
@@ -64,6 +65,7 @@ pub(crate) fn options(
 /// Finds the data set, or downloads it, and takes the first images of each part.
 fn load_data(loader: Loader<'_>, [train, test]: [Option<usize>; 2]) -> Result<Split> {
     let bar = screen::download_bar();
+    let loader = cache::with_downloads(loader);
     let split = loader.on_download(|progress| bar.show(progress)).load();
     bar.clear();
     let split = split.map_err(|error| match error {

@@ -1,4 +1,4 @@
-// Counter-based random numbers: pcg4d of Jarzynski and Olano, JCGT 9(3), 2020. The same as src/rng.rs.
+// Counter-based random numbers: pcg4d of Jarzynski and Olano, JCGT 9(3), 2020. The same as src/graph/rng.rs.
 
 fn mix(v: vec4u) -> vec4u {
     var r = v;

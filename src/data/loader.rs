@@ -14,11 +14,6 @@ use super::{
 /// The system's folder of data sets, each in a sub-folder of its name.
 const SYSTEM_DIR: &str = "/usr/share/datasets";
 
-/// The user's folder that downloads are kept in, there or not; `None` if the user has no cache folder.
-pub fn cache_dir() -> Option<PathBuf> {
-    dirs::cache_dir().map(|folder| folder.join("nin-wgpu"))
-}
-
 /// The data set that a person means: one among [`DATASETS`] by its name, a folder of pictures, or a table of them that
 /// ends in `.csv`; with the place that it is read from, if that is named. What is none of these is taken for a name.
 pub fn find(what: &str) -> (&str, Option<PathBuf>) {
@@ -41,8 +36,8 @@ type Report<'a> = Box<dyn FnMut(&Progress<'_>) + 'a>;
 /// Loads a data set: finds its files, or downloads them, and reads them.
 ///
 /// The files are looked for in [`data_dir`](Self::data_dir) and nowhere else if that is given; else
-/// in the system's folder, then in the user's cache folder; and last, if
-/// `on_download` was called (feature `download`), they are downloaded to the cache folder.
+/// in the system's folder, then in [`cache_dir`](Self::cache_dir), if that is given; and last, if
+/// `on_download` was called too (feature `download`), they are downloaded to there.
 ///
 /// ```
 /// use nin_wgpu::data::Loader;
@@ -78,7 +73,7 @@ impl<'a> Loader<'a> {
             name: name.into(),
             data_dir: None,
             system_dir: SYSTEM_DIR.into(),
-            cache_dir: cache_dir(),
+            cache_dir: None,
             seed: 0,
             shape: None,
             image_size: None,
@@ -115,8 +110,7 @@ impl<'a> Loader<'a> {
         self
     }
 
-    /// The folder that downloads are kept in, a sub-folder for each data set. Unless changed it is
-    /// `nin-wgpu` in the user's cache folder (on Linux `~/.cache`).
+    /// The folder that downloads are kept in, a sub-folder for each data set; none unless given.
     #[must_use]
     pub fn cache_dir(mut self, folder: impl Into<PathBuf>) -> Self {
         self.cache_dir = Some(folder.into());
@@ -176,12 +170,13 @@ impl<'a> Loader<'a> {
         self
     }
 
-    /// Allows to download what is found nowhere, and names what hears of the progress.
+    /// Allows to download what is found nowhere to [`cache_dir`](Self::cache_dir), and names what hears of the progress.
     ///
     /// ```no_run
     /// use nin_wgpu::data::Loader;
     ///
     /// let split = Loader::new("mnist")
+    ///     .cache_dir("downloads")
     ///     .on_download(|progress| println!("{} of {} bytes", progress.done, progress.total))
     ///     .load()?;
     /// # Ok::<(), nin_wgpu::data::DataError>(())

@@ -16,8 +16,8 @@
 //! | `folder` | pictures of your own, a sub-folder for each class | [`folder`] |
 //! | `synthetic` | 6,000 + 1,000 gratings, `[1,28,28]`, 10 classes | [`synthetic`] |
 //!
-//! [`load`] looks in the folder it is given, else in the system's, else in the user's cache folder.
-//! A [`Loader`] can also download what is in none of them.
+//! [`load`] looks in the folder it is given, else in the system's. A [`Loader`] can also look in a folder of downloads, and
+//! download what is in none of them.
 
 mod cache;
 mod cifar;
@@ -55,6 +55,7 @@ mod zip;
 
 use std::path::Path;
 
+pub use crate::ops::CropBox;
 pub(crate) use dataset::check_labels;
 pub use dataset::{Dataset, Outline};
 use dataset::{byte_count, class_count_error};
@@ -62,11 +63,11 @@ pub use error::DataError;
 pub use feed::Bad;
 pub(crate) use feed::{Feed, Order};
 pub use identical::identical;
-pub use loader::{Loader, cache_dir, find};
+pub use loader::{Loader, find};
 pub use preparation::Preparation;
 pub use source::PictureSource;
 pub use split::Split;
-pub use view::{CropBox, Draw, Fit, View, mirrored, resized_crop};
+pub use view::{Draw, Fit, View, mirrored, resized_crop};
 
 /// The names that [`load`] knows.
 pub const DATASETS: &[&str] = &[

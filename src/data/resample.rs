@@ -11,7 +11,7 @@ use fast_image_resize::pixels::{U8, U8x3};
 use fast_image_resize::{ImageView, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 
 use super::image_file::Picture;
-use super::view::CropBox;
+use crate::ops::CropBox;
 
 /// What pixels near the wanted place weigh: `Bilinear` is Pillow's triangle, `CatmullRom` is sharper, for pictures of 28
 /// pixels, where the triangle's blur shows.

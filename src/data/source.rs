@@ -46,7 +46,7 @@ use super::{DataError, Draw, Preparation};
 ///     let x = net.conv2d("conv1", x, 16, Conv2d::new(3, 1, 1)?)?;
 ///     let x = net.relu(x)?;
 ///     let x = net.conv2d("conv2", x, classes, Conv2d::new(1, 1, 0)?)?;
-///     Ok(net.global_avg_pool(x)?)
+///     net.global_avg_pool(x)
 /// });
 /// let options = TrainOptions {
 ///     epochs: 1,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::listing::{counted, some};
 use super::{DataError, Dataset};
-use crate::rng::pcg4d;
+use crate::graph::rng::pcg4d;
 
 /// A data set in its usual parts.
 #[derive(Clone, Debug)]

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::DataError;
 use super::image_file::{MAX_EXTENT, Picture};
 use super::resample::{Filter, Part, resample, to_planes};
-use crate::rng::pcg4d;
+use crate::graph::rng::pcg4d;
+use crate::ops::CropBox;
 
 thread_local! {
     /// What a view shows, before its channels are taken apart.
@@ -49,19 +50,6 @@ impl Draw {
     fn words(self, back: u32) -> [u32; 4] {
         pcg4d([self.n, u32::MAX - back, self.step, self.seed])
     }
-}
-
-/// A part of a picture, in pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct CropBox {
-    /// The first row.
-    pub top: usize,
-    /// The first column.
-    pub left: usize,
-    /// Rows, at least 1.
-    pub height: usize,
-    /// Columns, at least 1.
-    pub width: usize,
 }
 
 /// From decoded pictures to a network's input.

@@ -14,6 +14,33 @@ pub enum AdapterKind {
     Software,
 }
 
+/// Which adapters are seen: all of them, unless told otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AdapterFilter {
+    /// Part of the names, in large or small letters, of the adapters that are seen.
+    pub name: Option<String>,
+    /// The backends that are searched, with commas between: `vulkan`, `dx12`, `metal`, `gl`.
+    pub backends: Option<String>,
+    /// Whether wgpu takes its other settings, such as layers that validate, from its own variables of the environment.
+    pub wgpu_variables: bool,
+}
+
+impl AdapterFilter {
+    fn instance(&self) -> wgpu::InstanceDescriptor {
+        let plain = wgpu::InstanceDescriptor::new_without_display_handle();
+        let backends = self.backends.as_deref();
+        let backends = backends.map_or(plain.backends, wgpu::Backends::from_comma_list);
+        let settings = match self.wgpu_variables {
+            true => plain.with_env(),
+            false => plain,
+        };
+        wgpu::InstanceDescriptor {
+            backends,
+            ..settings
+        }
+    }
+}
+
 /// An adapter, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdapterDescription {
@@ -129,21 +156,14 @@ pub(super) fn device_limits(offered: &wgpu::Limits, roomy: bool) -> wgpu::Limits
     }
 }
 
-/// Part of a name that all adapters but those are left out by, if the environment says one.
-pub(crate) fn wanted_name() -> Option<String> {
-    std::env::var("WGPU_ADAPTER_NAME")
-        .ok()
-        .filter(|name| !name.is_empty())
-}
-
-/// Adapters of all backends, best first: discrete, integrated, other, software; native APIs before OpenGL.
-///
-/// `WGPU_BACKEND` limits the backends, `WGPU_ADAPTER_NAME` the names.
+/// Adapters that the filter lets through, best first: discrete, integrated, other, software; native APIs before OpenGL.
 ///
 /// # Errors
 /// [`GpuError::Name`] if there are adapters, but none of that name.
-pub(super) fn adapters() -> Result<Vec<(wgpu::Adapter, AdapterDescription)>, GpuError> {
-    let descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+pub(super) fn adapters(
+    filter: &AdapterFilter,
+) -> Result<Vec<(wgpu::Adapter, AdapterDescription)>, GpuError> {
+    let descriptor = filter.instance();
     let backends = descriptor.backends;
     let instance = wgpu::Instance::new(descriptor);
     let mut adapters = pollster::block_on(instance.enumerate_adapters(backends));
@@ -167,7 +187,7 @@ pub(super) fn adapters() -> Result<Vec<(wgpu::Adapter, AdapterDescription)>, Gpu
         let description = AdapterDescription::new(&adapter);
         (adapter, description)
     });
-    let Some(name) = wanted_name() else {
+    let Some(name) = filter.name.clone() else {
         return Ok(all.collect());
     };
     let (named, others): (Vec<_>, Vec<_>) =
@@ -180,11 +200,15 @@ pub(super) fn adapters() -> Result<Vec<(wgpu::Adapter, AdapterDescription)>, Gpu
 }
 
 /// That there is no such adapter, what there is, and the mend.
-pub(super) fn no_adapter(wanted: &str, described: &[&AdapterDescription]) -> GpuError {
+pub(super) fn no_adapter(
+    filter: &AdapterFilter,
+    wanted: &str,
+    described: &[&AdapterDescription],
+) -> GpuError {
     let found = if !described.is_empty() {
         let list = list(described.iter().copied());
         format!("{list}; name one of these, or use `--device cpu`")
-    } else if let Ok(backends) = std::env::var("WGPU_BACKEND") {
+    } else if let Some(backends) = &filter.backends {
         format!(
             "no adapter at all within WGPU_BACKEND={backends}: unset that, install a driver, or use `--device cpu`"
         )

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::GpuError;
 use super::adapter::{
-    AdapterDescription, AdapterKind, adapters, device_limits, no_adapter, plan_limits, subgroup,
+    AdapterDescription, AdapterFilter, AdapterKind, adapters, device_limits, no_adapter,
+    plan_limits, subgroup,
 };
 use super::pipeline::Pipelines;
 use super::tune::Tuner;
@@ -47,13 +48,12 @@ pub struct Gpu {
 }
 
 impl Gpu {
-    /// All adapters, best first. `WGPU_BACKEND` limits the backends that are searched, `WGPU_ADAPTER_NAME` the
-    /// adapters to those whose name holds it, in large or small letters.
+    /// The adapters that `filter` lets through, best first.
     ///
     /// # Errors
     /// [`GpuError::Name`] if there are adapters, but none of that name.
-    pub fn list() -> Result<Vec<AdapterDescription>, GpuError> {
-        let adapters = adapters()?.into_iter();
+    pub fn list(filter: &AdapterFilter) -> Result<Vec<AdapterDescription>, GpuError> {
+        let adapters = adapters(filter)?.into_iter();
         Ok(adapters.map(|(_, description)| description).collect())
     }
 
@@ -66,10 +66,11 @@ impl Gpu {
     /// # Errors
     /// [`GpuError::NoAdapter`] or [`GpuError::Name`] if there is none, [`GpuError::NoDevice`] if it does not open.
     pub fn open(
+        filter: &AdapterFilter,
         wants: &str,
         wanted: impl Fn(usize, &AdapterDescription) -> bool,
     ) -> Result<Self, GpuError> {
-        Self::open_at(wants, wanted, true)
+        Self::open_at(filter, wants, wanted, true)
     }
 
     /// The same, with buffers no larger than WebGPU's default limits let them be: what every browser has.
@@ -77,18 +78,20 @@ impl Gpu {
     /// # Errors
     /// As [`Gpu::open`].
     pub fn open_at_default_limits(
+        filter: &AdapterFilter,
         wants: &str,
         wanted: impl Fn(usize, &AdapterDescription) -> bool,
     ) -> Result<Self, GpuError> {
-        Self::open_at(wants, wanted, false)
+        Self::open_at(filter, wants, wanted, false)
     }
 
     fn open_at(
+        filter: &AdapterFilter,
         wants: &str,
         wanted: impl Fn(usize, &AdapterDescription) -> bool,
         roomy: bool,
     ) -> Result<Self, GpuError> {
-        let adapters = adapters()?;
+        let adapters = adapters(filter)?;
         let mut found = adapters.iter().enumerate();
         match found.find(|(i, (_, description))| wanted(*i, description)) {
             Some((_, (adapter, description))) => {
@@ -96,7 +99,7 @@ impl Gpu {
             }
             None => {
                 let described: Vec<_> = adapters.iter().map(|(_, each)| each).collect();
-                Err(no_adapter(wants, &described))
+                Err(no_adapter(filter, wants, &described))
             }
         }
     }

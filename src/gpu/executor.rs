@@ -7,12 +7,12 @@ use super::launch::Launch;
 use super::profile;
 use super::readback::{self, Readback};
 use super::{Gpu, GpuError};
+use crate::backend::profile::Entry;
+use crate::backend::runtime::{Runtime, RuntimeError, check_write, check_write_rows};
+use crate::graph::shape::DType;
+use crate::graph::tensor::HostSlice;
 use crate::graph::{Graph, Role, ValueId};
 use crate::plan::{Dispatch, Page, Plan, Region};
-use crate::profile::Entry;
-use crate::runtime::{Runtime, RuntimeError, check_write, check_write_rows};
-use crate::shape::DType;
-use crate::tensor::HostSlice;
 
 /// A plan with memory and pipelines on a device.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use super::launch::Launch;
 use super::{Gpu, GpuError};
-use crate::peak::{Peak, highest_rate};
+use crate::backend::peak::{Peak, highest_rate};
 use crate::plan::{Kernel, Variant, read, uniforms, write};
 
 uniforms! {

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Gpu, GpuError};
+use crate::plan::shaders;
 use crate::plan::{Access, Kernel, Variant};
-use crate::shaders;
 
 /// A kernel compiled for a device.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::launch::Launch;
 use super::{Gpu, GpuError, readback};
-use crate::profile::medians;
+use crate::backend::profile::medians;
 
 /// Seconds of each launch: the median over `runs` runs, at least one, of all of them in order.
 ///

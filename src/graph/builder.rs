@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::{Graph, GraphError, MapGrid, Phase, Role, ValueId};
+use crate::graph::shape::{DType, Shape};
 use crate::ops::{Conv2d, Dropout, Gather, GlobalAvgPool, MaxPool2d, Pool2d, Relu};
-use crate::shape::{DType, Shape};
 
 /// Builds the forward part of a graph, layer by layer.
 ///

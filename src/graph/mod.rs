@@ -1,16 +1,21 @@
 //! The graph: values in SSA order and the ops between them, as plain data.
 //!
 //! [`GraphBuilder`] is what a model is written with; every shape is inferred when an op is inserted, so a finished
-//! [`Graph`] holds no cycle and no value of unknown shape. Backward nodes are appended by [`crate::autodiff`].
+//! [`Graph`] holds no cycle and no value of unknown shape. Backward nodes are appended by [`crate::graph::autodiff`].
 
+pub mod autodiff;
 mod builder;
+pub mod fuse;
 mod grid;
+pub mod rng;
+pub mod shape;
+pub mod tensor;
 
 pub use builder::GraphBuilder;
 pub use grid::MapGrid;
 
+use crate::graph::shape::{DType, Shape, ShapeError};
 use crate::ops::{Definition, Op};
-use crate::shape::{DType, Shape, ShapeError};
 
 /// Errors of building or differentiating a graph.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -24,6 +29,9 @@ pub enum GraphError {
         /// What does not fit.
         source: ShapeError,
     },
+    /// An op that no operands would suit.
+    #[error(transparent)]
+    Op(#[from] ShapeError),
     /// Two parameters with one name.
     #[error("two layers are named `{0}`; give each layer a name of its own")]
     DuplicateName(String),

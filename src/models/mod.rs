@@ -5,9 +5,9 @@ mod table;
 
 pub use table::{Layer, layers};
 
-use crate::error::Result;
-use crate::graph::{GraphBuilder, ValueId};
-use crate::train::Schedule;
+use serde::{Deserialize, Serialize};
+
+use crate::graph::{GraphBuilder, GraphError, ValueId};
 
 /// Errors of naming a model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,7 +24,7 @@ pub enum ModelError {
 }
 
 /// Appends a network to a graph: images `[N,C,H,W]` and a number of classes -> logits `[N,classes]`.
-pub type Network = fn(&mut GraphBuilder, ValueId, usize) -> Result<ValueId>;
+pub type Network = fn(&mut GraphBuilder, ValueId, usize) -> Result<ValueId, GraphError>;
 
 /// A network that can be built for any number of classes: a preset, or one of your own.
 ///
@@ -36,7 +36,7 @@ pub type Network = fn(&mut GraphBuilder, ValueId, usize) -> Result<ValueId>;
 ///     let x = net.conv2d("conv1", x, 8, Conv2d::new(5, 2, 2)?)?;
 ///     let x = net.relu(x)?;
 ///     let x = net.conv2d("conv2", x, classes, Conv2d::new(1, 1, 0)?)?;
-///     Ok(net.global_avg_pool(x)?)
+///     net.global_avg_pool(x)
 /// });
 /// # assert_eq!(tiny.name, "tiny");
 /// # Ok::<(), nin_wgpu::Error>(())
@@ -56,7 +56,19 @@ pub struct Model {
     network: Network,
 }
 
-/// How a preset is trained unless told otherwise, from [`crate::init::Init::Kaiming`].
+/// How the learning rate goes on after the warm-up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Schedule {
+    /// It stays.
+    #[default]
+    Constant,
+    /// It falls along half a cosine, to 0 after the last epoch (Loshchilov, Hutter, arXiv:1608.03983, without restarts).
+    Cosine,
+}
+
+/// How a preset is trained unless told otherwise, from [`crate::train::init::Init::Kaiming`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Recipe {
     /// Images of a step.
@@ -81,7 +93,7 @@ impl Recipe {
         schedule: Schedule::Cosine,
     };
 
-    /// The tutorial's script for `nin`: to be used with [`crate::init::Init::PyTorch`].
+    /// The tutorial's script for `nin`: to be used with [`crate::train::init::Init::PyTorch`].
     pub const SEED: Self = Self {
         batch_size: 16,
         epochs: 3,
@@ -133,13 +145,13 @@ impl Model {
     /// Appends the network to `net`: images `[N,C,H,W]` -> logits `[N,classes]`.
     ///
     /// # Errors
-    /// [`crate::graph::GraphError`] if the images are too small for it.
+    /// [`GraphError`] if the images are too small for it.
     pub fn build(
         &self,
         net: &mut GraphBuilder,
         images: ValueId,
         classes: usize,
-    ) -> Result<ValueId> {
+    ) -> Result<ValueId, GraphError> {
         (self.network)(net, images, classes)
     }
 }

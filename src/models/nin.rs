@@ -3,11 +3,9 @@
 //! Source: Lin, Chen, Yan, arXiv:1312.4400. Layers are named as in PyTorch's
 //! `self.conv = Sequential(block, pool, [dropout,] block, …)`: `conv.0.0`, `conv.0.2`, `conv.0.4`, `conv.2.0`, …
 
-use super::{Model, Recipe};
-use crate::error::Result;
-use crate::graph::{GraphBuilder, ValueId};
+use super::{Model, Recipe, Schedule};
+use crate::graph::{GraphBuilder, GraphError, ValueId};
 use crate::ops::{Conv2d, Pool2d};
-use crate::train::Schedule;
 
 /// Output channels of a convolution.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +53,7 @@ fn nin(
     classes: usize,
     blocks: &[Block],
     dropout: Option<f32>,
-) -> Result<ValueId> {
+) -> Result<ValueId, GraphError> {
     let mut x = images;
     let mut position = 0;
     for (i, block) in blocks.iter().enumerate() {
@@ -81,7 +79,7 @@ fn nin(
         }
         position += 1;
     }
-    Ok(net.global_avg_pool(x)?)
+    net.global_avg_pool(x)
 }
 
 /// The tutorial network at 224x224: 1,992,166 parameters for one channel and ten classes.

@@ -1,8 +1,8 @@
 //! The table of a network's layers: shapes, parameters and operations.
 
 use crate::graph::Graph;
+use crate::graph::shape::Shape;
 use crate::ops::{Definition, Op};
-use crate::shape::Shape;
 
 /// A row of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,13 +1,13 @@
 //! Adam: all parameters in one dispatch.
 
 use super::{Definition, Tolerance, float, same};
-use crate::autodiff::Tape;
+use crate::graph::autodiff::Tape;
+use crate::graph::shape::{Shape, ShapeError};
 use crate::graph::{GraphError, Node, Signature, ValueId};
 use crate::plan::{
     Kernel, Lowering, Parts, PlanError, Region, Variant, read, uniforms, update, write,
 };
 use crate::reference::{Io, Real, adam};
-use crate::shape::{Shape, ShapeError};
 
 /// One update of every parameter (Kingma and Ba, arXiv:1412.6980, in PyTorch's form):
 /// `m = b1 m + (1-b1) g`, `v = b2 v + (1-b2) g^2`, `p -= rate m / (sqrt(v) scale + eps)`.

@@ -1,16 +1,16 @@
 //! Dropout with a mask that is computed, not stored: forward and backward draw the same numbers.
 
 use super::{Definition, Tolerance, float, operand, same};
-use crate::autodiff::Tape;
+use crate::graph::autodiff::Tape;
+use crate::graph::shape::{DType, Shape, ShapeError};
 use crate::graph::{GraphError, Node, Signature, ValueId};
 use crate::plan::{Kernel, Lowering, PlanError, Variant, read, uniforms, write};
 use crate::reference::{Io, Real, dropout};
-use crate::shape::{DType, Shape, ShapeError};
 
 /// `y = x / (1 - p)` where the element's random number is at least `p`, else 0; inputs `x [N,..]`,
 /// `random [3]` (seed, step, place of the first image in its batch).
 ///
-/// The number of element `i` of the whole batch is the first word of [`pcg4d`](crate::rng::pcg4d)`(i, stream, step, seed)`.
+/// The number of element `i` of the whole batch is the first word of [`pcg4d`](crate::graph::rng::pcg4d)`(i, stream, step, seed)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dropout {
     p: f32,

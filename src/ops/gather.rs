@@ -3,12 +3,27 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Definition, Tolerance, operand};
-use crate::autodiff::Tape;
-use crate::data::image_file::MAX_EXTENT;
+use crate::graph::autodiff::Tape;
+use crate::graph::shape::{DType, Shape, ShapeError};
 use crate::graph::{GraphError, Node, Signature, ValueId};
 use crate::plan::{Kernel, Lowering, Page, PlanError, Variant, read, uniforms, write};
 use crate::reference::{Io, Real, gather};
-use crate::shape::{DType, Shape, ShapeError};
+
+/// The largest width and height of a picture that is read, and of a part that is scaled.
+pub const MAX_EXTENT: u32 = 16_384;
+
+/// A part of a picture, in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CropBox {
+    /// The first row.
+    pub top: usize,
+    /// The first column.
+    pub left: usize,
+    /// Rows, at least 1.
+    pub height: usize,
+    /// Columns, at least 1.
+    pub width: usize,
+}
 
 /// Inputs `images [M,C,h,w]` (bytes), `labels [M]`, `indices [N]`, with augmentation also `random [3]` (seed, step, place of the
 /// first image in its batch), and if that is [`resized`](Augment::resized) `boxes [N,4]` (top, left, height, width)
@@ -30,7 +45,7 @@ pub struct Gather {
 
 /// Random changes to the images of a training step, drawn anew for each: a crop after padding or of a part, and a mirror image.
 ///
-/// The words of image `n` of the whole batch are [`pcg4d`](crate::rng::pcg4d)`(n, u32::MAX, step, seed)`: rows and columns to move by, and
+/// The words of image `n` of the whole batch are [`pcg4d`](crate::graph::rng::pcg4d)`(n, u32::MAX, step, seed)`: rows and columns to move by, and
 /// the bit that mirrors. The part is [`resized_crop`](crate::data::resized_crop)'s of the same `n`, step and seed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Augment {

@@ -1,11 +1,11 @@
 //! Global average pooling and its gradient.
 
 use super::{Definition, Tolerance, float, same};
-use crate::autodiff::Tape;
+use crate::graph::autodiff::Tape;
+use crate::graph::shape::{DType, Shape, ShapeError};
 use crate::graph::{GraphError, Node, Signature, ValueId};
 use crate::plan::{Kernel, Lowering, PlanError, Variant, read, uniforms, write};
 use crate::reference::{Io, Real, global_avg_pool};
-use crate::shape::{DType, Shape, ShapeError};
 
 /// `y[n,c] = mean_{h,w} x[n,c,h,w]`: `x [N,C,H,W]` -> `y [N,C]`. Source: arXiv:1312.4400, section 3.2.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

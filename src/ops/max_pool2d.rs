@@ -1,11 +1,11 @@
 //! Max pooling and its gradient.
 
 use super::{Definition, Tolerance, float, operand, same};
-use crate::autodiff::Tape;
+use crate::graph::autodiff::Tape;
+use crate::graph::shape::{DType, Shape, ShapeError};
 use crate::graph::{GraphError, Node, Signature, ValueId};
 use crate::plan::{Kernel, Lowering, PlanError, Variant, read, uniforms, write};
 use crate::reference::{Io, Real, max_pool2d};
-use crate::shape::{DType, Shape, ShapeError};
 
 /// A square pooling window; a rest that it does not cover is left out, as in PyTorch (`ceil_mode=False`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

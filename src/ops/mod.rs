@@ -20,18 +20,18 @@ pub use adam::Adam;
 pub(crate) use adam::widen;
 pub use conv2d::{Conv2d, Conv2dDgrad, Conv2dWgrad, Geometry};
 pub use dropout::{Dropout, DropoutBackward};
-pub use gather::{Augment, Gather, Normalize};
+pub use gather::{Augment, CropBox, Gather, MAX_EXTENT, Normalize};
 pub use global_avg_pool::{GlobalAvgPool, GlobalAvgPoolBackward};
 pub use max_pool2d::{MaxPool2d, MaxPool2dBackward, Pool2d, PoolGeometry};
 pub use relu::{Relu, ReluBackward};
 pub use softmax::Softmax;
 pub use softmax_cross_entropy::{IGNORE, PooledCrossEntropy, SoftmaxCrossEntropy};
 
-use crate::autodiff::Tape;
+use crate::graph::autodiff::Tape;
+use crate::graph::shape::{DType, Shape, ShapeError};
 use crate::graph::{GraphError, Node, Signature};
 use crate::plan::{Kernel, Lowering, PlanError, Variant};
 use crate::reference::{Io, Real};
-use crate::shape::{DType, Shape, ShapeError};
 
 /// How far a shader's result may lie from the `f64` reference: `relative * max|reference| + absolute`.
 #[derive(Clone, Copy, Debug, PartialEq)]

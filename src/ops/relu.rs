@@ -1,11 +1,11 @@
 //! `max(x, 0)` and its gradient. Usually fused into the op before it.
 
 use super::{Definition, Tolerance, float, same};
-use crate::autodiff::Tape;
+use crate::graph::autodiff::Tape;
+use crate::graph::shape::{DType, Shape, ShapeError};
 use crate::graph::{GraphError, Node, Signature, ValueId};
 use crate::plan::{Kernel, Lowering, PlanError, Variant, read, uniforms, write};
 use crate::reference::{Io, Real, relu};
-use crate::shape::{DType, Shape, ShapeError};
 
 /// `y = max(x, 0)`, any shape. Not-a-number passes through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

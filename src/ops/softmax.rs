@@ -1,11 +1,11 @@
 //! Softmax over classes, for inference.
 
 use super::{Definition, Tolerance, float};
-use crate::autodiff::Tape;
+use crate::graph::autodiff::Tape;
+use crate::graph::shape::{DType, Shape, ShapeError};
 use crate::graph::{GraphError, Node, Signature, ValueId};
 use crate::plan::{Kernel, Lowering, PlanError, Variant, read, uniforms, write};
 use crate::reference::{Io, Real, softmax};
-use crate::shape::{DType, Shape, ShapeError};
 
 /// `y[n,l] = exp(x[n,l]) / sum_j exp(x[n,j])`: `[N,L]` -> `[N,L]`, shifted by the row's maximum. Plus infinity or
 /// not-a-number makes its row not-a-number, and so do minus infinities alone.

@@ -1,11 +1,11 @@
 //! Loss, its gradient and the training metrics, in one kernel; with global average pooling around it, if that is fused.
 
 use super::{Definition, Tolerance, float, operand, same};
-use crate::autodiff::Tape;
+use crate::graph::autodiff::Tape;
+use crate::graph::shape::{DType, Shape, ShapeError};
 use crate::graph::{GraphError, Node, Signature, ValueId};
 use crate::plan::{Kernel, Lowering, PlanError, Variant, read, uniforms, update, write};
 use crate::reference::{Io, Real, global_avg_pool, softmax_cross_entropy};
-use crate::shape::{DType, Shape, ShapeError};
 
 /// Label of a row that counts for nothing: the filling of a last, smaller batch.
 pub const IGNORE: u32 = u32::MAX;

@@ -6,9 +6,9 @@ use super::{
     ADDRESSABLE, Access, Binding, Buffer, BufferId, Dispatch, Kernel, Page, PlanError, PlanOptions,
     Region, SlotId, Variant,
 };
+use crate::graph::shape::{DType, Shape};
 use crate::graph::{Graph, Node, Role, ValueId};
 use crate::ops::{Definition, Op};
-use crate::shape::{DType, Shape};
 
 /// Invocations of an elementwise workgroup; the shaders import it from `package::common::index`.
 pub(crate) const WORKGROUP: u64 = 64;

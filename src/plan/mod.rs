@@ -9,6 +9,7 @@ mod display;
 mod kernel;
 mod lowering;
 mod options;
+pub mod shaders;
 mod slots;
 
 pub use algorithm::{Conv2dAlgorithm, Conv2dChoices, Direction};

@@ -15,7 +15,7 @@
 //!     let x = net.conv2d("conv1", x, 8, Conv2d::new(3, 1, 1)?)?;
 //!     let x = net.relu(x)?;
 //!     let x = net.conv2d("conv2", x, 2, Conv2d::new(1, 1, 0)?)?;
-//!     Ok(net.global_avg_pool(x)?)
+//!     net.global_avg_pool(x)
 //! })?;
 //!
 //! let mut run = program.load(&Device::open(DeviceChoice::Cpu)?)?;
@@ -29,19 +29,19 @@
 //! ```
 
 mod metrics;
+mod profile;
 mod run;
 
 pub use metrics::Metrics;
-pub use run::Run;
+pub use run::{Run, RunError};
 
-use crate::autodiff;
-use crate::device::Device;
-use crate::error::Result;
-use crate::fuse::fuse;
+use crate::backend::device::{Device, LoadError};
+use crate::graph::autodiff;
+use crate::graph::fuse::fuse;
+use crate::graph::shape::{DType, Shape, ShapeError};
+use crate::graph::tensor::Tensor;
 use crate::graph::{Graph, GraphBuilder, GraphError, MapGrid, Phase, Role, ValueId};
 use crate::ops::{Adam, Augment, Gather, Normalize, Op, Softmax, SoftmaxCrossEntropy};
-use crate::shape::{DType, Shape, ShapeError};
-use crate::tensor::Tensor;
 
 /// Named parameters, in the order of the network's layers.
 pub type Parameters = Vec<(String, Tensor)>;
@@ -120,8 +120,8 @@ impl Program {
         size: [usize; 2],
         batch: usize,
         adam: Adam,
-        network: impl Fn(&mut GraphBuilder, ValueId) -> Result<ValueId>,
-    ) -> Result<Self> {
+        network: impl Fn(&mut GraphBuilder, ValueId) -> Result<ValueId, GraphError>,
+    ) -> Result<Self, GraphError> {
         Self::training_in_parts(source, size, [batch, batch], adam, network)
     }
 
@@ -137,8 +137,8 @@ impl Program {
         size: [usize; 2],
         [batch, part]: [usize; 2],
         adam: Adam,
-        network: impl Fn(&mut GraphBuilder, ValueId) -> Result<ValueId>,
-    ) -> Result<Self> {
+        network: impl Fn(&mut GraphBuilder, ValueId) -> Result<ValueId, GraphError>,
+    ) -> Result<Self, GraphError> {
         let (mut net, logits, labels) = forward(Phase::Train, source, size, part, network)?;
         let (metrics, dlogits) = loss(net.graph_mut(), logits, labels)?;
         let random = net.random();
@@ -173,8 +173,8 @@ impl Program {
         source: &Source,
         size: [usize; 2],
         batch: usize,
-        network: impl Fn(&mut GraphBuilder, ValueId) -> Result<ValueId>,
-    ) -> Result<Self> {
+        network: impl Fn(&mut GraphBuilder, ValueId) -> Result<ValueId, GraphError>,
+    ) -> Result<Self, GraphError> {
         let (mut net, logits, labels) = forward(Phase::Eval, source, size, batch, network)?;
         let (metrics, _) = loss(net.graph_mut(), logits, labels)?;
         let mut graph = net.finish();
@@ -199,8 +199,8 @@ impl Program {
         source: &Source,
         size: [usize; 2],
         batch: usize,
-        network: impl Fn(&mut GraphBuilder, ValueId) -> Result<ValueId>,
-    ) -> Result<Self> {
+        network: impl Fn(&mut GraphBuilder, ValueId) -> Result<ValueId, GraphError>,
+    ) -> Result<Self, GraphError> {
         let (mut net, logits, _) = forward(Phase::Eval, source, size, batch, network)?;
         let probabilities = net.graph_mut().push1("softmax", Softmax, &[logits])?;
         net.graph_mut().keep(probabilities);
@@ -262,7 +262,7 @@ impl Program {
     ///
     /// # Errors
     /// As [`Device::load`].
-    pub fn load(&self, device: &Device) -> Result<Run> {
+    pub fn load(&self, device: &Device) -> Result<Run, LoadError> {
         let runtime = device.load(self.graph.clone())?;
         Ok(Run::new(self.clone(), runtime))
     }
@@ -278,8 +278,8 @@ fn forward(
     source: &Source,
     [height, width]: [usize; 2],
     batch: usize,
-    network: impl Fn(&mut GraphBuilder, ValueId) -> Result<ValueId>,
-) -> Result<(GraphBuilder, ValueId, ValueId)> {
+    network: impl Fn(&mut GraphBuilder, ValueId) -> Result<ValueId, GraphError>,
+) -> Result<(GraphBuilder, ValueId, ValueId), GraphError> {
     let mut net = GraphBuilder::new(phase);
     let augment = match phase {
         Phase::Train => source.augment,
@@ -301,7 +301,11 @@ fn class_maps(graph: &Graph, logits: ValueId) -> Option<ValueId> {
 }
 
 /// Appends the loss; returns the metrics and the gradient of the logits.
-fn loss(graph: &mut Graph, logits: ValueId, labels: ValueId) -> Result<(ValueId, ValueId)> {
+fn loss(
+    graph: &mut Graph,
+    logits: ValueId,
+    labels: ValueId,
+) -> Result<(ValueId, ValueId), GraphError> {
     let classes = graph
         .value(logits)
         .shape

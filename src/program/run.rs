@@ -1,14 +1,34 @@
 //! A program with memory on a device: the host's side of a step.
 
 use super::{Goal, Metrics, Parameters, Program};
-use crate::data::{Draw, check_labels, resized_crop};
-use crate::error::Result;
+use crate::backend::profile::Entry;
+use crate::backend::runtime::{Runtime, RuntimeError, write_error};
+use crate::data::{DataError, Draw, check_labels, resized_crop};
+use crate::graph::tensor::{HostSlice, Tensor};
 use crate::graph::{Role, ValueId};
 use crate::ops::IGNORE;
-use crate::profile::Entry;
-use crate::runtime::{Runtime, write_error};
-use crate::tensor::{HostSlice, Tensor};
-use crate::train::TrainError;
+
+/// Errors of running a program.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// Running its graph failed.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// A label is not below the number of classes.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A run was asked for what its program does not do.
+    #[error("this program is not for {0}; build it with the matching constructor of `Program`")]
+    WrongProgram(&'static str),
+    /// Class maps were asked of a network that has none.
+    #[error(
+        "this network has no class maps; only one whose logits come from global average pooling has"
+    )]
+    NoMaps,
+}
+
+type Result<T, E = RunError> = std::result::Result<T, E>;
 
 /// A program with memory on a device.
 pub struct Run {
@@ -29,8 +49,8 @@ impl Run {
     /// Uploads the data set: images `[M,C,H,W]` and labels `[M]`.
     ///
     /// # Errors
-    /// [`crate::runtime::RuntimeError`] if the lengths are not those of the program's source,
-    /// [`DataError::Label`](crate::data::DataError::Label) if a label is not below the number of classes.
+    /// [`RuntimeError`] if the lengths are not those of the program's source,
+    /// [`DataError::Label`] if a label is not below the number of classes.
     pub fn set_data(&mut self, images: &[u8], labels: &[u16]) -> Result<()> {
         let shape = self.program.graph.value(self.program.logits).shape;
         let classes = shape.dims().last().copied().unwrap_or(0);
@@ -65,7 +85,7 @@ impl Run {
     /// Writes every parameter that the program has and `parameters` names.
     ///
     /// # Errors
-    /// [`crate::runtime::RuntimeError`] if a shape differs.
+    /// [`RuntimeError`] if a shape differs.
     pub fn set_parameters(&mut self, parameters: &Parameters) -> Result<()> {
         for (name, tensor) in parameters {
             if let Some(id) = self.program.graph.find(name) {
@@ -78,7 +98,7 @@ impl Run {
     /// Reads every parameter back, waiting for the device.
     ///
     /// # Errors
-    /// [`crate::runtime::RuntimeError`] if the device fails.
+    /// [`RuntimeError`] if the device fails.
     pub fn parameters(&mut self) -> Result<Parameters> {
         let ids: Vec<ValueId> = self.program.graph.parameters().collect();
         ids.into_iter()
@@ -90,7 +110,7 @@ impl Run {
     /// [`Run::set_parameters`] writes them too.
     ///
     /// # Errors
-    /// [`crate::runtime::RuntimeError`] if the device fails.
+    /// [`RuntimeError`] if the device fails.
     pub fn moments(&mut self) -> Result<Parameters> {
         let graph = &self.program.graph;
         let is_moment = |id: &ValueId| matches!(graph.value(*id).role, Role::Moment(_, 0 | 1));
@@ -103,7 +123,7 @@ impl Run {
     /// Reads the gradient of every parameter back, under the parameter's name.
     ///
     /// # Errors
-    /// [`crate::runtime::RuntimeError`] if the device fails.
+    /// [`RuntimeError`] if the device fails.
     pub fn gradients(&mut self) -> Result<Parameters> {
         let graph = &self.program.graph;
         let ids: Vec<_> = match self.program.parts() {
@@ -131,7 +151,7 @@ impl Run {
     /// The logits `[batch,L]` of the last run; of a batch that is run in parts, those of the last part.
     ///
     /// # Errors
-    /// [`crate::runtime::RuntimeError`] if the device fails.
+    /// [`RuntimeError`] if the device fails.
     pub fn logits(&mut self) -> Result<Tensor> {
         self.tensor(self.program.logits)
     }
@@ -162,7 +182,7 @@ impl Run {
     /// snapshot will come from [`Run::take_metrics`].
     ///
     /// # Errors
-    /// [`crate::runtime::RuntimeError`] if `indices` is not one batch or the device fails.
+    /// [`RuntimeError`] if `indices` is not one batch or the device fails.
     pub fn queue_train_step(
         &mut self,
         indices: &[u32],
@@ -244,7 +264,7 @@ impl Run {
     /// The snapshots that have arrived, oldest first; with `wait`, all that were queued.
     ///
     /// # Errors
-    /// [`crate::runtime::RuntimeError`] if the device fails.
+    /// [`RuntimeError`] if the device fails.
     pub fn take_metrics(&mut self, wait: bool) -> Result<Vec<Metrics>> {
         let snapshots = self.runtime.take_snapshots(wait)?;
         Ok(snapshots.iter().map(|sums| Metrics::new(sums)).collect())
@@ -283,21 +303,21 @@ impl Run {
     /// is high, the network sees its class (arXiv:1312.4400, section 4.6).
     ///
     /// # Errors
-    /// [`TrainError::NoMaps`] if the logits come from something else, [`TrainError::WrongProgram`] if this is no
-    /// program for inference, and [`crate::runtime::RuntimeError`] if the device fails.
+    /// [`RunError::NoMaps`] if the logits come from something else, [`RunError::WrongProgram`] if this is no
+    /// program for inference, and [`RuntimeError`] if the device fails.
     pub fn maps(&mut self) -> Result<Tensor> {
         let Goal::Infer { maps, .. } = self.program.goal else {
             return Err(wrong_goal("inference"));
         };
-        let (maps, _) = maps.ok_or(TrainError::NoMaps)?;
+        let (maps, _) = maps.ok_or(RunError::NoMaps)?;
         self.tensor(maps)
     }
 
-    /// Times each dispatch over `runs` runs with the inputs of the last one; see [`Profile`](crate::profile::Profile).
+    /// Times each dispatch over `runs` runs with the inputs of the last one; see [`Profile`](crate::backend::profile::Profile).
     /// Each run is a real one: a training step updates its parameters `runs` times.
     ///
     /// # Errors
-    /// [`crate::runtime::RuntimeError`] if the device fails.
+    /// [`RuntimeError`] if the device fails.
     pub fn profile(&mut self, runs: usize) -> Result<Vec<Entry>> {
         Ok(self.runtime.profile(runs)?)
     }
@@ -305,7 +325,7 @@ impl Run {
     /// Hands the device's news on, and sleeps a moment: for a host that is ahead of its device.
     ///
     /// # Errors
-    /// [`crate::runtime::RuntimeError`] if the device failed.
+    /// [`RuntimeError`] if the device failed.
     pub(crate) fn wait_a_little(&mut self) -> Result<()> {
         self.runtime.poll()?;
         std::thread::sleep(std::time::Duration::from_micros(200));
@@ -318,6 +338,6 @@ impl Run {
     }
 }
 
-fn wrong_goal(want: &'static str) -> crate::Error {
-    TrainError::WrongProgram(want).into()
+fn wrong_goal(want: &'static str) -> RunError {
+    RunError::WrongProgram(want)
 }

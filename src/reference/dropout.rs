@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::{GRAIN, Real};
-use crate::rng::pcg4d;
+use crate::graph::rng::pcg4d;
 
 /// `key` is stream, step, seed; `first` is the place of the first element in its batch.
 pub(crate) fn forward<T: Real>(

@@ -3,9 +3,8 @@
 use rayon::prelude::*;
 
 use super::Real;
-use crate::data::CropBox;
-use crate::ops::{Augment, IGNORE, Normalize};
-use crate::rng::pcg4d;
+use crate::graph::rng::pcg4d;
+use crate::ops::{Augment, CropBox, IGNORE, Normalize};
 
 /// The data set `[M,C,h,w]`, and the size `[H,W]` and normalisation of the batch's images.
 pub(crate) struct Geometry {

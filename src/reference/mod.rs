@@ -22,12 +22,12 @@ use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 use std::time::Instant;
 
+use crate::backend::profile::{Entry, medians};
+use crate::backend::runtime::{Runtime, RuntimeError, check_write, check_write_rows};
+use crate::graph::shape::{DType, Shape};
+use crate::graph::tensor::HostSlice;
 use crate::graph::{Graph, Node, Role, ValueId};
 use crate::ops::{Definition, Geometry};
-use crate::profile::{Entry, medians};
-use crate::runtime::{Runtime, RuntimeError, check_write, check_write_rows};
-use crate::shape::{DType, Shape};
-use crate::tensor::HostSlice;
 
 /// The float that the reference computes in: `f32` or `f64`.
 pub trait Real:

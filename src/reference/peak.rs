@@ -6,7 +6,7 @@ use gemm::Parallelism;
 use rayon::prelude::*;
 
 use super::conv2d_gemm::matrix::{Matrix, multiply};
-use crate::peak::{Peak, highest_rate};
+use crate::backend::peak::{Peak, highest_rate};
 
 /// Sides of the matrices that are multiplied.
 const SIDE: usize = 1024;

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use crate::error::Result;
+use super::Result;
+use crate::backend::runtime::{Runtime, RuntimeError};
+use crate::graph::rng::floats;
+use crate::graph::shape::DType;
 use crate::graph::{Graph, Node, Role, Value, ValueId};
 use crate::ops::{Adam, Conv2d, Tolerance};
 use crate::reference::Reference;
-use crate::rng::floats;
-use crate::runtime::{Runtime, RuntimeError};
-use crate::shape::DType;
 
 /// Agreement demanded of a whole step: its errors add up from layer to layer.
 const STEP: Tolerance = Tolerance {

@@ -21,13 +21,33 @@ use std::fmt;
 use std::vec::IntoIter;
 
 use self::case::Case;
-use crate::device::Device;
-use crate::error::{Error, Result};
+use crate::backend::device::Device;
+use crate::backend::runtime::{Runtime, RuntimeError};
 use crate::gpu::{Executor, Gpu, GpuError};
+use crate::graph::GraphError;
 use crate::ops::{Disagreement, Tolerance};
-use crate::plan::{Conv2dAlgorithm, Dispatch, Plan, PlanOptions};
+use crate::plan::{Conv2dAlgorithm, Dispatch, Plan, PlanError, PlanOptions};
 use crate::reference::Reference;
-use crate::runtime::{Runtime, RuntimeError};
+
+/// Errors of the self-test itself.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SelfTestError {
+    /// A network cannot be built.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// A graph does not fit the device's limits.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The GPU failed.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+    /// Running a graph failed.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+}
+
+type Result<T, E = SelfTestError> = std::result::Result<T, E>;
 
 /// One computation that was tried.
 #[derive(Clone, Debug)]
@@ -147,10 +167,11 @@ impl Iterator for SelfTest {
 
 impl ExactSizeIterator for SelfTest {}
 
-fn is_lost(error: &Error) -> bool {
+fn is_lost(error: &SelfTestError) -> bool {
+    use SelfTestError::{Gpu, Runtime};
     matches!(
         error,
-        Error::Gpu(GpuError::Lost(_)) | Error::Runtime(RuntimeError::Gpu(GpuError::Lost(_)))
+        Gpu(GpuError::Lost(_)) | Runtime(RuntimeError::Gpu(GpuError::Lost(_)))
     )
 }
 
@@ -183,12 +204,12 @@ fn run(
     Ok(Outcome::Right(most))
 }
 
-fn plan(gpu: &Gpu, case: &Case, algorithm: Option<Conv2dAlgorithm>) -> Result<Plan> {
+fn plan(gpu: &Gpu, case: &Case, algorithm: Option<Conv2dAlgorithm>) -> Result<Plan, PlanError> {
     let mut options: PlanOptions = gpu.plan_options();
     if let Some(algorithm) = algorithm {
         options.conv2d = algorithm.into();
     }
-    Ok(Plan::new(case.graph.clone(), &options)?)
+    Plan::new(case.graph.clone(), &options)
 }
 
 #[cfg(test)]

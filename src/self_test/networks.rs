@@ -1,8 +1,8 @@
 //! The networks that the self-test takes apart: together they hold every op and every fusion, at odd sizes.
 
+use super::Result;
 use super::case::{Case, Start};
-use crate::error::Result;
-use crate::graph::{GraphBuilder, ValueId};
+use crate::graph::{GraphBuilder, GraphError, ValueId};
 use crate::ops::{Adam, Augment, Conv2d, Pool2d};
 use crate::program::{Program, Source};
 
@@ -11,7 +11,7 @@ pub(super) const IMAGES: [usize; 2] = [7, 5];
 
 /// Everything that can be fused is: ReLUs, their masks and the head. Its convolutions have more rows and columns than the
 /// largest tile, and a first filter gradient in two parts.
-fn fused(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId> {
+fn fused(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError> {
     let x = net.conv2d("wide", x, 20, Conv2d::new(3, 2, 1)?)?;
     let x = net.relu(x)?;
     let x = net.max_pool2d(x, Pool2d::new(3, 2)?)?;
@@ -19,18 +19,18 @@ fn fused(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId> {
     let x = net.relu(x)?;
     let x = net.conv2d("last", x, 10, Conv2d::new(1, 1, 0)?)?;
     let x = net.relu(x)?;
-    Ok(net.global_avg_pool(x)?)
+    net.global_avg_pool(x)
 }
 
 /// Nothing can be fused: each ReLU stands behind an op that takes none.
-fn apart(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId> {
+fn apart(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError> {
     let x = net.conv2d("first", x, 6, Conv2d::new(5, 1, 2)?)?;
     let x = net.max_pool2d(x, Pool2d::new(3, 2)?.with_pad(1)?)?;
     let x = net.relu(x)?;
     let x = net.dropout(x, 0.3)?;
     let x = net.conv2d("second", x, 10, Conv2d::new(1, 1, 0)?)?;
     let x = net.global_avg_pool(x)?;
-    Ok(net.relu(x)?)
+    net.relu(x)
 }
 
 /// Every node of these networks, and their training steps whole.

@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use super::{Event, Summary, TrainOptions, Trainer, training_program};
-use crate::checkpoint::{self, Metadata};
+use crate::backend::device::Device;
 use crate::data::Split;
-use crate::device::Device;
 use crate::error::Result;
-use crate::init::Init;
 use crate::models::Model;
 use crate::program::Parameters;
+use crate::train::checkpoint::{self, Metadata};
+use crate::train::init::Init;
 
 /// What [`fit`] made.
 #[derive(Clone, Debug)]

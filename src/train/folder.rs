@@ -9,12 +9,12 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{Event, State, TrainError};
-use crate::checkpoint::{self, Metadata};
 use crate::data::Bad;
 use crate::error::Result;
 use crate::output::{self, WriteError};
 use crate::pictures::curve;
 use crate::program::Parameters;
+use crate::train::checkpoint::{self, Metadata};
 
 /// A folder that a run writes to: `config.json`, `metrics.jsonl`, `curve.svg`, `last.safetensors`, `best.safetensors`,
 /// `resume.safetensors`, which holds the optimizer's moments and the run's state too, and `bad-pictures.txt` if pictures

@@ -6,19 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Home, OnBad, TrainError};
 use crate::data::Outline;
+use crate::models::Schedule;
 use crate::ops::{Augment, Normalize};
-
-/// How the learning rate goes on after the warm-up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Schedule {
-    /// It stays.
-    #[default]
-    Constant,
-    /// It falls along half a cosine, to 0 after the last epoch (Loshchilov, Hutter, arXiv:1608.03983, without restarts).
-    Cosine,
-}
 
 /// How to train.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

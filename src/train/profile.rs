@@ -6,11 +6,11 @@ use std::time::Instant;
 use super::order::epoch_order;
 use super::supply::Supply;
 use super::{TrainOptions, training_program_on};
+use crate::backend::device::Device;
+use crate::backend::profile::Profile;
 use crate::data::Dataset;
-use crate::device::Device;
 use crate::error::Result;
 use crate::models::Model;
-use crate::profile::Profile;
 use crate::program::Parameters;
 
 /// Runs of which the median is taken.

@@ -2,8 +2,8 @@
 
 use super::TrainOptions;
 use super::supply::source;
+use crate::backend::device::Device;
 use crate::data::Outline;
-use crate::device::Device;
 use crate::error::Result;
 use crate::models::Model;
 use crate::ops::Adam;
@@ -48,9 +48,10 @@ fn in_parts(model: &Model, data: &Outline, options: &TrainOptions, part: usize) 
     options.check(data.len)?;
     let (source, size) = source(model, data, options, options.batch_size, true);
     let sizes = [options.batch_size, part];
-    Program::training_in_parts(&source, size, sizes, Adam::default(), |net, x| {
+    let program = Program::training_in_parts(&source, size, sizes, Adam::default(), |net, x| {
         model.build(net, x, data.classes)
-    })
+    });
+    Ok(program?)
 }
 
 /// The program that evaluates a model on a set, in batches no larger than the device holds.

@@ -11,8 +11,8 @@ use super::order::epoch_order;
 use super::program::training_program_on;
 use super::supply::Supply;
 use super::{State, TrainError, TrainOptions};
+use crate::backend::device::Device;
 use crate::data::{Bad, Dataset, Split};
-use crate::device::Device;
 use crate::error::Result;
 use crate::models::Model;
 use crate::program::{Metrics, Parameters, Run};
@@ -113,7 +113,7 @@ impl<'a> Trainer<'a> {
     /// given here, it goes on as if it had never stopped.
     ///
     /// # Errors
-    /// [`TrainError::Resume`] if the data differ in size, [`crate::runtime::RuntimeError`] if the moments do not fit.
+    /// [`TrainError::Resume`] if the data differ in size, [`crate::backend::runtime::RuntimeError`] if the moments do not fit.
     pub fn resume(&mut self, step: u64, moments: &Parameters, state: &State) -> Result<()> {
         let sizes = |state: &State| [state.train_images, state.val_images, state.test_images];
         let (was, is) = (sizes(state), sizes(&self.state));

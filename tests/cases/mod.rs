@@ -9,6 +9,8 @@
 )]
 
 pub mod adam;
+#[path = "../../examples/common/adapters.rs"]
+mod adapters;
 pub mod conv2d;
 pub mod dropout;
 pub mod gather;
@@ -228,7 +230,7 @@ pub fn gpu() -> Option<&'static Gpu> {
             return None;
         }
         validation::listen();
-        let gpu = Gpu::open("adapter", |_, _| true).expect(
+        let gpu = Gpu::open(&adapters::adapters(), "adapter", |_, _| true).expect(
             "GPU tests need a Vulkan, Metal or DX12 adapter (./scripts/setup installs a software one); NIN_TEST_GPU=off leaves them out",
         );
         eprintln!("adapter: {}", gpu.description());
@@ -240,7 +242,8 @@ pub fn gpu() -> Option<&'static Gpu> {
 /// The same adapter with bindings no larger than WebGPU promises.
 pub fn gpu_at_default_limits() -> Option<Gpu> {
     let wanted = gpu()?.description();
-    let opened = Gpu::open_at_default_limits("adapter", |_, found| found == wanted);
+    let opened =
+        Gpu::open_at_default_limits(&adapters::adapters(), "adapter", |_, found| found == wanted);
     Some(opened.expect("opens"))
 }
 

@@ -12,15 +12,13 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::ops::MAX_EXTENT;
 pub use picture::Picture;
 
 use super::DataError;
 use super::resample::{Filter, Part, resample};
 use super::view::{Fit, View};
 use decode::Stored;
-
-/// The largest width and height of a picture that is read.
-pub const MAX_EXTENT: u32 = 16_384;
 
 /// The most pixels of a picture that is read: those of the largest cameras, so that a small file cannot ask for much
 /// memory. A picture takes up to nine bytes a pixel while it is decoded, twice that if it holds 16 bits a channel.

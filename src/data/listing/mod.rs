@@ -20,7 +20,7 @@ pub(super) use csv::csv;
 pub(super) use layout::folder;
 pub(super) use skipped::Skipped;
 
-use crate::rng::pcg4d;
+use crate::graph::rng::pcg4d;
 
 /// One picture of this many of each class is tested on, but at least one if there are two.
 pub(super) const TEST_SHARE: usize = 5;

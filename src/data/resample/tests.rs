@@ -56,7 +56,7 @@ fn exact(bytes: &[u8], from: [usize; 2], to: [usize; 2], filter: Filter) -> Vec<
 }
 
 fn noise(len: usize) -> Vec<u8> {
-    let word = |i| crate::rng::pcg4d([i as u32, 0, 0, 0])[0];
+    let word = |i| crate::graph::rng::pcg4d([i as u32, 0, 0, 0])[0];
     (0..len).map(|i| (word(i) >> 24) as u8).collect()
 }
 

@@ -1,14 +1,14 @@
 //! Choosing the algorithm of each convolution by measurement, on the device at hand.
 //!
 //! An algorithm is timed only after its result, on this device and at this very shape, agreed with the reference. What
-//! was measured is kept in the user's cache folder, under adapter, driver and shaders, so that it is measured once.
+//! was measured is kept in a folder, if one is given, under adapter, driver and shaders, so that it is measured once.
 
 mod store;
 mod trial;
 
 pub use trial::{Trial, Trials};
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,7 @@ const BUDGET: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 pub(super) struct Tuner {
     mode: Tune,
-    /// A folder in place of the user's cache folder.
+    /// The folder that [`Gpu::tune_dir`] lies in, if there is one.
     cache: Option<PathBuf>,
     known: Option<Store>,
     trials: Vec<Trial>,
@@ -48,17 +48,18 @@ impl Gpu {
         self.tuner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets whether convolutions are measured when a graph is loaded by [`Device::load`](crate::device::Device::load).
+    /// Sets whether convolutions are measured when a graph is loaded by [`Device::load`](crate::backend::device::Device::load).
     pub fn set_tune(&self, mode: Tune) {
         self.tuner().mode = mode;
     }
 
-    /// The user's folder that measurements are kept in, there or not; `None` if the user has no cache folder.
-    pub fn tune_cache_dir() -> Option<PathBuf> {
-        dirs::cache_dir().map(|cache| store::folder(&cache))
+    /// The folder that measurements are kept in within a cache folder, there or not.
+    pub fn tune_dir(cache: &Path) -> PathBuf {
+        store::folder(cache)
     }
 
-    /// Keeps what is measured in `folder` instead of the user's cache folder.
+    /// Keeps what is measured in [`Gpu::tune_dir`] of `folder`, for instance the user's cache folder, and takes from there
+    /// what was measured before. Without a folder it is forgotten when the device is closed.
     pub fn set_tune_cache(&self, folder: impl Into<PathBuf>) {
         self.tuner().cache = Some(folder.into());
     }
@@ -84,8 +85,7 @@ impl Gpu {
         if *mode == Tune::Off {
             return Ok(options);
         }
-        let cache = cache.clone().or_else(dirs::cache_dir);
-        let known = known.get_or_insert_with(|| Store::load(cache, self.description()));
+        let known = known.get_or_insert_with(|| Store::load(cache.clone(), self.description()));
         let start = Instant::now();
         let hardware = self.description().kind == AdapterKind::Hardware;
         for (direction, geometry) in computations(graph) {

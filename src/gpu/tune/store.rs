@@ -1,4 +1,4 @@
-//! The user's cache folder: what was fastest on an adapter, with its driver, for these shaders.
+//! The cache folder: what was fastest on an adapter, with its driver, for these shaders.
 
 use std::collections::HashMap;
 use std::fs;
@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::super::AdapterDescription;
 use crate::ops::Geometry;
 use crate::output;
+use crate::plan::shaders::SOURCES;
 use crate::plan::{Conv2dAlgorithm, Direction};
-use crate::shaders::SOURCES;
 
 /// A file of the cache folder.
 #[derive(Serialize, Deserialize)]
@@ -50,7 +50,7 @@ pub(super) fn folder(cache: &Path) -> PathBuf {
 /// What is known of one adapter, in memory and in a file.
 #[derive(Debug)]
 pub(super) struct Store {
-    /// `None` on a machine without a cache folder.
+    /// `None` without a cache folder.
     path: Option<PathBuf>,
     adapter: String,
     fastest: HashMap<(Direction, Geometry), Conv2dAlgorithm>,
@@ -58,7 +58,7 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Nothing known yet of an adapter whose file lies in `cache`, the user's cache folder.
+    /// Nothing known yet of an adapter whose file lies in the folder `cache`.
     fn empty(cache: Option<PathBuf>, adapter: &AdapterDescription) -> Self {
         let adapter = adapter.to_string();
         let name = hash([adapter.as_str(), &shaders()]) + ".json";
@@ -144,7 +144,7 @@ mod tests {
 
     fn geometry() -> Geometry {
         let conv = crate::ops::Conv2d::new(3, 1, 1).expect("valid");
-        let x = crate::shape::Shape::new(&[2, 3, 8, 9]).expect("valid");
+        let x = crate::graph::shape::Shape::new(&[2, 3, 8, 9]).expect("valid");
         conv.geometry(x, 5).expect("fits")
     }
 

@@ -3,13 +3,13 @@
 use std::fmt;
 
 use super::super::{AdapterDescription, Executor, Gpu, GpuError};
+use crate::backend::runtime::Runtime;
+use crate::graph::rng::floats;
+use crate::graph::shape::{DType, Shape};
 use crate::graph::{Graph, Role, ValueId};
 use crate::ops::{Conv2d, Conv2dDgrad, Conv2dWgrad, Disagreement, Geometry, Op, Tolerance};
 use crate::plan::{Conv2dAlgorithm, Direction, Plan, PlanOptions};
 use crate::reference::Reference;
-use crate::rng::floats;
-use crate::runtime::Runtime;
-use crate::shape::{DType, Shape};
 
 /// Runs of which the median counts.
 const RUNS: usize = 3;
@@ -139,7 +139,7 @@ enum Failure {
     #[error(transparent)]
     Device(#[from] GpuError),
     #[error(transparent)]
-    Run(#[from] crate::runtime::RuntimeError),
+    Run(#[from] crate::backend::runtime::RuntimeError),
     #[error(transparent)]
     Plan(#[from] crate::plan::PlanError),
     #[error("wrong: {1} of {0}")]
@@ -219,7 +219,7 @@ impl Case {
 fn write(
     runtime: &mut dyn Runtime,
     inputs: &[(ValueId, Vec<f32>)],
-) -> Result<(), crate::runtime::RuntimeError> {
+) -> Result<(), crate::backend::runtime::RuntimeError> {
     inputs
         .iter()
         .try_for_each(|(id, data)| runtime.write(*id, data.as_slice().into()))

@@ -8,11 +8,11 @@ mod kernels;
 use std::fmt;
 
 use super::{Definition, Op, Tolerance, float, same};
-use crate::autodiff::Tape;
+use crate::graph::autodiff::Tape;
+use crate::graph::shape::{DType, Shape, ShapeError};
 use crate::graph::{Graph, GraphError, Node, Signature, ValueId};
 use crate::plan::{Direction, Kernel, Lowering, PlanError, Variant};
 use crate::reference::{Io, Real};
-use crate::shape::{DType, Shape, ShapeError};
 
 /// `y[n,k,p,q] = b[k] + sum_{c,r,s} x[n, c, p*u - pad + r, q*u - pad + s] * w[k,c,r,s]`, then ReLU if fused.
 ///

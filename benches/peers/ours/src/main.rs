@@ -1,5 +1,7 @@
 //! `nin` in this project, as the peers run it.
 
+#[path = "../../../../examples/common/adapters.rs"]
+mod adapters;
 #[path = "../../turns.rs"]
 mod turns;
 
@@ -60,7 +62,7 @@ fn first<'a>(tensors: &'a Parameters, name: &str, len: usize) -> Result<&'a [f32
 
 fn main() -> Result<()> {
     let task = Task::parse();
-    let device = Device::open(task.device.parse()?)?;
+    let device = Device::open_among(&adapters::adapters(), task.device.parse()?)?;
     let model = Model::find("nin")?;
     let source = Source::new(task.batch, [1, SIZE[0], SIZE[1]]);
     let program = if task.train {

@@ -1,15 +1,15 @@
 //! Choosing where to run: a GPU, a software adapter, or the CPU reference.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
-use crate::error::Result;
-use crate::gpu::{self, AdapterDescription, AdapterKind, Executor, Gpu, GpuError, Tune};
+use crate::backend::peak::Peak;
+use crate::backend::runtime::Runtime;
+use crate::gpu::{AdapterDescription, AdapterFilter, AdapterKind, Executor, Gpu, GpuError, Tune};
 use crate::graph::Graph;
-use crate::peak::Peak;
 use crate::plan::{Plan, PlanError};
 use crate::reference::{self, Reference};
-use crate::runtime::Runtime;
 
 /// Errors of naming a device.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,10 +20,22 @@ pub enum DeviceError {
     Unknown(String),
 }
 
+/// Errors of giving a graph memory on a device.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The graph does not fit the device's limits.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The GPU failed.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+}
+
 /// What to run on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
-    /// The best hardware GPU, else the CPU; or the adapter that `WGPU_ADAPTER_NAME` names, even a software one.
+    /// The best hardware GPU, else the CPU; or the adapter that [`AdapterFilter::name`] names, even a software one.
     #[default]
     Auto,
     /// The best hardware GPU.
@@ -76,27 +88,37 @@ pub enum Device {
 }
 
 impl Device {
-    /// Opens a device.
+    /// Opens a device, any of this machine's.
     ///
     /// # Errors
-    /// [`crate::gpu::GpuError`] if an adapter was asked for and there is none, or it does not open.
-    pub fn open(choice: DeviceChoice) -> Result<Self> {
+    /// [`GpuError`] if an adapter was asked for and there is none, or it does not open.
+    pub fn open(choice: DeviceChoice) -> Result<Self, GpuError> {
+        Self::open_among(&AdapterFilter::default(), choice)
+    }
+
+    /// The same among the adapters that `filter` lets through.
+    ///
+    /// # Errors
+    /// As [`Device::open`], and if there are adapters, but none of the filter's name.
+    pub fn open_among(filter: &AdapterFilter, choice: DeviceChoice) -> Result<Self, GpuError> {
         let hardware = |_, d: &AdapterDescription| d.kind == AdapterKind::Hardware;
         Ok(match choice {
             DeviceChoice::Cpu => Self::Cpu,
             DeviceChoice::Auto => {
-                let named = gpu::wanted_name().is_some();
-                match Gpu::open("hardware GPU", |i, d| named || hardware(i, d)) {
+                let named = filter.name.is_some();
+                match Gpu::open(filter, "hardware GPU", |i, d| named || hardware(i, d)) {
                     Ok(gpu) => Self::Gpu(gpu),
-                    Err(error @ GpuError::Name { .. }) => return Err(error.into()),
+                    Err(error @ GpuError::Name { .. }) => return Err(error),
                     Err(_) => Self::Cpu,
                 }
             }
-            DeviceChoice::Gpu => Self::Gpu(Gpu::open("hardware GPU", hardware)?),
+            DeviceChoice::Gpu => Self::Gpu(Gpu::open(filter, "hardware GPU", hardware)?),
             DeviceChoice::Adapter(n) => {
-                Self::Gpu(Gpu::open(&format!("adapter gpu:{n}"), |i, _| i == n)?)
+                Self::Gpu(Gpu::open(filter, &format!("adapter gpu:{n}"), |i, _| {
+                    i == n
+                })?)
             }
-            DeviceChoice::Software => Self::Gpu(Gpu::open("software adapter", |_, d| {
+            DeviceChoice::Software => Self::Gpu(Gpu::open(filter, "software adapter", |_, d| {
                 d.kind == AdapterKind::Software
             })?),
         })
@@ -106,6 +128,13 @@ impl Device {
     pub fn set_tune(&self, mode: Tune) {
         if let Self::Gpu(gpu) = self {
             gpu.set_tune(mode);
+        }
+    }
+
+    /// Sets the folder in which a GPU keeps what it measured; see [`Gpu::set_tune_cache`].
+    pub fn set_tune_cache(&self, folder: impl Into<PathBuf>) {
+        if let Self::Gpu(gpu) = self {
+            gpu.set_tune_cache(folder);
         }
     }
 
@@ -123,8 +152,8 @@ impl Device {
     /// Gives a graph memory on this device, ready to run.
     ///
     /// # Errors
-    /// [`crate::plan::PlanError`] if it exceeds the device's limits, [`crate::gpu::GpuError`] if the device fails.
-    pub fn load(&self, graph: Graph) -> Result<Box<dyn Runtime>> {
+    /// [`LoadError::Plan`] if it exceeds the device's limits, [`LoadError::Gpu`] if the device fails.
+    pub fn load(&self, graph: Graph) -> Result<Box<dyn Runtime>, LoadError> {
         Ok(match self {
             Self::Cpu => Box::new(Reference::<f32>::new(graph)),
             Self::Gpu(gpu) => {
@@ -138,8 +167,8 @@ impl Device {
     /// Measures what the device computes and copies at most, in a second or so. Other work on it lowers the figures.
     ///
     /// # Errors
-    /// [`crate::gpu::GpuError`] if the device fails.
-    pub fn peak(&self) -> Result<Peak> {
+    /// [`GpuError`] if the device fails.
+    pub fn peak(&self) -> Result<Peak, GpuError> {
         Ok(match self {
             Self::Cpu => reference::peak(),
             Self::Gpu(gpu) => gpu.peak()?,

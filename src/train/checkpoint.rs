@@ -3,65 +3,21 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
+use super::State;
+pub use super::error::CheckpointError;
 use crate::data::{Dataset, Preparation};
 use crate::graph::Graph;
+use crate::graph::shape::Shape;
+use crate::graph::tensor::Tensor;
 use crate::models::Model;
 use crate::output::{WriteError, write_whole};
 use crate::program::Parameters;
-use crate::shape::Shape;
-use crate::tensor::Tensor;
-use crate::train::State;
-
-/// Errors of reading and writing checkpoints.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CheckpointError {
-    /// The file cannot be read.
-    #[error("cannot read checkpoint {path}, check the path")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The file cannot be written.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    /// The file is no whole safetensors file.
-    #[error("{path} is not a whole safetensors file ({message}), copy it anew or take another")]
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        message: String,
-    },
-    /// The file holds parameters but does not say of what model.
-    #[error("{path} does not say which model it holds; pass a checkpoint that `train` wrote")]
-    NoMetadata {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A parameter is missing or has another shape.
-    #[error(
-        "{path}: parameter `{name}` is {got}, but the model needs {want}; is it a checkpoint of another model?"
-    )]
-    Mismatch {
-        /// The file.
-        path: PathBuf,
-        /// The parameter.
-        name: String,
-        /// What the file has.
-        got: String,
-        /// What the model needs.
-        want: String,
-    },
-}
 
 /// What a checkpoint says of itself besides its parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

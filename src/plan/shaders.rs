@@ -21,7 +21,7 @@ pub struct ShaderError {
 
 macro_rules! sources {
     ($($path:literal),+ $(,)?) => {
-        &[$(($path, include_str!(concat!("../shaders/", $path, ".wgsl")))),+]
+        &[$(($path, include_str!(concat!("../../shaders/", $path, ".wgsl")))),+]
     };
 }
 

@@ -1,10 +1,10 @@
 //! What a backend must do: hold a graph's values, run it, and hand results back.
 
-use crate::gpu::GpuError;
+use crate::backend::profile::Entry;
+use crate::gpu::error::GpuError;
+use crate::graph::shape::DType;
+use crate::graph::tensor::HostSlice;
 use crate::graph::{Graph, ValueId};
-use crate::profile::Entry;
-use crate::shape::DType;
-use crate::tensor::HostSlice;
 
 /// Errors of running a graph.
 #[derive(Debug, thiserror::Error)]

@@ -5,10 +5,10 @@ use std::f32::consts::TAU;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use crate::graph::shape::ShapeError;
+use crate::graph::tensor::Tensor;
 use crate::graph::{Graph, Value};
 use crate::program::Parameters;
-use crate::shape::ShapeError;
-use crate::tensor::Tensor;
 
 /// How parameters start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Instant;
 
-/// The highest rates that simple kernels reach on a device. See [`Device::peak`](crate::device::Device::peak).
+/// The highest rates that simple kernels reach on a device. See [`Device::peak`](crate::backend::device::Device::peak).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Peak {
     /// Floating-point operations per second, in `f32`; a fused multiply-add counts as two.

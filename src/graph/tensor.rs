@@ -1,6 +1,6 @@
 //! Host tensors: what goes to a device and comes back from it.
 
-use crate::shape::{DType, Shape};
+use crate::graph::shape::{DType, Shape};
 
 /// A dense `f32` tensor on the host, row-major.
 #[derive(Clone, Debug, PartialEq)]

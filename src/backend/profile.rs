@@ -4,10 +4,7 @@ use std::fmt;
 
 use serde_json::json;
 
-use crate::device::Device;
-use crate::error::Result;
-use crate::peak::Peak;
-use crate::program::Run;
+use crate::backend::peak::Peak;
 
 /// One dispatch of a run; on the CPU, one node of its graph.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,20 +37,6 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Measures the peak of `device` and then `runs` runs of `run`, which is loaded on it, with the inputs it has.
-    ///
-    /// Each run is a real one: a training step updates its parameters `runs` times.
-    ///
-    /// # Errors
-    /// [`crate::gpu::GpuError`] if the device fails.
-    pub fn measure(device: &Device, run: &mut Run, runs: usize) -> Result<Self> {
-        Ok(Self {
-            device: device.to_string(),
-            peak: device.peak()?,
-            entries: run.profile(runs)?,
-        })
-    }
-
     /// Time of all dispatches.
     pub fn seconds(&self) -> f64 {
         self.entries.iter().map(|entry| entry.seconds).sum()

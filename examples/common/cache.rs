@@ -1,0 +1,31 @@
+//! The user's cache folder, and what lies where in it.
+
+#![allow(dead_code, reason = "each program uses the part that it needs")]
+
+use std::path::PathBuf;
+
+use nin_wgpu::data::Loader;
+use nin_wgpu::gpu::Gpu;
+
+/// The user's cache folder, there or not.
+pub(crate) fn folder() -> Option<PathBuf> {
+    dirs::cache_dir()
+}
+
+/// The folder of downloads and decoded pictures, there or not; `None` if the user has no cache folder.
+pub(crate) fn data() -> Option<PathBuf> {
+    folder().map(|cache| cache.join("nin-wgpu"))
+}
+
+/// The folder of what was measured of adapters.
+pub(crate) fn tune() -> Option<PathBuf> {
+    folder().map(|cache| Gpu::tune_dir(&cache))
+}
+
+/// A loader that also looks among the downloads, and downloads to there.
+pub(crate) fn with_downloads(loader: Loader<'_>) -> Loader<'_> {
+    match data() {
+        Some(folder) => loader.cache_dir(folder),
+        None => loader,
+    }
+}

@@ -1,0 +1,111 @@
+//! Errors of training and of checkpoints.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::output::WriteError;
+
+/// Errors of training.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// The loss is no number any more.
+    #[error(
+        "the loss became {loss} in the {interval} steps before step {step} (epoch {epoch}); use a lower learning rate or a longer warm-up"
+    )]
+    NonFinite {
+        /// The loss.
+        loss: f64,
+        /// Steps that the loss was averaged over.
+        interval: u64,
+        /// The last of them.
+        step: u64,
+        /// Its epoch.
+        epoch: u64,
+    },
+    /// A batch larger than the data.
+    #[error(
+        "a batch of {batch} is larger than the {len} training images; use a smaller --batch-size or more data"
+    )]
+    Batch {
+        /// Images of a batch.
+        batch: usize,
+        /// Images of the training set.
+        len: usize,
+    },
+    /// An option outside its range.
+    #[error("{option} is {got}, expected {want}")]
+    Option {
+        /// The option.
+        option: &'static str,
+        /// Its value.
+        got: String,
+        /// Its range.
+        want: &'static str,
+    },
+    /// A checkpoint to resume from does not belong to this data or device.
+    #[error("cannot resume: {0}")]
+    Resume(String),
+    /// A new run would overwrite another.
+    #[error("{0} holds a run already; go on with it by --resume, or name another folder")]
+    HoldsRun(PathBuf),
+    /// A folder to go on with has none.
+    #[error("{0} holds no run to go on with (no resume.safetensors), name the folder of one")]
+    NoRun(PathBuf),
+    /// A file of the run folder cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The run folder or a file in it cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// Errors of reading and writing checkpoints.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointError {
+    /// The file cannot be read.
+    #[error("cannot read checkpoint {path}, check the path")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The file is no whole safetensors file.
+    #[error("{path} is not a whole safetensors file ({message}), copy it anew or take another")]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// The file holds parameters but does not say of what model.
+    #[error("{path} does not say which model it holds; pass a checkpoint that `train` wrote")]
+    NoMetadata {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A parameter is missing or has another shape.
+    #[error(
+        "{path}: parameter `{name}` is {got}, but the model needs {want}; is it a checkpoint of another model?"
+    )]
+    Mismatch {
+        /// The file.
+        path: PathBuf,
+        /// The parameter.
+        name: String,
+        /// What the file has.
+        got: String,
+        /// What the model needs.
+        want: String,
+    },
+}
