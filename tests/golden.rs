@@ -8,16 +8,19 @@ mod cases;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use cases::{Case, CaseBuilder, on_gpu, on_reference};
+use cases::{Case, CaseBuilder, Data, on_gpu, on_reference, shape};
+use nin_wgpu::autodiff;
 use nin_wgpu::device::Device;
-use nin_wgpu::graph::{GraphBuilder, GraphError, Role, ValueId};
+use nin_wgpu::fuse::fuse;
+use nin_wgpu::graph::{GraphBuilder, GraphError, Phase, Role, ValueId};
 use nin_wgpu::ops::{
     Adam, Conv2d, Conv2dDgrad, Conv2dWgrad, Gather, GlobalAvgPool, GlobalAvgPoolBackward,
     MaxPool2d, MaxPool2dBackward, Normalize, Pool2d, Relu, ReluBackward, SoftmaxCrossEntropy,
+    Tolerance,
 };
 use nin_wgpu::plan::Conv2dAlgorithm;
 use nin_wgpu::program::{Parameters, Program, Run, Source};
-use nin_wgpu::shape::Shape;
+use nin_wgpu::shape::{DType, Shape};
 use nin_wgpu::tensor::Tensor;
 use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
@@ -415,4 +418,64 @@ fn adam_matches_pytorchs_worked_example() {
         let next = |values: &[f64]| values.iter().map(|&x| x as f32).collect::<Vec<f32>>();
         (p, m, v) = (next(&want[0]), next(&want[1]), next(&want[2]));
     }
+}
+
+/// The network `Branches` in `make.py`.
+fn branches(net: &mut GraphBuilder, x: ValueId) -> nin_wgpu::Result<ValueId> {
+    let conv = Conv2d::new(3, 1, 1)?;
+    let x = net.conv2d("stem", x, 4, conv)?;
+    let x = net.relu(x)?;
+    let y = net.conv2d("one", x, 4, conv)?;
+    let y = net.relu(y)?;
+    let y = net.conv2d("two", y, 4, conv)?;
+    let x = net.add(y, x)?;
+    let x = net.relu(x)?;
+    let left = net.conv2d("left", x, 3, Conv2d::new(1, 1, 0)?)?;
+    let left = net.relu(left)?;
+    let x = net.concat(&[x, left, x])?;
+    let x = net.max_pool2d(x, Pool2d::new(2, 2)?)?;
+    let x = net.flatten(x)?;
+    let x = net.conv2d("dense", x, 5, Conv2d::new(1, 1, 0)?)?;
+    Ok(net.global_avg_pool(x)?)
+}
+
+#[test]
+fn a_network_that_branches_and_joins_has_the_gradients_of_pytorch() {
+    let fixture = Fixture::load("branches.safetensors");
+    let mut net = GraphBuilder::new(Phase::Train);
+    let images = net.input("images", fixture.dims("images")).expect("valid");
+    let logits = branches(&mut net, images).expect("fits");
+    let mut graph = net.finish();
+    graph.keep(logits);
+    let labels = graph.add_value("labels", shape(&[2]), DType::U32, Role::Input);
+    let len = shape(&[SoftmaxCrossEntropy::metrics_len(5)]);
+    let metrics = graph.add_value("metrics", len, DType::F32, Role::Accumulator);
+    let loss = graph.push("loss", SoftmaxCrossEntropy, &[logits, labels], &[metrics]);
+    autodiff::backward(&mut graph, logits, loss.expect("fits")[0]).expect("differentiable");
+    fuse(&mut graph);
+    let numbers = fixture.get("labels").iter().map(|&x| x as u32).collect();
+    let mut data = vec![
+        (images, Data::F32(fixture.f32("images"))),
+        (labels, Data::U32(numbers)),
+    ];
+    let exact = Tolerance {
+        relative: 0.0,
+        absolute: 0.0,
+    };
+    let (mut results, mut want) = (vec![(logits, exact)], vec![fixture.get("logits")]);
+    for (parameter, gradient) in graph.gradients() {
+        let name = &graph.value(parameter).name;
+        let of = fixture.f32(&format!("param.{name}"));
+        data.push((parameter, Data::F32(of)));
+        results.push((gradient, exact));
+        want.push(fixture.get(&format!("grad.{name}")));
+    }
+    assert_eq!(results.len(), 11);
+    let case = Case {
+        name: "branches".to_owned(),
+        graph,
+        data,
+        results,
+    };
+    check(&case, 2e-6, &want);
 }

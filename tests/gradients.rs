@@ -9,7 +9,7 @@ use nin_wgpu::autodiff;
 use nin_wgpu::fuse::fuse;
 use nin_wgpu::graph::{Graph, GraphBuilder, Phase, Role, ValueId};
 use nin_wgpu::models::{MODELS, Model};
-use nin_wgpu::ops::{Conv2d, Pool2d, SoftmaxCrossEntropy};
+use nin_wgpu::ops::{Add, Conv2d, GlobalAvgPool, Pool2d, SoftmaxCrossEntropy};
 use nin_wgpu::reference::Reference;
 use nin_wgpu::runtime::Runtime;
 use nin_wgpu::shape::DType;
@@ -31,7 +31,12 @@ impl Check {
         let mut net = GraphBuilder::new(Phase::Train);
         let x = net.input("images", &dims).expect("valid");
         let logits = network(&mut net, x).expect("the network builds");
-        let mut graph = net.finish();
+        Self::of(net.finish(), x, logits, fused)
+    }
+
+    /// The same for a finished forward graph, from images `x` to `logits`.
+    fn of(mut graph: Graph, x: ValueId, logits: ValueId, fused: bool) -> Self {
+        let dims = graph.value(x).shape.dims().to_vec();
         let classes = graph.value(logits).shape.dims()[1];
         let labels = graph.add_value("labels", shape(&dims[..1]), DType::U32, Role::Input);
         let len = SoftmaxCrossEntropy::metrics_len(classes);
@@ -181,6 +186,55 @@ fn the_head_has_the_gradient_of_its_finite_differences_behind_a_relu() {
         });
         check.check(&format!("head, fused: {fused}"), 100);
     }
+}
+
+#[test]
+fn networks_that_branch_and_join_have_the_gradients_of_their_finite_differences() {
+    for (name, network) in cases::branches::NETWORKS {
+        for fused in [false, true] {
+            let mut check = Check::new([2, 3, 9, 8], fused, |net, x| Ok(network(net, x)?));
+            check.check(&format!("{name}, fused: {fused}"), 12);
+        }
+    }
+}
+
+/// A convolution twice over, with the same filters and biases.
+#[test]
+fn a_parameter_used_twice_has_the_sum_of_its_gradients() {
+    for fused in [false, true] {
+        let mut net = GraphBuilder::new(Phase::Train);
+        let x = net.input("images", &[2, 3, 9, 8]).expect("valid");
+        let conv = Conv2d::new(3, 1, 1).expect("valid");
+        let y = net.conv2d("shared", x, 3, conv).expect("fits");
+        let y = net.relu(y).expect("fits");
+        let mut graph = net.finish();
+        let [w, b] = ["shared.weight", "shared.bias"].map(|name| graph.find(name).expect("there"));
+        let y = graph.push("again", conv, &[y, w, b], &[]).expect("fits")[0];
+        let y = graph.push("again", conv, &[y, w, b], &[]).expect("fits")[0];
+        let logits = graph.push("pool", GlobalAvgPool::default(), &[y], &[]);
+        let logits = logits.expect("fits")[0];
+        Check::of(graph, x, logits, fused).check(&format!("shared, fused: {fused}"), 30);
+    }
+}
+
+/// Both parameters, and what else is added, have one and the same gradient; each needs a place of its own.
+#[test]
+fn parameters_that_are_added_have_a_gradient_each() {
+    let mut net = GraphBuilder::new(Phase::Train);
+    let x = net.input("images", &[2, 3, 9, 8]).expect("valid");
+    let conv = Conv2d::new(3, 1, 1).expect("valid");
+    let mut graph = net.finish();
+    let mut parameter =
+        |name, dims: &[usize]| graph.add_value(name, shape(dims), DType::F32, Role::Parameter);
+    let [w1, w2] = ["w1", "w2"].map(|name| parameter(name, &[3, 3, 3, 3]));
+    let b = parameter("b", &[3]);
+    let w = graph
+        .push("sum", Add::default(), &[w1, w2], &[])
+        .expect("fits")[0];
+    let y = graph.push("sum", conv, &[x, w, b], &[]).expect("fits")[0];
+    let logits = graph.push("pool", GlobalAvgPool::default(), &[y], &[]);
+    let logits = logits.expect("fits")[0];
+    Check::of(graph, x, logits, true).check("sum of parameters", 30);
 }
 
 #[test]

@@ -74,6 +74,52 @@ fn the_grid_follows_from_the_windows_before_the_maps() {
     assert_eq!(grid, Some(want));
 }
 
+/// Two branches whose first convolutions have these filters and paddings, added and concatenated, and the maps behind them.
+fn joined(
+    net: &mut GraphBuilder,
+    x: ValueId,
+    windows: [[usize; 2]; 2],
+) -> Result<ValueId, GraphError> {
+    let [a, b] = windows;
+    let a = net.conv2d("left", x, 4, Conv2d::new(a[0], 2, a[1])?)?;
+    let b = net.conv2d("right", x, 4, Conv2d::new(b[0], 2, b[1])?)?;
+    let x = net.add(a, b)?;
+    let x = net.concat(&[x, a])?;
+    let x = net.conv2d("maps", x, CLASSES, Conv2d::new(1, 1, 0)?)?;
+    net.global_avg_pool(x)
+}
+
+#[test]
+fn maps_behind_a_join_lie_where_what_was_joined_lies() {
+    let program = Program::inference(&source(), [19, 21], BATCH, |net, x| {
+        joined(net, x, [[3, 1], [5, 2]])
+    });
+    let want = MapGrid {
+        first: 0.0,
+        step: 2.0,
+    };
+    assert_eq!(program.expect("fits").map_grid(), Some(want));
+}
+
+/// All of them are maps of 9x10, but of windows half a pixel apart.
+#[test]
+fn maps_of_no_one_place_are_not_kept() {
+    let apart = Program::inference(&source(), [19, 21], BATCH, |net, x| {
+        joined(net, x, [[3, 0], [4, 1]])
+    });
+    let flat = Program::inference(&source(), [19, 21], BATCH, |net, x| {
+        let x = net.flatten(x)?;
+        let x = net.conv2d("dense", x, CLASSES, Conv2d::new(1, 1, 0)?)?;
+        net.global_avg_pool(x)
+    });
+    for program in [apart, flat] {
+        let program = program.expect("fits");
+        assert_eq!(program.map_grid(), None);
+        let mut run = program.load(&Device::Cpu).expect("loads");
+        assert!(matches!(run.maps(), Err(RunError::NoMaps)));
+    }
+}
+
 #[test]
 fn a_program_that_keeps_no_maps_says_so() {
     let program = Program::training(&source(), [19, 21], BATCH, Adam::default(), |net, x| {

@@ -47,6 +47,21 @@ fn relu_matches_the_reference() {
 }
 
 #[test]
+fn add_matches_the_reference_alone_and_with_each_epilogue() {
+    check(&cases::add::cases(), ANY);
+}
+
+#[test]
+fn concat_matches_the_reference_with_more_parts_than_a_kernel_binds_buffers() {
+    check(&cases::concat::cases(), ANY);
+}
+
+#[test]
+fn reshape_matches_the_reference_where_it_shares_its_memory() {
+    check(&cases::reshape::cases(), ANY);
+}
+
+#[test]
 fn dropout_draws_the_same_mask_as_the_reference() {
     check(&cases::dropout::cases(), ANY);
 }

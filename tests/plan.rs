@@ -1,6 +1,8 @@
 //! Plans, without a GPU: their size, their memory, their limits.
 
-use nin_wgpu::graph::ValueId;
+mod cases;
+
+use nin_wgpu::graph::{GraphBuilder, GraphError, ValueId};
 use nin_wgpu::models::{MODELS, Model};
 use nin_wgpu::ops::Adam;
 use nin_wgpu::plan::{
@@ -85,46 +87,100 @@ fn the_plan_ends_with_its_totals() {
     assert_eq!(text.lines().count(), plan.dispatches().len() + 2);
 }
 
+/// Panics if a dispatch of `plan` finds another buffer in a slot than the one that it reads.
+fn assert_slots_hold(plan: &Plan) {
+    // Replays the dispatches, remembering which buffer each slot holds.
+    let mut holds = vec![None; plan.slots().len()];
+    for dispatch in plan.dispatches() {
+        let name = format!("{} {}", dispatch.layer, dispatch.op);
+        for (region, binding) in dispatch.bindings.iter().zip(dispatch.kernel.bindings) {
+            let buffer = plan.buffer(region.buffer);
+            let slot = buffer.slot;
+            assert!(
+                region.offset + region.bytes <= buffer.bytes,
+                "{name} {}",
+                binding.name
+            );
+            assert!(buffer.bytes <= plan.slots()[slot.index()].bytes, "{name}");
+            let held = &mut holds[slot.index()];
+            match binding.access {
+                Access::Write => *held = Some(region.buffer),
+                _ if buffer.persistent => {}
+                _ => {
+                    assert_eq!(*held, Some(region.buffer), "{name} reads {}", buffer.label)
+                }
+            }
+            // Within a dispatch a written slot is bound once: wgpu tracks whole buffers.
+            let others = dispatch
+                .bindings
+                .iter()
+                .filter(|other| plan.slot_of(other.buffer) == slot)
+                .count();
+            let same_slab = dispatch.kernel.shader == "conv2d_reduce";
+            if binding.access != Access::Read && !same_slab {
+                assert_eq!(others, 1, "{name} binds slot {slot:?} {others} times");
+            }
+        }
+    }
+}
+
 #[test]
 fn no_slot_is_used_by_another_buffer_while_its_contents_are_needed() {
     for model in MODELS {
         for conv2d in Conv2dAlgorithm::ALL {
-            let plan = plan(model, 2, conv2d);
-            // Replays the dispatches, remembering which buffer each slot holds.
-            let mut holds = vec![None; plan.slots().len()];
-            for dispatch in plan.dispatches() {
-                let name = format!("{} {}", dispatch.layer, dispatch.op);
-                for (region, binding) in dispatch.bindings.iter().zip(dispatch.kernel.bindings) {
-                    let buffer = plan.buffer(region.buffer);
-                    let slot = buffer.slot;
-                    assert!(
-                        region.offset + region.bytes <= buffer.bytes,
-                        "{name} {}",
-                        binding.name
-                    );
-                    assert!(buffer.bytes <= plan.slots()[slot.index()].bytes, "{name}");
-                    let held = &mut holds[slot.index()];
-                    match binding.access {
-                        Access::Write => *held = Some(region.buffer),
-                        _ if buffer.persistent => {}
-                        _ => {
-                            assert_eq!(*held, Some(region.buffer), "{name} reads {}", buffer.label)
-                        }
-                    }
-                    // Within a dispatch a written slot is bound once: wgpu tracks whole buffers.
-                    let others = dispatch
-                        .bindings
-                        .iter()
-                        .filter(|other| plan.slot_of(other.buffer) == slot)
-                        .count();
-                    let same_slab = dispatch.kernel.shader == "conv2d_reduce";
-                    if binding.access != Access::Read && !same_slab {
-                        assert_eq!(others, 1, "{name} binds slot {slot:?} {others} times");
-                    }
-                }
-            }
+            assert_slots_hold(&plan(model, 2, conv2d));
         }
     }
+}
+
+#[test]
+fn no_slot_is_used_by_another_buffer_while_a_branch_needs_its_contents() {
+    let source = Source::new(6, [3, 17, 16]);
+    for (name, network) in cases::branches::NETWORKS {
+        let program = Program::training(&source, [17, 16], 2, Adam::default(), network);
+        let graph = program.expect("builds").graph().clone();
+        for conv2d in Conv2dAlgorithm::ALL {
+            let options = PlanOptions {
+                conv2d: conv2d.into(),
+                ..PlanOptions::SOFTWARE
+            };
+            let plan = Plan::new(graph.clone(), &options).expect(name);
+            assert_slots_hold(&plan);
+            assert_eq!(
+                plan.to_string().lines().count(),
+                plan.dispatches().len() + 2
+            );
+        }
+    }
+}
+
+#[test]
+fn a_join_is_a_dispatch_and_a_flattening_none() {
+    let source = Source::new(6, [3, 16, 16]);
+    let dispatches = |network: fn(&mut GraphBuilder, ValueId) -> Result<ValueId, GraphError>| {
+        let program = Program::training(&source, [16, 16], 2, Adam::default(), network);
+        let options = PlanOptions::default();
+        let plan = Plan::new(program.expect("builds").graph().clone(), &options).expect("fits");
+        let ops = plan.dispatches().iter().map(|dispatch| dispatch.op);
+        ops.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let count = |ops: &[String], op: &str| ops.iter().filter(|&other| other == op).count();
+    let named = |name| {
+        let mut networks = cases::branches::NETWORKS.iter();
+        dispatches(networks.find(|(other, _)| *other == name).expect("there").1)
+    };
+    // The join with its ReLU, and the sum of the gradients with the mask of the ReLU before.
+    let residual = named("a residual block");
+    assert_eq!(count(&residual, "add"), 2);
+    assert_eq!(count(&residual, "relu"), 0);
+    // The join's mask rides in the dgrad behind it, since both branches read the same gradient.
+    assert_eq!(count(&residual, "relu.backward"), 0);
+    assert_eq!(count(&named("a value read three times"), "add"), 4);
+    let dense = named("a dense layer beside a pooled one");
+    assert_eq!(count(&dense, "reshape"), 0);
+    let concat = named("three branches side by side");
+    assert_eq!(count(&concat, "concat"), 3);
+    assert_eq!(count(&concat, "concat.backward"), 3);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use cases::{Case, CaseBuilder, floats, gpu, on_gpu, on_reference, shape};
 use nin_wgpu::gpu::{Executor, GpuError};
 use nin_wgpu::graph::{Graph, Role};
 use nin_wgpu::ops::{
-    Adam, Conv2d, Conv2dWgrad, GlobalAvgPool, MaxPool2d, MaxPool2dBackward, Op, Pool2d, Relu,
+    Adam, Add, Conv2d, Conv2dWgrad, GlobalAvgPool, MaxPool2d, MaxPool2dBackward, Op, Pool2d, Relu,
     ReluBackward, Softmax, SoftmaxCrossEntropy,
 };
 use nin_wgpu::plan::{Conv2dAlgorithm, Plan, PlanError, PlanLimits, PlanOptions};
@@ -90,6 +90,21 @@ fn relu_passes_what_is_no_number_and_cuts_minus_infinity() {
     case.op(ReluBackward, &[dy, y], &[]);
     let dx = agreed(&case.case("relu.backward"), ANY);
     assert_are(&dx[0], &[1.0, 2.0, 0.0, NAN, 0.0, 0.0]);
+}
+
+#[test]
+fn a_sum_passes_what_is_no_number_and_its_relu_cuts_minus_infinity() {
+    let mut case = CaseBuilder::new();
+    let a = case.input(&[7], vec![NAN, INF, -INF, INF, -1.0, 2.0, INF]);
+    let b = case.input(&[7], vec![1.0, -INF, 5.0, 1.0, 1.0, -3.0, INF]);
+    let activation = case.input(&[7], vec![NAN, 1.0, INF, 0.0, -INF, 1.0, -0.0]);
+    case.op(Add::default(), &[a, b], &[]);
+    case.op(Add::default().with_relu(), &[a, b], &[]);
+    case.op(Add::default().with_mask(), &[a, b, activation], &[]);
+    let sums = agreed(&case.case("add"), ANY);
+    assert_are(&sums[0], &[NAN, NAN, -INF, INF, 0.0, -1.0, INF]);
+    assert_are(&sums[1], &[NAN, NAN, 0.0, INF, 0.0, 0.0, INF]);
+    assert_are(&sums[2], &[NAN, NAN, -INF, 0.0, 0.0, -1.0, 0.0]);
 }
 
 #[test]

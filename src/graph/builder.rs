@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 
 use super::{Graph, GraphError, MapGrid, Phase, Role, ValueId};
-use crate::graph::shape::{DType, Shape};
-use crate::ops::{Conv2d, Dropout, Gather, GlobalAvgPool, MaxPool2d, Pool2d, Relu};
+use crate::graph::shape::{DType, Shape, ShapeError};
+use crate::ops::{
+    Add, Concat, Conv2d, Dropout, Gather, GlobalAvgPool, MaxPool2d, Pool2d, Relu, Reshape,
+};
 
 /// Builds the forward part of a graph, layer by layer.
 ///
@@ -22,13 +24,36 @@ use crate::ops::{Conv2d, Dropout, Gather, GlobalAvgPool, MaxPool2d, Pool2d, Relu
 /// assert_eq!(net.graph().value(logits).shape.dims(), [16, 10]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// A value may be read any number of times, so networks branch and join. A residual block, of `c` channels:
+///
+/// ```
+/// use nin_wgpu::graph::{GraphBuilder, GraphError, Phase, ValueId};
+/// use nin_wgpu::ops::Conv2d;
+///
+/// fn residual(net: &mut GraphBuilder, name: &str, x: ValueId, c: usize) -> Result<ValueId, Box<dyn std::error::Error>> {
+///     let y = net.conv2d(&format!("{name}.1"), x, c, Conv2d::new(3, 1, 1)?)?;
+///     let y = net.relu(y)?;
+///     let y = net.conv2d(&format!("{name}.2"), y, c, Conv2d::new(3, 1, 1)?)?;
+///     let y = net.add(y, x)?;
+///     Ok(net.relu(y)?)
+/// }
+///
+/// let mut net = GraphBuilder::new(Phase::Train);
+/// let x = net.input("images", &[16, 8, 28, 28])?;
+/// let x = residual(&mut net, "block1", x, 8)?;
+/// let x = residual(&mut net, "block2", x, 8)?;
+/// assert_eq!(net.graph().value(x).shape.dims(), [16, 8, 28, 28]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct GraphBuilder {
     graph: Graph,
     phase: Phase,
     layer: String,
     random: Option<ValueId>,
-    grids: HashMap<ValueId, MapGrid>,
+    /// Grids other than the input's; `None` where a join or a reshaping left none.
+    grids: HashMap<ValueId, Option<MapGrid>>,
 }
 
 impl GraphBuilder {
@@ -57,9 +82,32 @@ impl GraphBuilder {
         self.random
     }
 
-    /// Where the pixels of `x [N,C,H,W]` lie on the images that the network began with.
-    pub fn grid(&self, x: ValueId) -> MapGrid {
-        self.grids.get(&x).copied().unwrap_or(MapGrid::INPUT)
+    /// Where the pixels of `x [N,C,H,W]` lie on the images that the network began with; `None` if they have no one place
+    /// there, behind a join of maps that lie on different grids or behind [`GraphBuilder::flatten`].
+    pub fn grid(&self, x: ValueId) -> Option<MapGrid> {
+        self.grids.get(&x).copied().unwrap_or(Some(MapGrid::INPUT))
+    }
+
+    /// The grid that all of `values` lie on, if it is one.
+    fn common_grid(&self, values: &[ValueId]) -> Option<MapGrid> {
+        let mut grids = values.iter().map(|&x| self.grid(x));
+        let first = grids.next().flatten()?;
+        grids.all(|grid| grid == Some(first)).then_some(first)
+    }
+
+    /// Name and shape of each value, as the errors of joins tell them.
+    fn named(&self, values: &[ValueId]) -> Vec<(&str, Shape)> {
+        let value = |&id: &ValueId| (self.graph.value(id).name.as_str(), self.graph.shape(id));
+        values.iter().map(value).collect()
+    }
+
+    /// What makes an error of the layer at hand of one of shapes.
+    fn misfit(&self) -> impl Fn(ShapeError) -> GraphError + use<> {
+        let layer = self.layer.clone();
+        move |source| GraphError::Shape {
+            layer: layer.clone(),
+            source,
+        }
     }
 
     /// What the graph is for.
@@ -169,7 +217,8 @@ impl GraphBuilder {
             .add_value(format!("{name}.bias"), b_shape, DType::F32, Role::Parameter);
         let y = self.graph.push1(name, conv, &[x, w, b])?;
         if let Ok(g) = conv.geometry(self.graph.shape(x), k) {
-            let grid = self.grid(x).behind_window(g.r, g.stride, g.pad);
+            let grid = self.grid(x);
+            let grid = grid.map(|grid| grid.behind_window(g.r, g.stride, g.pad));
             self.grids.insert(y, grid);
         }
         Ok(y)
@@ -186,6 +235,46 @@ impl GraphBuilder {
         Ok(y)
     }
 
+    /// `a + b`, elementwise: two values of one shape, or one twice.
+    ///
+    /// # Errors
+    /// [`GraphError::Shape`] if their shapes differ, naming both.
+    pub fn add(&mut self, a: ValueId, b: ValueId) -> Result<ValueId, GraphError> {
+        let named = self.named(&[a, b]);
+        Add::check(named[0], named[1]).map_err(self.misfit())?;
+        let layer = self.layer.clone();
+        let y = self.graph.push1(&layer, Add::default(), &[a, b])?;
+        self.grids.insert(y, self.common_grid(&[a, b]));
+        Ok(y)
+    }
+
+    /// Two or more values side by side, along channels: `[N,Ci,H,W]` -> `[N,sum Ci,H,W]`, likewise `[N,Ci]`.
+    ///
+    /// # Errors
+    /// [`GraphError::Shape`] for fewer than two values, or if two differ in anything but their channels, naming both.
+    pub fn concat(&mut self, values: &[ValueId]) -> Result<ValueId, GraphError> {
+        Concat::check(&self.named(values)).map_err(self.misfit())?;
+        let layer = self.layer.clone();
+        let y = self.graph.push1(&layer, Concat::default(), values)?;
+        self.grids.insert(y, self.common_grid(values));
+        Ok(y)
+    }
+
+    /// Everything of an image as channels: `x [N,C,H,W]` -> `[N,C*H*W,1,1]`, of which a 1x1 convolution makes a dense layer.
+    /// Nothing is copied on a GPU.
+    ///
+    /// # Errors
+    /// [`GraphError::Shape`] if `x` is not of floats.
+    pub fn flatten(&mut self, x: ValueId) -> Result<ValueId, GraphError> {
+        let shape = self.graph.shape(x);
+        let n = shape.dims()[0];
+        let flat = self.shape_of(&[n, shape.len() / n, 1, 1])?;
+        let layer = self.layer.clone();
+        let y = self.graph.push1(&layer, Reshape::new(flat), &[x])?;
+        self.grids.insert(y, None);
+        Ok(y)
+    }
+
     /// Max pooling: `x [N,C,H,W]` -> `[N,C,P,Q]`, rounding down as PyTorch does.
     ///
     /// # Errors
@@ -194,7 +283,8 @@ impl GraphBuilder {
         let layer = self.layer.clone();
         let y = self.graph.push(&layer, MaxPool2d::new(pool), &[x], &[])?[0];
         if let Ok(g) = pool.geometry(self.graph.shape(x)) {
-            let grid = self.grid(x).behind_window(g.window, g.stride, g.pad);
+            let grid = self.grid(x);
+            let grid = grid.map(|grid| grid.behind_window(g.window, g.stride, g.pad));
             self.grids.insert(y, grid);
         }
         Ok(y)

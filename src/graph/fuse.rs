@@ -1,8 +1,10 @@
 //! Fusion: elementwise work rides in the op beside it instead of a pass of its own.
 //!
-//! - A ReLU behind a convolution becomes part of the convolution's epilogue.
+//! - A ReLU behind a convolution or an addition becomes part of its epilogue.
 //! - Global average pooling, the loss behind it and the pooling's gradient become one op.
-//! - The mask of a ReLU's gradient becomes part of the epilogue of whatever produced that gradient.
+//! - The mask of a ReLU's gradient becomes part of the epilogue of whatever produced that gradient, be it a sum.
+//!
+//! A value that anything else reads, or that stays readable after a run, is left as it is.
 
 use crate::graph::{Graph, Node, Role, ValueId};
 use crate::ops::{Op, PooledCrossEntropy};
@@ -36,22 +38,36 @@ const HEAD: usize = 1 << 17;
 
 /// Makes one op of global average pooling, the loss of its output and the gradient of the pooling.
 fn fuse_head(graph: &mut Graph) {
-    let of = |wanted: fn(&Op) -> bool| graph.nodes().iter().position(|node| wanted(&node.op));
-    let (Some(pool), Some(loss), Some(back)) = (
-        of(|op| matches!(op, Op::GlobalAvgPool(_))),
-        of(|op| matches!(op, Op::SoftmaxCrossEntropy(_))),
-        of(|op| matches!(op, Op::GlobalAvgPoolBackward(_))),
+    let nodes = graph.nodes();
+    let is_loss = |node: &Node| matches!(node.op, Op::SoftmaxCrossEntropy(_));
+    let Some(loss) = nodes.iter().position(is_loss) else {
+        return;
+    };
+    let loss_node = &nodes[loss];
+    let (logits, dlogits) = (loss_node.inputs[0], loss_node.outputs[0]);
+    let is_pool =
+        |node: &Node| matches!(node.op, Op::GlobalAvgPool(_)) && node.outputs[0] == logits;
+    let is_back =
+        |node: &Node| matches!(node.op, Op::GlobalAvgPoolBackward(_)) && node.inputs[0] == dlogits;
+    let (Some(pool), Some(back)) = (
+        nodes.iter().position(is_pool),
+        nodes.iter().position(is_back),
     ) else {
         return;
     };
-    let [pool_node, loss_node, back_node] = [pool, loss, back].map(|at| &graph.nodes()[at]);
+    let [pool_node, back_node] = [pool, back].map(|at| &nodes[at]);
     let masked = back_node.inputs.len() == 2;
-    let chain = pool_node.outputs[0] == loss_node.inputs[0]
-        && loss_node.outputs[0] == back_node.inputs[0]
-        && graph.value(loss_node.outputs[0]).role == Role::Activation
+    let reads = |nodes: &[Node], id| {
+        let inputs = nodes.iter().flat_map(|node| &node.inputs);
+        inputs.filter(|&&input| input == id).count()
+    };
+    let is_head = graph.value(dlogits).role == Role::Activation
+        // The head stands where the loss stood, so what reads the logits must too, or behind it.
+        && reads(&nodes[..loss], logits) == 0
+        && reads(nodes, dlogits) == 1
         && (!masked || back_node.inputs[1] == pool_node.inputs[0])
         && graph.shape(pool_node.inputs[0]).len() <= HEAD;
-    if !chain {
+    if !is_head {
         return;
     }
     let plain = PooledCrossEntropy::default();
@@ -74,6 +90,14 @@ fn absorb(producer: &mut Node, node: &Node) -> bool {
         (Op::Conv2d(conv), Op::Relu(_)) if !conv.relu() => {
             producer.op = conv.with_relu().into();
             None
+        }
+        (Op::Add(add), Op::Relu(_)) if add.is_plain() => {
+            producer.op = add.with_relu().into();
+            None
+        }
+        (Op::Add(add), Op::ReluBackward(_)) if add.is_plain() => {
+            producer.op = add.with_mask().into();
+            Some(node.inputs[1])
         }
         (Op::Conv2dDgrad(dgrad), Op::ReluBackward(_)) if producer.inputs.len() == 2 => {
             producer.op = dgrad.with_mask().into();

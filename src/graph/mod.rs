@@ -35,9 +35,6 @@ pub enum GraphError {
     /// Two parameters with one name.
     #[error("two layers are named `{0}`; give each layer a name of its own")]
     DuplicateName(String),
-    /// A value is used by two differentiable ops; sums of gradients are not supported.
-    #[error("`{0}` feeds two layers; only chains can be differentiated")]
-    Fanout(String),
     /// An op has no gradient.
     #[error("op `{0}` cannot be differentiated")]
     NotDifferentiable(&'static str),
@@ -196,7 +193,8 @@ impl Graph {
         }
     }
 
-    /// Bytes of an operand that a node touches: all, but a gather takes only its batch out of the data set.
+    /// Bytes of an operand that a node touches: all, but a gather takes only its batch out of the data set, and a part of a
+    /// concatenation only itself.
     pub(crate) fn touched(&self, node: &Node, id: ValueId) -> u64 {
         let value = self.value(id);
         match (&node.op, node.inputs.as_slice()) {
@@ -204,6 +202,7 @@ impl Graph {
                 let each = value.shape.len() / value.shape.dims()[0];
                 value.dtype.bytes(each * self.shape(indices).len())
             }
+            (Op::ConcatBackward(_), _) => value.dtype.bytes(self.shape(node.outputs[0]).len()),
             _ => value.dtype.bytes(value.shape.len()),
         }
     }

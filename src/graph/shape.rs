@@ -24,6 +24,22 @@ pub enum ShapeError {
         /// What the op expects, in words.
         want: String,
     },
+    /// Values that are to be joined, but whose shapes do not go together.
+    #[error("{op}: `{first}` has shape {shape} and `{second}` has {other}; {want}")]
+    Join {
+        /// The op that was being built.
+        op: &'static str,
+        /// Name of the first value.
+        first: String,
+        /// Its shape.
+        shape: Shape,
+        /// Name of the one that does not go with it.
+        second: String,
+        /// That one's shape.
+        other: Shape,
+        /// What must be the same.
+        want: &'static str,
+    },
     /// An operand holds another type of element than the op works on.
     #[error("{op}: {what} holds {got:?}, expected {want:?}")]
     Type {

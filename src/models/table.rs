@@ -1,7 +1,7 @@
 //! The table of a network's layers: shapes, parameters and operations.
 
-use crate::graph::Graph;
 use crate::graph::shape::Shape;
+use crate::graph::{Graph, Node};
 use crate::ops::{Definition, Op};
 
 /// A row of the table.
@@ -23,7 +23,14 @@ pub struct Layer {
 pub fn layers(graph: &Graph) -> Vec<Layer> {
     let shape = |id| graph.value(id).shape;
     let mut layers = Vec::new();
-    for node in graph.nodes() {
+    // Behind the loss, additions are sums of gradients.
+    let is_loss = |node: &&Node| {
+        matches!(
+            node.op,
+            Op::SoftmaxCrossEntropy(_) | Op::PooledCrossEntropy(_)
+        )
+    };
+    for node in graph.nodes().iter().take_while(|node| !is_loss(node)) {
         let (name, kind) = match &node.op {
             Op::Conv2d(conv) => {
                 let relu = if conv.relu() { " + ReLU" } else { "" };
@@ -34,6 +41,10 @@ pub fn layers(graph: &Graph) -> Vec<Layer> {
             }
             Op::Relu(_) => (node.layer.clone(), "ReLU".into()),
             Op::MaxPool2d(_) => (String::new(), "max pool".into()),
+            Op::Add(add) if add.is_plain() => (String::new(), "add".into()),
+            Op::Add(_) => (String::new(), "add + ReLU".into()),
+            Op::Concat(_) => (String::new(), "concat".into()),
+            Op::Reshape(_) => (String::new(), "flatten".into()),
             Op::Dropout(_) => (String::new(), "dropout".into()),
             Op::GlobalAvgPool(_) => (String::new(), "global average pool".into()),
             _ => continue,

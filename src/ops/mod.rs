@@ -7,23 +7,29 @@
 //! the list below.
 
 mod adam;
+mod add;
+mod concat;
 mod conv2d;
 mod dropout;
 mod gather;
 mod global_avg_pool;
 mod max_pool2d;
 mod relu;
+mod reshape;
 mod softmax;
 mod softmax_cross_entropy;
 
 pub use adam::Adam;
 pub(crate) use adam::widen;
+pub use add::Add;
+pub use concat::{Concat, ConcatBackward};
 pub use conv2d::{Conv2d, Conv2dDgrad, Conv2dWgrad, Geometry};
 pub use dropout::{Dropout, DropoutBackward};
 pub use gather::{Augment, CropBox, Gather, MAX_EXTENT, Normalize};
 pub use global_avg_pool::{GlobalAvgPool, GlobalAvgPoolBackward};
 pub use max_pool2d::{MaxPool2d, MaxPool2dBackward, Pool2d, PoolGeometry};
 pub use relu::{Relu, ReluBackward};
+pub use reshape::Reshape;
 pub use softmax::Softmax;
 pub use softmax_cross_entropy::{IGNORE, PooledCrossEntropy, SoftmaxCrossEntropy};
 
@@ -178,6 +184,10 @@ registry!(
     ReluBackward,
     MaxPool2d,
     MaxPool2dBackward,
+    Add,
+    Concat,
+    ConcatBackward,
+    Reshape,
     Dropout,
     DropoutBackward,
     GlobalAvgPool,

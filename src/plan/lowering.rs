@@ -63,6 +63,8 @@ pub(crate) struct Lowering<'a> {
     slabs: [Option<BufferId>; SLABS.len()],
     dispatches: Vec<Dispatch>,
     node: Option<&'a Node>,
+    /// Whether the node has no dispatch yet.
+    is_first: bool,
     /// Whether the optimizer sums the parts of all gradients; then they lie in one buffer.
     optimizer_sums: bool,
     all_parts: Option<BufferId>,
@@ -80,11 +82,13 @@ impl<'a> Lowering<'a> {
             slabs: [None; SLABS.len()],
             dispatches: Vec::new(),
             node: None,
+            is_first: true,
             optimizer_sums: optimizer_sums(graph),
             all_parts: None,
             parts: Vec::new(),
         };
         let used = graph.used();
+        let views = views(graph);
         let (layout, slab_bytes) = this.slab_layout();
         for id in graph.ids() {
             let value = graph.value(id);
@@ -100,6 +104,12 @@ impl<'a> Lowering<'a> {
                     offset: layout[parameter.index()],
                     bytes,
                 })
+            } else if let Some(viewed) = views.get(&id) {
+                let region = this.regions[viewed.index()];
+                if let (Some(region), Role::Output) = (region, value.role) {
+                    this.buffers[region.buffer.index()].persistent = true;
+                }
+                region
             } else if let Some(first) = this.add_pages(id, bytes) {
                 Some(first)
             } else {
@@ -173,6 +183,7 @@ impl<'a> Lowering<'a> {
     /// Starts the lowering of `node`.
     pub(crate) fn enter(&mut self, node: &'a Node) {
         self.node = Some(node);
+        self.is_first = true;
     }
 
     pub(crate) fn finish(self) -> Lowered {
@@ -330,11 +341,7 @@ impl<'a> Lowering<'a> {
             });
         }
         // A node of several dispatches counts its operations once, on the first.
-        let first = self
-            .dispatches
-            .last()
-            .is_none_or(|last| !(last.layer == node.layer && last.op == node.op.name()));
-        let flops = if first {
+        let flops = if std::mem::take(&mut self.is_first) {
             node.op.flops(node, &|id| self.graph.shape(id))
         } else {
             0
@@ -358,6 +365,13 @@ impl<'a> Lowering<'a> {
     pub(crate) fn set_flops(&mut self, flops: u64) {
         if let Some(last) = self.dispatches.last_mut() {
             last.flops = flops;
+        }
+    }
+
+    /// Says how many bytes the last dispatch moves, where it touches a part of an operand only.
+    pub(crate) fn set_bytes(&mut self, bytes: u64) {
+        if let Some(last) = self.dispatches.last_mut() {
+            last.bytes = bytes;
         }
     }
 
@@ -391,6 +405,18 @@ impl<'a> Lowering<'a> {
         });
         moved.sum()
     }
+}
+
+/// The values that are others in another shape, and which: they lie where those lie. What has a place of its own, as
+/// gradients in their slab have, is no view, and gets a copy.
+fn views(graph: &Graph) -> HashMap<ValueId, ValueId> {
+    let nodes = graph.nodes().iter();
+    let reshapes = nodes.filter(|node| matches!(node.op, Op::Reshape(_)));
+    let pairs = reshapes.map(|node| (node.outputs[0], node.inputs[0]));
+    let movable = |id| matches!(graph.value(id).role, Role::Activation | Role::Output);
+    pairs
+        .filter(|&(view, of)| movable(view) && (movable(of) || graph.value(of).role == Role::Input))
+        .collect()
 }
 
 /// Whether every gradient that the optimizer takes comes in parts.

@@ -28,12 +28,14 @@ macro_rules! sources {
 /// Every file in `shaders/`, by path without ending.
 pub const SOURCES: &[(&str, &str)] = sources![
     "adam",
+    "add",
     "common/conv2d",
     "common/index",
     "common/log_softmax",
     "common/micro",
     "common/number",
     "common/rng",
+    "concat",
     "conv2d_columns",
     "conv2d_columns_subgroup",
     "conv2d_direct",

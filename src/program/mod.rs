@@ -114,7 +114,7 @@ impl Program {
     /// `[batch,C,H,W]`.
     ///
     /// # Errors
-    /// [`GraphError`] if the network does not fit its images, is no chain, or has no parameter.
+    /// [`GraphError`] if the network does not fit its images, or has no parameter.
     pub fn training(
         source: &Source,
         size: [usize; 2],
@@ -191,7 +191,7 @@ impl Program {
     /// Class probabilities of a batch.
     ///
     /// If the logits come from global average pooling, the maps `[batch,L,h,w]` before it stay readable too
-    /// ([`Run::maps`]).
+    /// ([`Run::maps`]), as long as their pixels have a place on the images ([`GraphBuilder::grid`]).
     ///
     /// # Errors
     /// As [`Program::training`].
@@ -204,7 +204,8 @@ impl Program {
         let (mut net, logits, _) = forward(Phase::Eval, source, size, batch, network)?;
         let probabilities = net.graph_mut().push1("softmax", Softmax, &[logits])?;
         net.graph_mut().keep(probabilities);
-        let maps = class_maps(net.graph(), logits).map(|maps| (maps, net.grid(maps)));
+        let maps = class_maps(net.graph(), logits);
+        let maps = maps.and_then(|maps| Some((maps, net.grid(maps)?)));
         if let Some((maps, _)) = maps {
             net.graph_mut().keep(maps);
         }

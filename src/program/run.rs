@@ -23,7 +23,7 @@ pub enum RunError {
     WrongProgram(&'static str),
     /// Class maps were asked of a network that has none.
     #[error(
-        "this network has no class maps; only one whose logits come from global average pooling has"
+        "this network has no class maps; only one whose logits come from global average pooling of maps that lie on one grid has"
     )]
     NoMaps,
 }

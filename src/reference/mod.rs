@@ -4,6 +4,8 @@
 //! cores. Both run the same [`Graph`], node by node.
 
 pub(crate) mod adam;
+pub(crate) mod add;
+pub(crate) mod concat;
 pub(crate) mod conv2d;
 pub(crate) mod conv2d_gemm;
 pub(crate) mod dropout;

@@ -33,6 +33,21 @@ fn apart(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError> {
     net.relu(x)
 }
 
+/// Branches and joins: sums with a ReLU, a mask or nothing behind them, and a concatenation.
+fn branches(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError> {
+    let x = net.conv2d("stem", x, 6, Conv2d::new(3, 2, 1)?)?;
+    let x = net.relu(x)?;
+    let y = net.conv2d("block", x, 6, Conv2d::new(3, 1, 1)?)?;
+    let y = net.add(x, y)?;
+    let y = net.relu(y)?;
+    let z = net.conv2d("beside", x, 5, Conv2d::new(1, 1, 0)?)?;
+    let y = net.concat(&[y, z])?;
+    let y = net.flatten(y)?;
+    let y = net.conv2d("dense", y, 10, Conv2d::new(1, 1, 0)?)?;
+    let y = net.add(y, y)?;
+    net.global_avg_pool(y)
+}
+
 /// Every node of these networks, and their training steps whole.
 pub(super) fn cases() -> Result<Vec<Case>> {
     let [images, batch] = IMAGES;
@@ -48,6 +63,7 @@ pub(super) fn cases() -> Result<Vec<Case>> {
     let steps = [
         Program::training(&source, [31, 29], batch, adam, fused)?,
         Program::training(&augmented, [17, 14], batch, adam, apart)?,
+        Program::training(&source, [17, 14], batch, adam, branches)?,
         Program::training_in_parts(&resized, [17, 14], [batch, 2], adam, apart)?,
     ];
     let inference = Program::inference(&source, [31, 29], batch, fused)?;

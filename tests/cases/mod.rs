@@ -11,12 +11,16 @@
 pub mod adam;
 #[path = "../../examples/common/adapters.rs"]
 mod adapters;
+pub mod add;
+pub mod branches;
+pub mod concat;
 pub mod conv2d;
 pub mod dropout;
 pub mod gather;
 pub mod global_avg_pool;
 pub mod max_pool2d;
 pub mod relu;
+pub mod reshape;
 pub mod softmax;
 pub mod softmax_cross_entropy;
 pub mod validation;
