@@ -27,6 +27,7 @@ macro_rules! sources {
 
 /// Every file in `shaders/`, by path without ending.
 pub const SOURCES: &[(&str, &str)] = sources![
+    "activation",
     "adam",
     "common/conv2d",
     "common/index",

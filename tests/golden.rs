@@ -12,8 +12,9 @@ use cases::{Case, CaseBuilder, on_gpu, on_reference};
 use nin_wgpu::device::Device;
 use nin_wgpu::graph::{GraphBuilder, Role, ValueId};
 use nin_wgpu::ops::{
-    Adam, Conv2d, Conv2dDgrad, Conv2dWgrad, Gather, GlobalAvgPool, GlobalAvgPoolBackward,
-    MaxPool2d, MaxPool2dBackward, Normalize, Pool2d, Relu, ReluBackward, SoftmaxCrossEntropy,
+    Activation, ActivationBackward, Adam, Conv2d, Conv2dDgrad, Conv2dWgrad, Gather, GlobalAvgPool,
+    GlobalAvgPoolBackward, MaxPool2d, MaxPool2dBackward, Normalize, Pool2d, Relu, ReluBackward,
+    SoftmaxCrossEntropy,
 };
 use nin_wgpu::plan::Conv2dAlgorithm;
 use nin_wgpu::program::{Parameters, Program, Run, Source};
@@ -336,6 +337,41 @@ fn pooling_relu_and_the_head_match_pytorch() {
     );
     case.results.pop();
     check(&case, 1e-6, &[fixture.get("op.cross_entropy.dlogits")]);
+}
+
+#[test]
+fn activations_match_pytorch_near_zero_and_far_from_it() {
+    let fixture = Fixture::load("ops.safetensors");
+    for activation in Activation::ALL {
+        let mut case = CaseBuilder::new();
+        let [x, dy] = ["x", "dy"].map(|t| {
+            let name = format!("op.activation.{t}");
+            case.input(fixture.dims(&name), fixture.f32(&name))
+        });
+        case.op(activation, &[x], &[]);
+        case.op(ActivationBackward::new(activation), &[dy, x], &[]);
+        let name = nin_wgpu::ops::Op::from(activation).name();
+        let case = case.case(name);
+        let gpu = cases::gpu().map(|gpu| on_gpu(gpu, &case, Conv2dAlgorithm::HARDWARE));
+        let runs = [
+            (Some(on_reference::<f64>(&case)), 1e-12, 1e-7),
+            (Some(on_reference::<f32>(&case)), 2e-7, 1e-6),
+            (gpu, 2e-7, 1e-6),
+        ];
+        for (got, absolute, relative) in runs {
+            // Each element against its own size: they span seven powers of ten.
+            for (got, what) in got.iter().flatten().zip(["y", "dx"]) {
+                let want = fixture.get(&format!("op.activation.{name}.{what}"));
+                assert_eq!(got.len(), want.len());
+                for (got, want) in got.iter().zip(want) {
+                    assert!(
+                        (got - want).abs() <= absolute + relative * want.abs(),
+                        "{name}.{what}: {got} and {want}"
+                    );
+                }
+            }
+        }
+    }
 }
 
 #[test]

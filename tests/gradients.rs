@@ -9,7 +9,7 @@ use nin_wgpu::autodiff;
 use nin_wgpu::fuse::fuse;
 use nin_wgpu::graph::{Graph, GraphBuilder, Phase, Role, ValueId};
 use nin_wgpu::models::{MODELS, Model};
-use nin_wgpu::ops::{Conv2d, Pool2d, SoftmaxCrossEntropy};
+use nin_wgpu::ops::{Activation, Conv2d, Pool2d, SoftmaxCrossEntropy};
 use nin_wgpu::reference::Reference;
 use nin_wgpu::runtime::Runtime;
 use nin_wgpu::shape::DType;
@@ -151,6 +151,15 @@ fn conv2d_has_the_gradient_of_its_finite_differences() {
 #[test]
 fn relu_has_the_gradient_of_its_finite_differences() {
     check_op("relu", |net, x| Ok(net.relu(x)?));
+}
+
+#[test]
+fn activations_have_the_gradient_of_their_finite_differences() {
+    for activation in Activation::ALL {
+        check_op(&format!("{activation:?}"), |net, x| {
+            Ok(net.activation(x, activation)?)
+        });
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use nin_wgpu::data::synthetic::Synthetic;
 use nin_wgpu::graph::{Graph, GraphBuilder, Role, ValueId};
 use nin_wgpu::init::Init;
-use nin_wgpu::ops::{Adam, Augment, Conv2d, Pool2d};
+use nin_wgpu::ops::{Activation, Adam, Augment, Conv2d, Pool2d};
 use nin_wgpu::output;
 use nin_wgpu::plan::{Conv2dAlgorithm, Plan, PlanOptions, Region};
 use nin_wgpu::program::{Program, Source};
@@ -71,7 +71,10 @@ fn network(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, nin_wgpu::Erro
     let x = net.relu(x)?;
     let x = net.conv2d("conv2", x, 36, Conv2d::new(1, 1, 0)?)?;
     let x = net.relu(x)?;
-    let x = net.dropout(x, 0.3)?;
+    let mut x = net.dropout(x, 0.3)?;
+    for activation in Activation::ALL {
+        x = net.activation(x, activation)?;
+    }
     let x = net.conv2d("conv3", x, 20, Conv2d::new(3, 2, 1)?)?;
     let x = net.relu(x)?;
     let x = net.conv2d("conv4", x, 10, Conv2d::new(1, 1, 0)?)?;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Graph, GraphError, MapGrid, Phase, Role, ValueId};
-use crate::ops::{Conv2d, Dropout, Gather, GlobalAvgPool, MaxPool2d, Pool2d, Relu};
+use crate::ops::{Activation, Conv2d, Dropout, Gather, GlobalAvgPool, MaxPool2d, Pool2d, Relu};
 use crate::shape::{DType, Shape};
 
 /// Builds the forward part of a graph, layer by layer.
@@ -184,6 +184,77 @@ impl GraphBuilder {
         let y = self.graph.push1(&layer, Relu, &[x])?;
         self.grids.insert(y, self.grid(x));
         Ok(y)
+    }
+
+    /// An activation of `x`, any shape.
+    ///
+    /// # Errors
+    /// [`GraphError::Shape`] if `x` is not of floats.
+    pub fn activation(
+        &mut self,
+        x: ValueId,
+        activation: Activation,
+    ) -> Result<ValueId, GraphError> {
+        let layer = self.layer.clone();
+        let y = self.graph.push1(&layer, activation, &[x])?;
+        self.grids.insert(y, self.grid(x));
+        Ok(y)
+    }
+
+    /// [`Activation::LeakyRelu`] of `x`, any shape.
+    ///
+    /// # Errors
+    /// As [`GraphBuilder::activation`].
+    pub fn leaky_relu(&mut self, x: ValueId, negative_slope: f32) -> Result<ValueId, GraphError> {
+        self.activation(x, Activation::LeakyRelu { negative_slope })
+    }
+
+    /// [`Activation::Sigmoid`] of `x`, any shape.
+    ///
+    /// # Errors
+    /// As [`GraphBuilder::activation`].
+    pub fn sigmoid(&mut self, x: ValueId) -> Result<ValueId, GraphError> {
+        self.activation(x, Activation::Sigmoid)
+    }
+
+    /// [`Activation::Tanh`] of `x`, any shape.
+    ///
+    /// # Errors
+    /// As [`GraphBuilder::activation`].
+    pub fn tanh(&mut self, x: ValueId) -> Result<ValueId, GraphError> {
+        self.activation(x, Activation::Tanh)
+    }
+
+    /// [`Activation::Silu`] of `x`, any shape.
+    ///
+    /// # Errors
+    /// As [`GraphBuilder::activation`].
+    pub fn silu(&mut self, x: ValueId) -> Result<ValueId, GraphError> {
+        self.activation(x, Activation::Silu)
+    }
+
+    /// [`Activation::Gelu`] of `x`, any shape.
+    ///
+    /// # Errors
+    /// As [`GraphBuilder::activation`].
+    pub fn gelu(&mut self, x: ValueId) -> Result<ValueId, GraphError> {
+        self.activation(x, Activation::Gelu)
+    }
+
+    /// [`Activation::GeluTanh`] of `x`, any shape.
+    ///
+    /// # Errors
+    /// As [`GraphBuilder::activation`].
+    pub fn gelu_tanh(&mut self, x: ValueId) -> Result<ValueId, GraphError> {
+        self.activation(x, Activation::GeluTanh)
+    }
+
+    /// [`Activation::HardSwish`] of `x`, any shape.
+    ///
+    /// # Errors
+    /// As [`GraphBuilder::activation`].
+    pub fn hard_swish(&mut self, x: ValueId) -> Result<ValueId, GraphError> {
+        self.activation(x, Activation::HardSwish)
     }
 
     /// Max pooling: `x [N,C,H,W]` -> `[N,C,P,Q]`, rounding down as PyTorch does.

@@ -32,6 +32,7 @@ pub fn layers(graph: &Graph) -> Vec<Layer> {
                     format!("conv {0}x{0}{relu}", conv.filter()),
                 )
             }
+            Op::Activation(activation) => (node.layer.clone(), activation.to_string()),
             Op::Relu(_) => (node.layer.clone(), "ReLU".into()),
             Op::MaxPool2d(_) => (String::new(), "max pool".into()),
             Op::Dropout(_) => (String::new(), "dropout".into()),

@@ -6,6 +6,7 @@
 //! Adding an op: a file here, one of the same stem in `src/reference`, `shaders` and `tests/cases`, and a line in
 //! the list below.
 
+mod activation;
 mod adam;
 mod conv2d;
 mod dropout;
@@ -16,6 +17,7 @@ mod relu;
 mod softmax;
 mod softmax_cross_entropy;
 
+pub use activation::{Activation, ActivationBackward};
 pub use adam::Adam;
 pub(crate) use adam::widen;
 pub use conv2d::{Conv2d, Conv2dDgrad, Conv2dWgrad, Geometry};
@@ -176,6 +178,8 @@ registry!(
     Conv2dWgrad,
     Relu,
     ReluBackward,
+    Activation,
+    ActivationBackward,
     MaxPool2d,
     MaxPool2dBackward,
     Dropout,

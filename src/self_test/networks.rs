@@ -3,7 +3,7 @@
 use super::case::{Case, Start};
 use crate::error::Result;
 use crate::graph::{GraphBuilder, ValueId};
-use crate::ops::{Adam, Augment, Conv2d, Pool2d};
+use crate::ops::{Activation, Adam, Augment, Conv2d, Pool2d};
 use crate::program::{Program, Source};
 
 /// Images of the data set, and of a batch.
@@ -22,12 +22,15 @@ fn fused(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId> {
     Ok(net.global_avg_pool(x)?)
 }
 
-/// Nothing can be fused: each ReLU stands behind an op that takes none.
+/// Every activation, and nothing that can be fused: each ReLU stands behind an op that takes none.
 fn apart(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId> {
     let x = net.conv2d("first", x, 6, Conv2d::new(5, 1, 2)?)?;
     let x = net.max_pool2d(x, Pool2d::new(3, 2)?.with_pad(1)?)?;
     let x = net.relu(x)?;
-    let x = net.dropout(x, 0.3)?;
+    let mut x = net.dropout(x, 0.3)?;
+    for activation in Activation::ALL {
+        x = net.activation(x, activation)?;
+    }
     let x = net.conv2d("second", x, 10, Conv2d::new(1, 1, 0)?)?;
     let x = net.global_avg_pool(x)?;
     Ok(net.relu(x)?)

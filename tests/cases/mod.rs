@@ -8,6 +8,7 @@
     reason = "each test binary uses the part of the tables that it needs"
 )]
 
+pub mod activation;
 pub mod adam;
 pub mod conv2d;
 pub mod dropout;
