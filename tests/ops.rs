@@ -37,6 +37,11 @@ fn max_pool2d_matches_the_reference_with_overlap_rest_padding_and_ties() {
 }
 
 #[test]
+fn avg_pool2d_matches_the_reference_with_overlap_rest_and_padding() {
+    check(&cases::avg_pool2d::cases(), ANY);
+}
+
+#[test]
 fn global_avg_pool_matches_the_reference() {
     check(&cases::global_avg_pool::cases(), ANY);
 }

@@ -10,7 +10,7 @@ use cases::{Case, CaseBuilder, floats, gpu, on_gpu, on_reference, shape};
 use nin_wgpu::gpu::{Executor, GpuError};
 use nin_wgpu::graph::{Graph, Role};
 use nin_wgpu::ops::{
-    Activation, ActivationBackward, Adam, Conv2d, Conv2dWgrad, GlobalAvgPool, MaxPool2d,
+    Activation, ActivationBackward, Adam, AvgPool2d, Conv2d, Conv2dWgrad, GlobalAvgPool, MaxPool2d,
     MaxPool2dBackward, Op, Pool2d, Relu, ReluBackward, Softmax, SoftmaxCrossEntropy,
 };
 use nin_wgpu::plan::{Conv2dAlgorithm, Plan, PlanError, PlanLimits, PlanOptions};
@@ -174,6 +174,22 @@ fn max_pooling_takes_what_is_no_number_for_the_largest_and_padding_for_the_small
     assert_are(&results[1], &[1.0, 10.0, 4.0, 14.0]);
     assert_are(&results[2][..4], &[0.0, 1.0, 0.0, 0.0]);
     assert_are(&results[2][8..], &[0.0, 0.0, NAN, 0.0, 0.0, 0.0, INF, 0.0]);
+}
+
+#[test]
+fn pools_of_other_windows_pass_what_is_no_number_too() {
+    let pool = Pool2d::rectangular([1, 4], [1, 4]).expect("valid");
+    let x = [
+        1.0, NAN, 9.0, 2.0, NAN, 5.0, NAN, 7.0, //
+        -INF, -INF, -INF, -INF, -INF, 2.0, INF, INF,
+    ];
+    let dims = [1, 1, 1, 16];
+    let results = of("max_pool2d 1x4", MaxPool2d::new(pool), &dims, &x);
+    assert_are(&results[0], &[NAN, NAN, -INF, INF]);
+    assert_are(&results[1], &[1.0, 6.0, 8.0, 14.0]);
+    let op = AvgPool2d::new(pool).expect("valid");
+    let results = of("avg_pool2d 1x4", op, &dims, &x);
+    assert_are(&results[0], &[NAN, NAN, -INF, NAN]);
 }
 
 #[test]

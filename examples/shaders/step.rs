@@ -71,7 +71,10 @@ fn network(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, nin_wgpu::Erro
     let x = net.relu(x)?;
     let x = net.conv2d("conv2", x, 36, Conv2d::new(1, 1, 0)?)?;
     let x = net.relu(x)?;
-    let mut x = net.dropout(x, 0.3)?;
+    let x = net.dropout(x, 0.3)?;
+    let wide = Pool2d::rectangular([2, 3], [1, 1])?.with_dilation([1, 2])?;
+    let x = net.max_pool2d(x, wide)?;
+    let mut x = net.avg_pool2d(x, Pool2d::new(2, 1)?)?;
     for activation in Activation::ALL {
         x = net.activation(x, activation)?;
     }

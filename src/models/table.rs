@@ -35,6 +35,7 @@ pub fn layers(graph: &Graph) -> Vec<Layer> {
             Op::Activation(activation) => (node.layer.clone(), activation.to_string()),
             Op::Relu(_) => (node.layer.clone(), "ReLU".into()),
             Op::MaxPool2d(_) => (String::new(), "max pool".into()),
+            Op::AvgPool2d(_) => (String::new(), "average pool".into()),
             Op::Dropout(_) => (String::new(), "dropout".into()),
             Op::GlobalAvgPool(_) => (String::new(), "global average pool".into()),
             _ => continue,

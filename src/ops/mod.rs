@@ -8,11 +8,13 @@
 
 mod activation;
 mod adam;
+mod avg_pool2d;
 mod conv2d;
 mod dropout;
 mod gather;
 mod global_avg_pool;
 mod max_pool2d;
+mod pool2d;
 mod relu;
 mod softmax;
 mod softmax_cross_entropy;
@@ -20,11 +22,13 @@ mod softmax_cross_entropy;
 pub use activation::{Activation, ActivationBackward};
 pub use adam::Adam;
 pub(crate) use adam::widen;
+pub use avg_pool2d::{AvgPool2d, AvgPool2dBackward};
 pub use conv2d::{Conv2d, Conv2dDgrad, Conv2dWgrad, Geometry};
 pub use dropout::{Dropout, DropoutBackward};
 pub use gather::{Augment, Gather, Normalize};
 pub use global_avg_pool::{GlobalAvgPool, GlobalAvgPoolBackward};
-pub use max_pool2d::{MaxPool2d, MaxPool2dBackward, Pool2d, PoolGeometry};
+pub use max_pool2d::{MaxPool2d, MaxPool2dBackward};
+pub use pool2d::{Pool2d, PoolGeometry};
 pub use relu::{Relu, ReluBackward};
 pub use softmax::Softmax;
 pub use softmax_cross_entropy::{IGNORE, PooledCrossEntropy, SoftmaxCrossEntropy};
@@ -182,6 +186,8 @@ registry!(
     ActivationBackward,
     MaxPool2d,
     MaxPool2dBackward,
+    AvgPool2d,
+    AvgPool2dBackward,
     Dropout,
     DropoutBackward,
     GlobalAvgPool,

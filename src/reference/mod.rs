@@ -5,6 +5,7 @@
 
 pub(crate) mod activation;
 pub(crate) mod adam;
+pub(crate) mod avg_pool2d;
 pub(crate) mod conv2d;
 pub(crate) mod conv2d_gemm;
 pub(crate) mod dropout;

@@ -27,7 +27,13 @@ fn apart(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId> {
     let x = net.conv2d("first", x, 6, Conv2d::new(5, 1, 2)?)?;
     let x = net.max_pool2d(x, Pool2d::new(3, 2)?.with_pad(1)?)?;
     let x = net.relu(x)?;
-    let mut x = net.dropout(x, 0.3)?;
+    let x = net.dropout(x, 0.3)?;
+    let wide = Pool2d::rectangular([2, 3], [1, 1])?.with_dilation([1, 2])?;
+    let x = net.max_pool2d(x, wide.with_padding([1, 1])?)?;
+    let mut x = net.avg_pool2d(
+        x,
+        Pool2d::rectangular([2, 3], [1, 1])?.with_padding([1, 1])?,
+    )?;
     for activation in Activation::ALL {
         x = net.activation(x, activation)?;
     }

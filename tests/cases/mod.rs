@@ -10,6 +10,7 @@
 
 pub mod activation;
 pub mod adam;
+pub mod avg_pool2d;
 pub mod conv2d;
 pub mod dropout;
 pub mod gather;
