@@ -9,7 +9,9 @@ use nin_wgpu::autodiff;
 use nin_wgpu::fuse::fuse;
 use nin_wgpu::graph::{Graph, GraphBuilder, Phase, Role, ValueId};
 use nin_wgpu::models::{MODELS, Model};
-use nin_wgpu::ops::{Add, Conv2d, GlobalAvgPool, Pool2d, SoftmaxCrossEntropy};
+use nin_wgpu::ops::{
+    Activation, Add, AvgPool2d, Conv2d, GlobalAvgPool, Pool2d, SoftmaxCrossEntropy,
+};
 use nin_wgpu::reference::Reference;
 use nin_wgpu::runtime::Runtime;
 use nin_wgpu::shape::DType;
@@ -159,6 +161,15 @@ fn relu_has_the_gradient_of_its_finite_differences() {
 }
 
 #[test]
+fn activations_have_the_gradient_of_their_finite_differences() {
+    for activation in Activation::ALL {
+        check_op(&format!("{activation:?}"), |net, x| {
+            Ok(net.activation(x, activation)?)
+        });
+    }
+}
+
+#[test]
 fn max_pool2d_has_the_gradient_of_its_finite_differences() {
     for (window, stride, pad) in [(3, 2, 0), (2, 2, 1), (2, 3, 0)] {
         check_op(
@@ -169,6 +180,22 @@ fn max_pool2d_has_the_gradient_of_its_finite_differences() {
             },
         );
     }
+}
+
+#[test]
+fn pools_of_any_window_have_the_gradient_of_their_finite_differences() {
+    let pool = || Pool2d::rectangular([3, 2], [2, 3]).and_then(|pool| pool.with_padding([1, 0]));
+    check_op("max_pool2d 3x2, dilated", |net, x| {
+        let x = net.relu(x)?;
+        let pool = Pool2d::rectangular([3, 2], [2, 3])?.with_dilation([2, 3])?;
+        Ok(net.max_pool2d(x, pool.with_padding([1, 1])?.with_ceil_mode())?)
+    });
+    check_op("avg_pool2d 3x2", |net, x| Ok(net.avg_pool2d(x, pool()?)?));
+    check_op("avg_pool2d 3x2, in ceil mode", |net, x| {
+        let x = net.relu(x)?;
+        let op = AvgPool2d::new(pool()?.with_ceil_mode())?;
+        Ok(net.avg_pool2d_by(x, op.without_padding_in_count())?)
+    });
 }
 
 #[test]

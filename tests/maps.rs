@@ -68,8 +68,8 @@ fn the_grid_follows_from_the_windows_before_the_maps() {
     let grid = program.expect("fits").map_grid();
     // The first convolution is centred at 1, the pool's first window at 2, the second convolution between two.
     let want = MapGrid {
-        first: 3.0,
-        step: 2.0,
+        first: [3.0; 2],
+        step: [2.0; 2],
     };
     assert_eq!(grid, Some(want));
 }
@@ -95,8 +95,8 @@ fn maps_behind_a_join_lie_where_what_was_joined_lies() {
         joined(net, x, [[3, 1], [5, 2]])
     });
     let want = MapGrid {
-        first: 0.0,
-        step: 2.0,
+        first: [0.0; 2],
+        step: [2.0; 2],
     };
     assert_eq!(program.expect("fits").map_grid(), Some(want));
 }
@@ -118,6 +118,28 @@ fn maps_of_no_one_place_are_not_kept() {
         let mut run = program.load(&Device::Cpu).expect("loads");
         assert!(matches!(run.maps(), Err(RunError::NoMaps)));
     }
+}
+
+#[test]
+fn average_pooling_moves_the_grid_as_max_pooling_does() {
+    let mut net = GraphBuilder::new(nin_wgpu::graph::Phase::Eval);
+    let x = net.input("images", &[1, 1, 20, 21]).expect("valid");
+    let pool = Pool2d::rectangular([4, 3], [2, 3]).and_then(|pool| pool.with_padding([1, 0]));
+    let pool = pool.expect("valid").with_ceil_mode();
+    let (max, avg) = (net.max_pool2d(x, pool), net.avg_pool2d(x, pool));
+    let (max, avg) = (max.expect("fits"), avg.expect("fits"));
+    let want = MapGrid {
+        first: [0.5, 1.0],
+        step: [2.0, 3.0],
+    };
+    assert_eq!([net.grid(max), net.grid(avg)], [Some(want); 2]);
+    let parts = net.adaptive_avg_pool2d(x, [5, 3]).expect("divides");
+    assert_eq!(net.graph().value(parts).shape.dims(), [1, 1, 5, 3]);
+    assert_eq!(
+        net.grid(parts).map(|grid| (grid.first, grid.step)),
+        Some(([1.5, 3.0], [4.0, 7.0]))
+    );
+    assert!(net.adaptive_avg_pool2d(x, [6, 3]).is_err());
 }
 
 #[test]

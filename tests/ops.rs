@@ -6,7 +6,7 @@ use cases::{Case, Data, assert_agreement, gpu, of_graph, on_gpu, on_reference};
 use nin_wgpu::data::image_file::Picture;
 use nin_wgpu::data::{Fit, View};
 use nin_wgpu::models::{MODELS, Model};
-use nin_wgpu::ops::{Adam, Augment};
+use nin_wgpu::ops::{Activation, Adam, Augment};
 use nin_wgpu::plan::Conv2dAlgorithm;
 use nin_wgpu::program::{Program, Source};
 
@@ -37,6 +37,11 @@ fn max_pool2d_matches_the_reference_with_overlap_rest_padding_and_ties() {
 }
 
 #[test]
+fn avg_pool2d_matches_the_reference_with_overlap_rest_and_padding() {
+    check(&cases::avg_pool2d::cases(), ANY);
+}
+
+#[test]
 fn global_avg_pool_matches_the_reference() {
     check(&cases::global_avg_pool::cases(), ANY);
 }
@@ -59,6 +64,30 @@ fn concat_matches_the_reference_with_more_parts_than_a_kernel_binds_buffers() {
 #[test]
 fn reshape_matches_the_reference_where_it_shares_its_memory() {
     check(&cases::reshape::cases(), ANY);
+}
+
+#[test]
+fn activations_match_the_reference_near_zero_and_far_from_it() {
+    check(&cases::activation::cases(), ANY);
+}
+
+/// GELU is `x (1 + erf(x / sqrt 2)) / 2`, so this bounds the error function itself.
+#[test]
+fn the_error_function_is_off_by_two_in_ten_million_at_most() {
+    let x: Vec<f32> = (-60_000..=60_000).map(|i| i as f32 * 1e-4).collect();
+    let mut case = cases::CaseBuilder::new();
+    let input = case.input(&[x.len()], x.clone());
+    case.op(Activation::Gelu, &[input], &[]);
+    let case = case.case("gelu");
+    let want = &on_reference::<f64>(&case)[0];
+    let on_gpu = gpu().map(|gpu| on_gpu(gpu, &case, Conv2dAlgorithm::HARDWARE));
+    for got in std::iter::once(on_reference::<f32>(&case)).chain(on_gpu) {
+        for ((&x, got), want) in x.iter().zip(&got[0]).zip(want) {
+            // Half of the function's, and the rounding of the product.
+            let allowed = 1e-7 * f64::from(x.abs()) + 6e-8 * want.abs();
+            assert!((got - want).abs() <= allowed, "gelu({x}) is {got}: {want}");
+        }
+    }
 }
 
 #[test]

@@ -10,8 +10,8 @@ use cases::{Case, CaseBuilder, floats, gpu, on_gpu, on_reference, shape};
 use nin_wgpu::gpu::{Executor, GpuError};
 use nin_wgpu::graph::{Graph, Role};
 use nin_wgpu::ops::{
-    Adam, Add, Conv2d, Conv2dWgrad, GlobalAvgPool, MaxPool2d, MaxPool2dBackward, Op, Pool2d, Relu,
-    ReluBackward, Softmax, SoftmaxCrossEntropy,
+    Activation, ActivationBackward, Adam, Add, AvgPool2d, Conv2d, Conv2dWgrad, GlobalAvgPool,
+    MaxPool2d, MaxPool2dBackward, Op, Pool2d, Relu, ReluBackward, Softmax, SoftmaxCrossEntropy,
 };
 use nin_wgpu::plan::{Conv2dAlgorithm, Plan, PlanError, PlanLimits, PlanOptions};
 use nin_wgpu::shape::{DType, Shape, ShapeError};
@@ -92,6 +92,69 @@ fn relu_passes_what_is_no_number_and_cuts_minus_infinity() {
     assert_are(&dx[0], &[1.0, 2.0, 0.0, NAN, 0.0, 0.0]);
 }
 
+/// Activations, and `f(-inf)`, `f(inf)`, `f'(-inf)`, `f'(inf)`, `f'` of no number.
+const AT_INFINITY: [(Activation, [f32; 5]); 7] = [
+    (Activation::ALL[0], [-INF, INF, 0.01, 1.0, 0.01]),
+    (Activation::Sigmoid, [0.0, 1.0, 0.0, 0.0, NAN]),
+    (Activation::Tanh, [-1.0, 1.0, 0.0, 0.0, NAN]),
+    (Activation::Silu, [NAN, INF, NAN, NAN, NAN]),
+    (Activation::Gelu, [NAN, INF, NAN, NAN, NAN]),
+    (Activation::GeluTanh, [NAN, INF, NAN, NAN, NAN]),
+    (Activation::HardSwish, [NAN, INF, 0.0, 1.0, NAN]),
+];
+
+#[test]
+fn activations_of_infinite_and_no_numbers_are_what_pytorch_says() {
+    for (activation, [below, above, slope_below, slope_above, slope_of_none]) in AT_INFINITY {
+        let name = format!("{activation:?}");
+        let y = of(&name, activation, &[3], &[NAN, -INF, INF]);
+        assert_are(&y[0], &[NAN, below, above]);
+        let mut case = CaseBuilder::new();
+        let dy = case.input(&[4], vec![1.0, 1.0, 1.0, NAN]);
+        let x = case.input(&[4], vec![NAN, -INF, INF, 1.0]);
+        case.op(ActivationBackward::new(activation), &[dy, x], &[]);
+        let dx = agreed(&case.case(name), ANY);
+        assert_are(&dx[0], &[slope_of_none, slope_below, slope_above, NAN]);
+    }
+}
+
+#[test]
+fn no_activation_overflows_at_huge_numbers() {
+    for (activation, _) in AT_INFINITY {
+        for huge in [200.0, 1e3, 1e4, 1e20, 3e38] {
+            let name = format!("{activation:?} at {huge}");
+            let x = [-huge, huge];
+            let y = of(&name, activation, &[2], &x);
+            let (below, above) = match activation {
+                Activation::LeakyRelu { negative_slope } => (-negative_slope * huge, huge),
+                Activation::Sigmoid => (0.0, 1.0),
+                Activation::Tanh => (-1.0, 1.0),
+                _ => (0.0, huge),
+            };
+            let near =
+                |got: f64, want: f32| (got - f64::from(want)).abs() <= 1e-7 * got.abs() + 1e-30;
+            assert!(
+                near(y[0][0], below) && near(y[0][1], above),
+                "{name}: {y:?}"
+            );
+            let mut case = CaseBuilder::new();
+            let dy = case.input(&[2], vec![1.0, 1.0]);
+            let x = case.input(&[2], x.to_vec());
+            case.op(ActivationBackward::new(activation), &[dy, x], &[]);
+            let dx = agreed(&case.case(&*name), ANY);
+            let (below, above) = match activation {
+                Activation::LeakyRelu { negative_slope } => (negative_slope, 1.0),
+                Activation::Sigmoid | Activation::Tanh => (0.0, 0.0),
+                _ => (0.0, 1.0),
+            };
+            assert!(
+                near(dx[0][0], below) && near(dx[0][1], above),
+                "{name}: {dx:?}"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_sum_passes_what_is_no_number_and_its_relu_cuts_minus_infinity() {
     let mut case = CaseBuilder::new();
@@ -126,6 +189,22 @@ fn max_pooling_takes_what_is_no_number_for_the_largest_and_padding_for_the_small
     assert_are(&results[1], &[1.0, 10.0, 4.0, 14.0]);
     assert_are(&results[2][..4], &[0.0, 1.0, 0.0, 0.0]);
     assert_are(&results[2][8..], &[0.0, 0.0, NAN, 0.0, 0.0, 0.0, INF, 0.0]);
+}
+
+#[test]
+fn pools_of_other_windows_pass_what_is_no_number_too() {
+    let pool = Pool2d::rectangular([1, 4], [1, 4]).expect("valid");
+    let x = [
+        1.0, NAN, 9.0, 2.0, NAN, 5.0, NAN, 7.0, //
+        -INF, -INF, -INF, -INF, -INF, 2.0, INF, INF,
+    ];
+    let dims = [1, 1, 1, 16];
+    let results = of("max_pool2d 1x4", MaxPool2d::new(pool), &dims, &x);
+    assert_are(&results[0], &[NAN, NAN, -INF, INF]);
+    assert_are(&results[1], &[1.0, 6.0, 8.0, 14.0]);
+    let op = AvgPool2d::new(pool).expect("valid");
+    let results = of("avg_pool2d 1x4", op, &dims, &x);
+    assert_are(&results[0], &[NAN, NAN, -INF, NAN]);
 }
 
 #[test]

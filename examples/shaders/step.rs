@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use nin_wgpu::data::synthetic::Synthetic;
 use nin_wgpu::graph::{Graph, GraphBuilder, GraphError, Role, ValueId};
 use nin_wgpu::init::Init;
-use nin_wgpu::ops::{Adam, Augment, Conv2d, Pool2d};
+use nin_wgpu::ops::{Activation, Adam, Augment, Conv2d, Pool2d};
 use nin_wgpu::output;
 use nin_wgpu::plan::{Conv2dAlgorithm, Plan, PlanOptions, Region};
 use nin_wgpu::program::{Program, Source};
@@ -72,6 +72,12 @@ fn network(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError> {
     let x = net.conv2d("conv2", x, 36, Conv2d::new(1, 1, 0)?)?;
     let x = net.relu(x)?;
     let x = net.dropout(x, 0.3)?;
+    let wide = Pool2d::rectangular([2, 3], [1, 1])?.with_dilation([1, 2])?;
+    let x = net.max_pool2d(x, wide)?;
+    let mut x = net.avg_pool2d(x, Pool2d::new(2, 1)?)?;
+    for activation in Activation::ALL {
+        x = net.activation(x, activation)?;
+    }
     let x = net.conv2d("conv3", x, 20, Conv2d::new(3, 2, 1)?)?;
     let x = net.relu(x)?;
     let x = net.conv2d("conv4", x, 10, Conv2d::new(1, 1, 0)?)?;

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use super::{Graph, GraphError, MapGrid, Phase, Role, ValueId};
 use crate::graph::shape::{DType, Shape, ShapeError};
 use crate::ops::{
-    Add, Concat, Conv2d, Dropout, Gather, GlobalAvgPool, MaxPool2d, Pool2d, Relu, Reshape,
+    Activation, Add, AvgPool2d, Concat, Conv2d, Dropout, Gather, GlobalAvgPool, MaxPool2d, Pool2d,
+    Relu, Reshape,
 };
 
 /// Builds the forward part of a graph, layer by layer.
@@ -218,7 +219,7 @@ impl GraphBuilder {
         let y = self.graph.push1(name, conv, &[x, w, b])?;
         if let Ok(g) = conv.geometry(self.graph.shape(x), k) {
             let grid = self.grid(x);
-            let grid = grid.map(|grid| grid.behind_window(g.r, g.stride, g.pad));
+            let grid = grid.map(|grid| grid.behind_window([g.r; 2], [g.stride; 2], [g.pad; 2]));
             self.grids.insert(y, grid);
         }
         Ok(y)
@@ -275,19 +276,129 @@ impl GraphBuilder {
         Ok(y)
     }
 
-    /// Max pooling: `x [N,C,H,W]` -> `[N,C,P,Q]`, rounding down as PyTorch does.
+    /// An activation of `x`, any shape.
+    ///
+    /// # Errors
+    /// [`GraphError::Shape`] if `x` is not of floats.
+    pub fn activation(
+        &mut self,
+        x: ValueId,
+        activation: Activation,
+    ) -> Result<ValueId, GraphError> {
+        let layer = self.layer.clone();
+        let y = self.graph.push1(&layer, activation, &[x])?;
+        self.grids.insert(y, self.grid(x));
+        Ok(y)
+    }
+
+    /// [`Activation::LeakyRelu`] of `x`, any shape.
+    ///
+    /// # Errors
+    /// As [`GraphBuilder::activation`].
+    pub fn leaky_relu(&mut self, x: ValueId, negative_slope: f32) -> Result<ValueId, GraphError> {
+        self.activation(x, Activation::LeakyRelu { negative_slope })
+    }
+
+    /// [`Activation::Sigmoid`] of `x`, any shape.
+    ///
+    /// # Errors
+    /// As [`GraphBuilder::activation`].
+    pub fn sigmoid(&mut self, x: ValueId) -> Result<ValueId, GraphError> {
+        self.activation(x, Activation::Sigmoid)
+    }
+
+    /// [`Activation::Tanh`] of `x`, any shape.
+    ///
+    /// # Errors
+    /// As [`GraphBuilder::activation`].
+    pub fn tanh(&mut self, x: ValueId) -> Result<ValueId, GraphError> {
+        self.activation(x, Activation::Tanh)
+    }
+
+    /// [`Activation::Silu`] of `x`, any shape.
+    ///
+    /// # Errors
+    /// As [`GraphBuilder::activation`].
+    pub fn silu(&mut self, x: ValueId) -> Result<ValueId, GraphError> {
+        self.activation(x, Activation::Silu)
+    }
+
+    /// [`Activation::Gelu`] of `x`, any shape.
+    ///
+    /// # Errors
+    /// As [`GraphBuilder::activation`].
+    pub fn gelu(&mut self, x: ValueId) -> Result<ValueId, GraphError> {
+        self.activation(x, Activation::Gelu)
+    }
+
+    /// [`Activation::GeluTanh`] of `x`, any shape.
+    ///
+    /// # Errors
+    /// As [`GraphBuilder::activation`].
+    pub fn gelu_tanh(&mut self, x: ValueId) -> Result<ValueId, GraphError> {
+        self.activation(x, Activation::GeluTanh)
+    }
+
+    /// [`Activation::HardSwish`] of `x`, any shape.
+    ///
+    /// # Errors
+    /// As [`GraphBuilder::activation`].
+    pub fn hard_swish(&mut self, x: ValueId) -> Result<ValueId, GraphError> {
+        self.activation(x, Activation::HardSwish)
+    }
+
+    /// Max pooling: `x [N,C,H,W]` -> `[N,C,P,Q]`; rounding down, as PyTorch does, unless in ceil mode.
     ///
     /// # Errors
     /// [`GraphError::Shape`] if the window does not fit.
     pub fn max_pool2d(&mut self, x: ValueId, pool: Pool2d) -> Result<ValueId, GraphError> {
         let layer = self.layer.clone();
         let y = self.graph.push(&layer, MaxPool2d::new(pool), &[x], &[])?[0];
+        self.place_behind(pool, x, y);
+        Ok(y)
+    }
+
+    /// Average pooling: `x [N,C,H,W]` -> `[N,C,P,Q]`. Padding counts as zeros; [`GraphBuilder::avg_pool2d_by`] takes other kinds.
+    ///
+    /// # Errors
+    /// [`GraphError::Shape`] if the window is dilated or does not fit.
+    pub fn avg_pool2d(&mut self, x: ValueId, pool: Pool2d) -> Result<ValueId, GraphError> {
+        let op = AvgPool2d::new(pool).map_err(self.misfit())?;
+        self.avg_pool2d_by(x, op)
+    }
+
+    /// Average pooling of any kind: `x [N,C,H,W]` -> `[N,C,P,Q]`.
+    ///
+    /// # Errors
+    /// [`GraphError::Shape`] if the window does not fit.
+    pub fn avg_pool2d_by(&mut self, x: ValueId, op: AvgPool2d) -> Result<ValueId, GraphError> {
+        let layer = self.layer.clone();
+        let y = self.graph.push1(&layer, op, &[x])?;
+        self.place_behind(op.pool(), x, y);
+        Ok(y)
+    }
+
+    /// Average pooling to maps of `output` rows and columns, which divide those of `x`: `x [N,C,H,W]` -> `[N,C,P,Q]`.
+    ///
+    /// # Errors
+    /// [`GraphError::Shape`] if they do not.
+    pub fn adaptive_avg_pool2d(
+        &mut self,
+        x: ValueId,
+        output: [usize; 2],
+    ) -> Result<ValueId, GraphError> {
+        let shape = self.graph.shape(x);
+        let pool = Pool2d::adaptive(shape, output).map_err(self.misfit())?;
+        self.avg_pool2d(x, pool)
+    }
+
+    /// Notes where the pixels of `y`, pooled from `x`, lie.
+    fn place_behind(&mut self, pool: Pool2d, x: ValueId, y: ValueId) {
         if let Ok(g) = pool.geometry(self.graph.shape(x)) {
             let grid = self.grid(x);
-            let grid = grid.map(|grid| grid.behind_window(g.window, g.stride, g.pad));
+            let grid = grid.map(|grid| grid.behind_window(g.extent, g.stride, g.pad));
             self.grids.insert(y, grid);
         }
-        Ok(y)
     }
 
     /// Dropout with probability `p`: the identity in [`Phase::Eval`], else zeroes elements and scales the rest by

@@ -107,6 +107,10 @@ fn absorb(producer: &mut Node, node: &Node) -> bool {
             producer.op = pool.with_mask().into();
             Some(node.inputs[1])
         }
+        (Op::AvgPool2dBackward(pool), Op::ReluBackward(_)) if producer.inputs.len() == 1 => {
+            producer.op = pool.with_mask().into();
+            Some(node.inputs[1])
+        }
         (Op::GlobalAvgPoolBackward(pool), Op::ReluBackward(_)) if producer.inputs.len() == 1 => {
             producer.op = pool.with_mask().into();
             Some(node.inputs[1])

@@ -54,15 +54,16 @@ pub enum ShapeError {
     },
     /// A window (filter or pool) that does not fit in its padded input.
     #[error(
-        "{op}: a {window}x{window} window does not fit in {got} with padding {pad}; use a smaller window or a larger image"
+        "{op}: a {}x{} window does not fit in {got} with padding {}x{}; use a smaller window or a larger image",
+        window[0], window[1], pad[0], pad[1]
     )]
     Window {
         /// The op that was being built.
         op: &'static str,
-        /// Side of the window.
-        window: usize,
-        /// Padding on each side.
-        pad: usize,
+        /// Height and width of the window.
+        window: [usize; 2],
+        /// Padding above and below, and on the left and right.
+        pad: [usize; 2],
         /// The input's shape.
         got: Shape,
     },
@@ -164,8 +165,8 @@ impl Shape {
         if h.min(w) + 2 * pad < window {
             return Err(ShapeError::Window {
                 op,
-                window,
-                pad,
+                window: [window; 2],
+                pad: [pad; 2],
                 got: *self,
             });
         }

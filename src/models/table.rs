@@ -39,12 +39,14 @@ pub fn layers(graph: &Graph) -> Vec<Layer> {
                     format!("conv {0}x{0}{relu}", conv.filter()),
                 )
             }
+            Op::Activation(activation) => (node.layer.clone(), activation.to_string()),
             Op::Relu(_) => (node.layer.clone(), "ReLU".into()),
             Op::MaxPool2d(_) => (String::new(), "max pool".into()),
             Op::Add(add) if add.is_plain() => (String::new(), "add".into()),
             Op::Add(_) => (String::new(), "add + ReLU".into()),
             Op::Concat(_) => (String::new(), "concat".into()),
             Op::Reshape(_) => (String::new(), "flatten".into()),
+            Op::AvgPool2d(_) => (String::new(), "average pool".into()),
             Op::Dropout(_) => (String::new(), "dropout".into()),
             Op::GlobalAvgPool(_) => (String::new(), "global average pool".into()),
             _ => continue,

@@ -1,114 +1,11 @@
 //! Max pooling and its gradient.
 
-use super::{Definition, Tolerance, float, operand, same};
+use super::{Definition, Pool2d, PoolGeometry, Tolerance, float, operand, same};
 use crate::graph::autodiff::Tape;
 use crate::graph::shape::{DType, Shape, ShapeError};
 use crate::graph::{GraphError, Node, Signature, ValueId};
-use crate::plan::{Kernel, Lowering, PlanError, Variant, read, uniforms, write};
+use crate::plan::{Binding, Kernel, Lowering, PlanError, Variant, read, uniforms, write};
 use crate::reference::{Io, Real, max_pool2d};
-
-/// A square pooling window; a rest that it does not cover is left out, as in PyTorch (`ceil_mode=False`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pool2d {
-    window: usize,
-    stride: usize,
-    pad: usize,
-}
-
-impl Pool2d {
-    /// A `window x window` pool without padding.
-    ///
-    /// # Errors
-    /// [`ShapeError::Parameter`] if window or stride is zero.
-    pub fn new(window: usize, stride: usize) -> Result<Self, ShapeError> {
-        if window == 0 || stride == 0 {
-            let what = "window and stride must be at least 1".to_owned();
-            return Err(ShapeError::Parameter {
-                op: "max_pool2d",
-                what,
-            });
-        }
-        Ok(Self {
-            window,
-            stride,
-            pad: 0,
-        })
-    }
-
-    /// The same with `pad` rows and columns of minus infinity on each side.
-    ///
-    /// # Errors
-    /// [`ShapeError::Parameter`] if the padding exceeds half the window.
-    pub fn with_pad(self, pad: usize) -> Result<Self, ShapeError> {
-        if 2 * pad > self.window {
-            let what = format!(
-                "padding {pad} must be at most half the {0}x{0} window",
-                self.window
-            );
-            return Err(ShapeError::Parameter {
-                op: "max_pool2d",
-                what,
-            });
-        }
-        Ok(Self { pad, ..self })
-    }
-
-    /// All dimensions, given those of `x [N,C,H,W]`.
-    ///
-    /// # Errors
-    /// [`ShapeError::Operand`] if `x` has not four dimensions, [`ShapeError::Window`] if the window does not fit.
-    pub fn geometry(&self, x: Shape) -> Result<PoolGeometry, ShapeError> {
-        let [n, c, h, w] = x.nchw("max_pool2d", "x")?;
-        let [p, q] = x.windows("max_pool2d", self.window, self.stride, self.pad)?;
-        let Self {
-            window,
-            stride,
-            pad,
-        } = *self;
-        Ok(PoolGeometry {
-            maps: n * c,
-            n,
-            c,
-            h,
-            w,
-            window,
-            stride,
-            pad,
-            p,
-            q,
-        })
-    }
-
-    fn checked(&self, x: Shape) -> PoolGeometry {
-        self.geometry(x)
-            .expect("invariant: shapes were inferred when the node was added")
-    }
-}
-
-/// Every dimension of one pooling.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PoolGeometry {
-    /// Maps: batch times channels.
-    pub maps: usize,
-    /// Batch.
-    pub n: usize,
-    /// Channels.
-    pub c: usize,
-    /// Input height.
-    pub h: usize,
-    /// Input width.
-    pub w: usize,
-    /// Side of the window.
-    pub window: usize,
-    /// Stride.
-    pub stride: usize,
-    /// Padding on each side.
-    pub pad: usize,
-    /// Output height.
-    pub p: usize,
-    /// Output width.
-    pub q: usize,
-}
 
 /// `x [N,C,H,W]` -> `y [N,C,P,Q]` and `argmax [N,C,P,Q]`: where in its map (`h*W + w`) each maximum lies, the first
 /// of ties in row-major order. Not-a-number counts as the largest, the last one if there are several.
@@ -159,16 +56,26 @@ impl MaxPool2dBackward {
 }
 
 uniforms! {
-    struct PoolUniform {
+    struct SquareUniform {
         maps: u32, h: u32, w: u32, window: u32, stride: u32, pad: u32, p: u32, q: u32, masked: u32,
     }
 }
 
-impl PoolUniform {
-    fn new(g: &PoolGeometry, masked: bool) -> Self {
+/// Square windows have kernels of their own, which divide less.
+struct Kernels {
+    square: Kernel,
+    general: Kernel,
+}
+
+impl Kernels {
+    /// The kernel for `g`, and its uniform struct's words.
+    fn choose(&'static self, g: &PoolGeometry, masked: bool) -> (&'static Kernel, Vec<u32>) {
+        let Some([window, stride, pad]) = g.square() else {
+            return (&self.general, g.words(false, masked));
+        };
         let [maps, h, w, window, stride, pad, p, q] =
-            [g.maps, g.h, g.w, g.window, g.stride, g.pad, g.p, g.q].map(|x| x as u32);
-        Self {
+            [g.maps, g.h, g.w, window, stride, pad, g.p, g.q].map(|x| x as u32);
+        let uniform = SquareUniform {
             maps,
             h,
             w,
@@ -178,23 +85,40 @@ impl PoolUniform {
             p,
             q,
             masked: u32::from(masked),
-        }
+        };
+        (&self.square, uniform.words())
+    }
+
+    fn all(&'static self) -> Vec<(&'static Kernel, Variant)> {
+        [&self.square, &self.general]
+            .map(|kernel| (kernel, Variant::Plain))
+            .to_vec()
     }
 }
 
-static FORWARD: Kernel = Kernel {
-    shader: "max_pool2d",
-    entry: "forward",
-    bindings: &[read("x"), write("y"), write("argmax")],
-    uniform: PoolUniform::FIELDS,
-};
+const fn kernels(entry: &'static str, bindings: &'static [Binding]) -> Kernels {
+    Kernels {
+        square: Kernel {
+            shader: "max_pool2d",
+            entry,
+            bindings,
+            uniform: SquareUniform::FIELDS,
+        },
+        general: Kernel {
+            shader: "max_pool2d_general",
+            entry,
+            bindings,
+            uniform: PoolGeometry::FIELDS,
+        },
+    }
+}
 
-static BACKWARD: Kernel = Kernel {
-    shader: "max_pool2d",
-    entry: "backward",
-    bindings: &[read("dy"), read("argmax_in"), read("mask"), write("dx")],
-    uniform: PoolUniform::FIELDS,
-};
+static FORWARD: Kernels = kernels("forward", &[read("x"), write("y"), write("argmax")]);
+
+static BACKWARD: Kernels = kernels(
+    "backward",
+    &[read("dy"), read("argmax_in"), read("mask"), write("dx")],
+);
 
 impl Definition for MaxPool2d {
     fn name(&self) -> &'static str {
@@ -221,18 +145,12 @@ impl Definition for MaxPool2d {
     fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<(), PlanError> {
         let g = self.pool.checked(to.shape(node.inputs[0]));
         let bindings = [node.inputs[0], node.outputs[0], node.outputs[1]].map(|id| to.value(id));
-        let uniform = PoolUniform::new(&g, false);
-        to.elementwise(
-            &FORWARD,
-            Variant::Plain,
-            uniform.words(),
-            &bindings,
-            g.maps * g.p * g.q,
-        )
+        let (kernel, words) = FORWARD.choose(&g, false);
+        to.elementwise(kernel, Variant::Plain, words, &bindings, g.maps * g.p * g.q)
     }
 
     fn flops(&self, node: &Node, shape: &dyn Fn(ValueId) -> Shape) -> u64 {
-        (shape(node.outputs[0]).len() * self.pool.window * self.pool.window) as u64
+        (shape(node.outputs[0]).len() * self.pool.window_len()) as u64
     }
 
     fn reference<T: Real>(&self, io: &mut Io<'_, T>) {
@@ -247,7 +165,7 @@ impl Definition for MaxPool2d {
     }
 
     fn kernels() -> Vec<(&'static Kernel, Variant)> {
-        vec![(&FORWARD, Variant::Plain)]
+        FORWARD.all()
     }
 }
 
@@ -288,18 +206,20 @@ impl Definition for MaxPool2dBackward {
             node.inputs[0]
         };
         let bindings = [node.inputs[0], node.inputs[1], mask, dx].map(|id| to.value(id));
-        let uniform = PoolUniform::new(&g, self.masked);
+        let (kernel, words) = BACKWARD.choose(&g, self.masked);
+        // A column of a map each, or else a pixel.
+        let rows = if g.square().is_some() { 1 } else { g.h };
         to.elementwise(
-            &BACKWARD,
+            kernel,
             Variant::Plain,
-            uniform.words(),
+            words,
             &bindings,
-            g.maps * g.w,
+            g.maps * rows * g.w,
         )
     }
 
     fn flops(&self, node: &Node, shape: &dyn Fn(ValueId) -> Shape) -> u64 {
-        (shape(node.inputs[0]).len() * self.pool.window * self.pool.window) as u64
+        (shape(node.inputs[0]).len() * self.pool.window_len()) as u64
     }
 
     fn reference<T: Real>(&self, io: &mut Io<'_, T>) {
@@ -316,6 +236,6 @@ impl Definition for MaxPool2dBackward {
     }
 
     fn kernels() -> Vec<(&'static Kernel, Variant)> {
-        vec![(&BACKWARD, Variant::Plain)]
+        BACKWARD.all()
     }
 }

@@ -6,28 +6,34 @@
 //! Adding an op: a file here, one of the same stem in `src/reference`, `shaders` and `tests/cases`, and a line in
 //! the list below.
 
+mod activation;
 mod adam;
 mod add;
+mod avg_pool2d;
 mod concat;
 mod conv2d;
 mod dropout;
 mod gather;
 mod global_avg_pool;
 mod max_pool2d;
+mod pool2d;
 mod relu;
 mod reshape;
 mod softmax;
 mod softmax_cross_entropy;
 
+pub use activation::{Activation, ActivationBackward};
 pub use adam::Adam;
 pub(crate) use adam::widen;
 pub use add::Add;
+pub use avg_pool2d::{AvgPool2d, AvgPool2dBackward};
 pub use concat::{Concat, ConcatBackward};
 pub use conv2d::{Conv2d, Conv2dDgrad, Conv2dWgrad, Geometry};
 pub use dropout::{Dropout, DropoutBackward};
 pub use gather::{Augment, CropBox, Gather, MAX_EXTENT, Normalize};
 pub use global_avg_pool::{GlobalAvgPool, GlobalAvgPoolBackward};
-pub use max_pool2d::{MaxPool2d, MaxPool2dBackward, Pool2d, PoolGeometry};
+pub use max_pool2d::{MaxPool2d, MaxPool2dBackward};
+pub use pool2d::{Pool2d, PoolGeometry};
 pub use relu::{Relu, ReluBackward};
 pub use reshape::Reshape;
 pub use softmax::Softmax;
@@ -182,12 +188,16 @@ registry!(
     Conv2dWgrad,
     Relu,
     ReluBackward,
+    Activation,
+    ActivationBackward,
     MaxPool2d,
     MaxPool2dBackward,
     Add,
     Concat,
     ConcatBackward,
     Reshape,
+    AvgPool2d,
+    AvgPool2dBackward,
     Dropout,
     DropoutBackward,
     GlobalAvgPool,

@@ -256,16 +256,22 @@ impl<'a> Cell<'a> {
     /// The map under a pixel of the cell: bilinear, and beyond the outer centres as at the nearest of them.
     fn sample(&self, map: &[f32], x: u32, y: u32) -> f32 {
         let [height, width] = self.network.map;
-        let position = |pixel: u32, pixels: u32, input: usize, cells: usize| {
-            let point = (f64::from(pixel) + 0.5) / f64::from(pixels) * input as f64 - 0.5;
-            let at = self.network.grid.position(point);
+        let [input_height, input_width] = self.network.input;
+        let point = |pixel: u32, pixels: u32, input: usize| {
+            (f64::from(pixel) + 0.5) / f64::from(pixels) * input as f64 - 0.5
+        };
+        let point = [
+            point(y, self.height, input_height),
+            point(x, self.width, input_width),
+        ];
+        let [at_row, at_column] = self.network.grid.position(point);
+        let between = |at: f64, cells: usize| {
             let at = at.clamp(0.0, (cells - 1) as f64);
             let low = (at as usize).min(cells.saturating_sub(2));
             (low, (low + 1).min(cells - 1), (at - low as f64) as f32)
         };
-        let [input_height, input_width] = self.network.input;
-        let (top, bottom, down) = position(y, self.height, input_height, height);
-        let (left, right, across) = position(x, self.width, input_width, width);
+        let (top, bottom, down) = between(at_row, height);
+        let (left, right, across) = between(at_column, width);
         let row = |y: usize| {
             let (from, to) = (map[y * width + left], map[y * width + right]);
             from + (to - from) * across

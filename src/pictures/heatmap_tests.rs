@@ -10,8 +10,8 @@ fn network(classes: usize) -> Network {
         map: [4, 6],
         // Centres at 4, 12, 20, … of the 56 pixels of the input.
         grid: MapGrid {
-            first: 4.0,
-            step: 8.0,
+            first: [4.0; 2],
+            step: [8.0; 2],
         },
     }
 }

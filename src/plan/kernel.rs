@@ -110,7 +110,7 @@ impl fmt::Display for Panel {
     }
 }
 
-/// Compile-time constants of a kernel: together they make one pipeline.
+/// What of a kernel is fixed when it is compiled: together they make one pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Variant {
     /// No constants.
@@ -119,10 +119,12 @@ pub enum Variant {
     Tile(Tile),
     /// A GEMM over panels.
     Panel(Panel),
+    /// A function of one element, `gelu` say.
+    Function(&'static str),
 }
 
 impl Variant {
-    /// The constants that the shader imports from `package::variant`, as WGSL.
+    /// The constants and functions that the shader imports from `package::variant`, as WGSL.
     pub fn constants(self) -> String {
         match self {
             Self::Plain => String::new(),
@@ -132,6 +134,10 @@ impl Variant {
             Self::Panel(Panel { rows, columns }) => {
                 format!("const ROWS = {rows}u;\nconst COLUMNS = {columns}u;\n")
             }
+            Self::Function(name) => format!(
+                "fn activate(x: f32) -> f32 {{ return package::activation::{name}_value(x); }}\n\
+                 fn differentiate(dy: f32, x: f32) -> f32 {{ return package::activation::{name}_gradient(dy, x); }}\n"
+            ),
         }
     }
 }
@@ -142,6 +148,7 @@ impl fmt::Display for Variant {
             Self::Plain => Ok(()),
             Self::Tile(tile) => write!(f, "[{tile}]"),
             Self::Panel(panel) => write!(f, "[{panel}]"),
+            Self::Function(name) => write!(f, "[{name}]"),
         }
     }
 }

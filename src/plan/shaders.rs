@@ -27,13 +27,16 @@ macro_rules! sources {
 
 /// Every file in `shaders/`, by path without ending.
 pub const SOURCES: &[(&str, &str)] = sources![
+    "activation",
     "adam",
     "add",
+    "avg_pool2d",
     "common/conv2d",
     "common/index",
     "common/log_softmax",
     "common/micro",
     "common/number",
+    "common/pool2d",
     "common/rng",
     "concat",
     "conv2d_columns",
@@ -48,6 +51,7 @@ pub const SOURCES: &[(&str, &str)] = sources![
     "gather",
     "global_avg_pool",
     "max_pool2d",
+    "max_pool2d_general",
     "peak_copy",
     "peak_fma",
     "relu",

@@ -1,5 +1,6 @@
 //! Meaning of [`crate::ops::MaxPool2d`] and its gradient.
 
+use std::iter::StepBy;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -8,9 +9,11 @@ use super::Real;
 use crate::ops::PoolGeometry;
 
 /// Input positions of the window at output `at`, along an axis of `size`.
-fn window(g: &PoolGeometry, at: usize, size: usize) -> Range<usize> {
-    let start = at * g.stride;
-    start.saturating_sub(g.pad)..(start + g.window - g.pad).min(size)
+fn window(g: &PoolGeometry, axis: usize, at: usize, size: usize) -> StepBy<Range<usize>> {
+    let (start, pad, dilation) = (at * g.stride[axis], g.pad[axis], g.dilation[axis]);
+    let first = start + pad.saturating_sub(start).next_multiple_of(dilation) - pad;
+    let end = (start + g.extent[axis] - pad).min(size);
+    (first..end).step_by(dilation)
 }
 
 pub(crate) fn forward<T: Real>(g: &PoolGeometry, x: &[T], y: &mut [T], argmax: &mut [u32]) {
@@ -20,10 +23,10 @@ pub(crate) fn forward<T: Real>(g: &PoolGeometry, x: &[T], y: &mut [T], argmax: &
         .zip(x.par_chunks(g.h * g.w))
         .for_each(|((y, argmax), map)| {
             for (to, (y, argmax)) in y.iter_mut().zip(argmax).enumerate() {
-                let columns = window(g, to % g.q, g.w);
+                let columns = window(g, 1, to % g.q, g.w);
                 let mut best = usize::MAX;
-                for h in window(g, to / g.q, g.h) {
-                    for at in h * g.w + columns.start..h * g.w + columns.end {
+                for h in window(g, 0, to / g.q, g.h) {
+                    for at in columns.clone().map(|w| h * g.w + w) {
                         // Strictly greater: ties go to the first. Not-a-number passes through, as in PyTorch.
                         let is_number = map[at].partial_cmp(&map[at]).is_some();
                         if best == usize::MAX || map[at] > map[best] || !is_number {

@@ -3,8 +3,10 @@
 //! Generic over the float: in `f64` plain loops define each op; in `f32` convolutions run as blocked GEMMs on all
 //! cores. Both run the same [`Graph`], node by node.
 
+pub(crate) mod activation;
 pub(crate) mod adam;
 pub(crate) mod add;
+pub(crate) mod avg_pool2d;
 pub(crate) mod concat;
 pub(crate) mod conv2d;
 pub(crate) mod conv2d_gemm;
@@ -59,6 +61,10 @@ pub trait Real:
     fn exp(self) -> Self;
     /// Natural logarithm.
     fn ln(self) -> Self;
+    /// Hyperbolic tangent.
+    fn tanh(self) -> Self;
+    /// Complementary error function, `1 - erf(x)`.
+    fn erfc(self) -> Self;
     /// Convolution in this float's best algorithm; see [`conv2d`](crate::reference).
     #[doc(hidden)]
     fn conv2d_forward(g: &Geometry, relu: bool, x: &[Self], w: &[Self], b: &[Self], y: &mut [Self]);
@@ -77,7 +83,7 @@ mod sealed {
 }
 
 macro_rules! real {
-    ($float:ty, $conv2d:path) => {
+    ($float:ty, $conv2d:path, $erfc:path) => {
         impl Real for $float {
             fn from_f64(x: f64) -> Self {
                 x as Self
@@ -93,6 +99,12 @@ macro_rules! real {
             }
             fn ln(self) -> Self {
                 <$float>::ln(self)
+            }
+            fn tanh(self) -> Self {
+                <$float>::tanh(self)
+            }
+            fn erfc(self) -> Self {
+                $erfc(self)
             }
             fn conv2d_forward(
                 g: &Geometry,
@@ -129,8 +141,8 @@ macro_rules! real {
     };
 }
 
-real!(f32, conv2d_gemm);
-real!(f64, conv2d);
+real!(f32, conv2d_gemm, libm::erfcf);
+real!(f64, conv2d, libm::erfc);
 
 /// Elements below which elementwise work is not worth another thread.
 pub(crate) const GRAIN: usize = 1 << 14;

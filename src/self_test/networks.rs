@@ -3,7 +3,7 @@
 use super::Result;
 use super::case::{Case, Start};
 use crate::graph::{GraphBuilder, GraphError, ValueId};
-use crate::ops::{Adam, Augment, Conv2d, Pool2d};
+use crate::ops::{Activation, Adam, Augment, Conv2d, Pool2d};
 use crate::program::{Program, Source};
 
 /// Images of the data set, and of a batch.
@@ -22,12 +22,21 @@ fn fused(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError> {
     net.global_avg_pool(x)
 }
 
-/// Nothing can be fused: each ReLU stands behind an op that takes none.
+/// Every activation, and nothing that can be fused: each ReLU stands behind an op that takes none.
 fn apart(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError> {
     let x = net.conv2d("first", x, 6, Conv2d::new(5, 1, 2)?)?;
     let x = net.max_pool2d(x, Pool2d::new(3, 2)?.with_pad(1)?)?;
     let x = net.relu(x)?;
     let x = net.dropout(x, 0.3)?;
+    let wide = Pool2d::rectangular([2, 3], [1, 1])?.with_dilation([1, 2])?;
+    let x = net.max_pool2d(x, wide.with_padding([1, 1])?)?;
+    let mut x = net.avg_pool2d(
+        x,
+        Pool2d::rectangular([2, 3], [1, 1])?.with_padding([1, 1])?,
+    )?;
+    for activation in Activation::ALL {
+        x = net.activation(x, activation)?;
+    }
     let x = net.conv2d("second", x, 10, Conv2d::new(1, 1, 0)?)?;
     let x = net.global_avg_pool(x)?;
     net.relu(x)

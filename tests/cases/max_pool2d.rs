@@ -1,10 +1,10 @@
-//! Max pooling: windows that overlap, leave a rest, are padded, and hold ties.
+//! Max pooling: windows that overlap, leave a rest or cover it, are padded, dilated, not square, and hold ties.
 
 use super::{Case, CaseBuilder, floats, shape};
 use nin_wgpu::ops::{MaxPool2d, MaxPool2dBackward, Pool2d};
 
 /// `[n, c, h, w, window, stride, pad]`.
-const SHAPES: &[[usize; 7]] = &[
+const SQUARE: &[[usize; 7]] = &[
     [1, 1, 3, 3, 3, 2, 0],
     [2, 3, 8, 11, 3, 2, 0],
     [1, 5, 9, 7, 2, 2, 0],
@@ -14,12 +14,35 @@ const SHAPES: &[[usize; 7]] = &[
     [1, 2, 5, 5, 1, 1, 0],
 ];
 
+/// `[n, c, h, w]`, window, stride, padding, dilation.
+type Pooled = ([usize; 4], [[usize; 2]; 4]);
+
+const GENERAL: &[Pooled] = &[
+    ([2, 3, 8, 11], [[3, 2], [2, 1], [1, 0], [1, 1]]),
+    ([1, 5, 9, 7], [[1, 4], [3, 2], [0, 2], [1, 1]]),
+    ([2, 2, 10, 9], [[3, 3], [2, 2], [1, 1], [2, 2]]),
+    ([3, 1, 11, 13], [[2, 3], [1, 4], [1, 1], [4, 2]]),
+    ([1, 2, 6, 5], [[2, 1], [5, 3], [0, 0], [1, 1]]),
+];
+
+fn pools() -> Vec<([usize; 4], Pool2d)> {
+    let square = SQUARE.iter().map(|&[n, c, h, w, window, stride, pad]| {
+        ([n, c, h, w], [[window; 2], [stride; 2], [pad; 2], [1; 2]])
+    });
+    let mut pools = Vec::new();
+    for (dims, [window, stride, pad, dilation]) in square.chain(GENERAL.iter().copied()) {
+        let pool = Pool2d::rectangular(window, stride)
+            .and_then(|pool| pool.with_dilation(dilation))
+            .and_then(|pool| pool.with_padding(pad))
+            .expect("valid");
+        pools.extend([(dims, pool), (dims, pool.with_ceil_mode())]);
+    }
+    pools
+}
+
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    for &[n, c, h, w, window, stride, pad] in SHAPES {
-        let pool = Pool2d::new(window, stride)
-            .and_then(|pool| pool.with_pad(pad))
-            .expect("valid");
+    for ([n, c, h, w], pool) in pools() {
         let g = pool.geometry(shape(&[n, c, h, w])).expect("fits");
         for (masked, ties) in [(false, false), (true, false), (false, true)] {
             let mut case = CaseBuilder::new();
@@ -39,7 +62,7 @@ pub fn cases() -> Vec<Case> {
                 case.op(backward, &[dy, argmax], &[]);
             }
             cases.push(case.case(format!(
-                "max_pool2d {n}x{c}x{h}x{w} window {window} stride {stride} pad {pad} masked {masked} ties {ties}"
+                "{n}x{c}x{h}x{w} {pool:?} masked {masked} ties {ties}"
             )));
         }
     }

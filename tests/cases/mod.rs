@@ -8,10 +8,12 @@
     reason = "each test binary uses the part of the tables that it needs"
 )]
 
+pub mod activation;
 pub mod adam;
 #[path = "../../examples/common/adapters.rs"]
 mod adapters;
 pub mod add;
+pub mod avg_pool2d;
 pub mod branches;
 pub mod concat;
 pub mod conv2d;

@@ -1,0 +1,54 @@
+//! Average pooling: windows that overlap, leave a rest or cover it, are padded, and are not square.
+
+use super::{Case, CaseBuilder, shape};
+use nin_wgpu::ops::{AvgPool2d, AvgPool2dBackward, Pool2d};
+
+/// `[n, c, h, w]`, window, stride, padding.
+type Pooled = ([usize; 4], [usize; 2], [usize; 2], [usize; 2]);
+
+const SHAPES: &[Pooled] = &[
+    ([1, 1, 1, 1], [1, 1], [1, 1], [0, 0]),
+    ([2, 3, 8, 11], [3, 3], [2, 2], [1, 1]),
+    ([1, 5, 9, 7], [2, 3], [2, 1], [1, 0]),
+    ([2, 2, 7, 7], [3, 5], [3, 4], [0, 2]),
+    ([1, 4, 10, 10], [2, 2], [3, 3], [0, 0]),
+    ([3, 1, 6, 5], [6, 5], [1, 1], [0, 0]),
+    ([1, 2, 13, 17], [4, 2], [5, 2], [2, 1]),
+];
+
+pub fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for &(dims @ [n, c, h, w], window, stride, pad) in SHAPES {
+        for (ceil_mode, count_include_pad, masked) in [
+            (false, true, false),
+            (false, false, true),
+            (true, true, true),
+            (true, false, false),
+        ] {
+            let pool = Pool2d::rectangular(window, stride).and_then(|pool| pool.with_padding(pad));
+            let pool = pool.expect("valid");
+            let pool = if ceil_mode {
+                pool.with_ceil_mode()
+            } else {
+                pool
+            };
+            let g = pool.geometry(shape(&dims)).expect("fits");
+            let mut op = AvgPool2d::new(pool).expect("valid");
+            if !count_include_pad {
+                op = op.without_padding_in_count();
+            }
+            let mut case = CaseBuilder::new();
+            let x = case.random(&dims);
+            case.op(op, &[x], &[]);
+            let dy = case.random(&[n, c, g.p, g.q]);
+            let backward = AvgPool2dBackward::new(op, h, w);
+            if masked {
+                case.op(backward.with_mask(), &[dy, x], &[]);
+            } else {
+                case.op(backward, &[dy], &[]);
+            }
+            cases.push(case.case(format!("{op:?} {dims:?} masked {masked}")));
+        }
+    }
+    cases
+}
