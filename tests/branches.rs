@@ -331,12 +331,12 @@ fn a_join_that_does_not_fit_names_the_layer_both_values_and_both_shapes() {
     let error = says(net.add(x, y).expect_err("3 and 4 channels"));
     for part in [
         "layer `small`",
-        "add: `images` has shape 2x3x9x8 and `narrow:conv2d` has 2x4x9x8",
+        "add: `images` 2x3x9x8 and `narrow:conv2d` 2x4x9x8 do not go together",
     ] {
         assert!(error.contains(part), "{error}");
     }
     let error = says(net.concat(&[x, y, small]).expect_err("9x8 and 5x4"));
-    let part = "concat: `images` has shape 2x3x9x8 and `small:conv2d` has 2x4x5x4; all dimensions but the channels";
+    let part = "concat: `images` 2x3x9x8 and `small:conv2d` 2x4x5x4 do not go together; all dimensions but the channels";
     assert!(error.contains(part), "{error}");
     let error = says(net.concat(&[x]).expect_err("one value"));
     assert!(error.contains("two or more values, got 1"), "{error}");

@@ -25,18 +25,14 @@ pub enum ShapeError {
         want: String,
     },
     /// Values that are to be joined, but whose shapes do not go together.
-    #[error("{op}: `{first}` has shape {shape} and `{second}` has {other}; {want}")]
+    #[error("{op}: {first} and {second} do not go together; {want}")]
     Join {
         /// The op that was being built.
         op: &'static str,
-        /// Name of the first value.
+        /// The first value, by name and shape.
         first: String,
-        /// Its shape.
-        shape: Shape,
-        /// Name of the one that does not go with it.
+        /// The one that does not go with it, likewise.
         second: String,
-        /// That one's shape.
-        other: Shape,
         /// What must be the same.
         want: &'static str,
     },
@@ -171,6 +167,22 @@ impl Shape {
             });
         }
         Ok([h, w].map(|size| (size + 2 * pad - window) / stride + 1))
+    }
+
+    /// The error that says that two named values cannot be joined.
+    pub(crate) fn apart(
+        op: &'static str,
+        first: (&str, Self),
+        second: (&str, Self),
+        want: &'static str,
+    ) -> ShapeError {
+        let [first, second] = [first, second].map(|(name, shape)| format!("`{name}` {shape}"));
+        ShapeError::Join {
+            op,
+            first,
+            second,
+            want,
+        }
     }
 
     /// The error that says this shape is not the one wanted.

@@ -47,14 +47,8 @@ impl Add {
         if a.1 == b.1 {
             return Ok(());
         }
-        Err(ShapeError::Join {
-            op: "add",
-            first: a.0.to_owned(),
-            shape: a.1,
-            second: b.0.to_owned(),
-            other: b.1,
-            want: "all dimensions must be the same",
-        })
+        let want = "all dimensions must be the same";
+        Err(Shape::apart("add", a, b, want))
     }
 }
 

@@ -37,14 +37,13 @@ impl Concat {
             let mut others = pairs.filter(|&(axis, _)| axis != 1);
             let fits = shape.dims().len() == other.dims().len();
             if !fits || others.any(|(_, (a, b))| a != b) {
-                return Err(ShapeError::Join {
-                    op: "concat",
-                    first: (*first).to_owned(),
-                    shape: *shape,
-                    second: (*second).to_owned(),
-                    other: *other,
-                    want: "all dimensions but the channels must be the same",
-                });
+                let want = "all dimensions but the channels must be the same";
+                return Err(Shape::apart(
+                    "concat",
+                    (first, *shape),
+                    (second, *other),
+                    want,
+                ));
             }
             *channels = channels.saturating_add(other.dims()[1]);
         }
