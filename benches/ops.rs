@@ -63,7 +63,7 @@ fn relu(batch: usize) -> Case {
 fn dropout(batch: usize) -> Case {
     let mut case = CaseBuilder::new();
     let x = case.random(&[batch, 96, 14, 14]);
-    let random = case.input_u32(&[2], vec![42, 1000]);
+    let random = case.input_u32(&[3], vec![42, 1000, 0]);
     case.op(Dropout::new(0.5, 5).expect("valid"), &[x, random], &[]);
     case.case("nin-paper conv.2 dropout")
 }
