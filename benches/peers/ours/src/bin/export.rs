@@ -37,7 +37,8 @@ fn main() -> Result<()> {
         ..Synthetic::default()
     };
     let pictures = synthetic.generate()?.train;
-    let images = pictures.images().iter().map(|&x| f32::from(x) / 255.0);
+    let images = pictures.images()?;
+    let images = images.iter().map(|&x| f32::from(x) / 255.0);
     let labels = pictures.labels().iter().map(|&x| f32::from(x));
     let tensors = vec![
         tensor("images", &[args.batch, 1, 224, 224], images.collect())?,
