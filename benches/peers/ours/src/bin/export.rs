@@ -39,7 +39,7 @@ fn main() -> Result<()> {
     let pictures = synthetic.generate()?.train;
     let images = pictures.images()?;
     let images = images.iter().map(|&x| f32::from(x) / 255.0);
-    let labels = pictures.labels().iter().map(|&x| f32::from(x));
+    let labels = pictures.labels().into_iter().map(f32::from);
     let tensors = vec![
         tensor("images", &[args.batch, 1, 224, 224], images.collect())?,
         tensor("labels", &[args.batch], labels.collect())?,
