@@ -13,6 +13,7 @@ mod screen;
 #[path = "train/setup.rs"]
 mod setup;
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -84,7 +85,8 @@ fn print_plan(args: &Args) -> Result<()> {
     let options = setup::options(args, model, Normalize::default(), Augment::NONE);
     let program = training_program(model, &outline, &options)?;
     let plan = Plan::new(program.graph().clone(), &device)?;
-    print!("{plan}");
+    // Whoever reads no further has seen enough.
+    let _ = write!(std::io::stdout(), "{plan}");
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! What `train` shows: results on stdout, progress on stderr.
 
 use std::cell::Cell;
+use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
@@ -18,6 +19,13 @@ use nin_wgpu::train::{Event, Home, Progress, Summary, Waiting, training_program_
 
 use crate::args::{Args, TuneName};
 use crate::setup::Setup;
+
+/// Prints a line. Whoever reads no further, `head` say, has seen enough: the training goes on, and is saved.
+macro_rules! told {
+    ($($text:tt)*) => {{
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
 
 pub(crate) struct Screen {
     quiet: bool,
@@ -70,26 +78,24 @@ impl Screen {
             ..
         } = setup;
         let program = training_program_on(device, model, &split.train.outline(), options)?;
-        println!("model    {} ({})", model.name, model.summary);
-        println!("device   {device}");
+        told!("model    {} ({})", model.name, model.summary);
+        told!("device   {device}");
         if args.model.is_none() && args.resume.is_none() && device.is_software() {
-            println!(
-                "         no GPU here, so the small network; `--model nin` trains the full one"
-            );
+            told!("         no GPU here, so the small network; `--model nin` trains the full one");
         }
         let (train, test) = (&split.train, &split.test);
         let val = split
             .val
             .as_ref()
             .map_or(String::new(), |val| format!(", {} validation", val.len()));
-        println!(
+        told!(
             "data     {}: {} training{val} and {} test images, {} classes",
             train.name(),
             train.len(),
             test.len(),
             train.classes().len()
         );
-        println!(
+        told!(
             "recipe   batch {}{}, {} epochs, learning rate {} ({}), {} steps of warm-up, seed {}",
             options.batch_size,
             match program.parts() {
@@ -103,18 +109,18 @@ impl Screen {
             options.seed
         );
         if let Some(folder) = args.dataset().1.filter(|_| args.resume.is_none()) {
-            println!("         in {}", folder.display());
+            told!("         in {}", folder.display());
         }
-        println!("         {}", pictures(setup));
+        told!("         {}", pictures(setup));
         for note in &split.notes {
-            println!("         {note}");
+            told!("         {note}");
         }
         if let Some(counts) = unequal(train) {
-            println!("         classes of {counts} images; --balance trains on each equally often");
+            told!("         classes of {counts} images; --balance trains on each equally often");
         }
         if args.verbose {
             for (path, reason) in &split.left_out {
-                println!("left out {}: {reason}", path.display());
+                told!("left out {}: {reason}", path.display());
             }
         }
         let Augment {
@@ -130,18 +136,18 @@ impl Screen {
         let mirrored = flip.then(|| "half of them mirrored".to_owned());
         let changes: Vec<_> = moved.into_iter().chain(mirrored).collect();
         if !changes.is_empty() {
-            println!("augment  {}", changes.join(", "));
+            told!("augment  {}", changes.join(", "));
         }
         if let Device::Gpu(gpu) = device
             && let Ok(plan) = Plan::new(program.graph().clone(), &gpu.plan_options())
         {
-            println!(
+            told!(
                 "memory   {:.0} MB on the device for a training step of {} dispatches",
                 plan.bytes() as f64 / 1e6,
                 plan.dispatches().len()
             );
         }
-        println!("folder   {}", folder.path().display());
+        told!("folder   {}", folder.path().display());
         print_layers(&program, options.batch_size);
         Ok(())
     }
@@ -149,7 +155,7 @@ impl Screen {
     /// The run goes on after `step`.
     pub(crate) fn resumed(&self, step: u64) {
         if !self.quiet {
-            println!("resumed after step {step}");
+            told!("resumed after step {step}");
         }
     }
 
@@ -158,9 +164,9 @@ impl Screen {
         if self.quiet {
             return;
         }
-        println!("{profile}");
+        told!("{profile}");
         if let Some(waiting) = waiting {
-            println!("{waiting}\n");
+            told!("{waiting}\n");
         }
     }
 
@@ -169,7 +175,7 @@ impl Screen {
         let Device::Gpu(gpu) = device else { return };
         let trials = gpu.trials();
         if tune == TuneName::Full && !self.quiet {
-            println!("{trials}");
+            told!("{trials}");
         }
         for failure in trials.failures(gpu.description()) {
             self.bar.suspend(|| eprintln!("warning: {failure}"));
@@ -179,13 +185,13 @@ impl Screen {
     /// The device is set up.
     pub(crate) fn ready(&self, start: Instant) {
         if !self.quiet {
-            println!("ready after {:.1} s", start.elapsed().as_secs_f64());
+            told!("ready after {:.1} s", start.elapsed().as_secs_f64());
         }
     }
 
     fn line(&self, text: &str) {
         if !self.quiet {
-            self.bar.suspend(|| println!("{text}"));
+            self.bar.suspend(|| told!("{text}"));
         }
     }
 
@@ -262,42 +268,42 @@ impl Screen {
         self.bar.finish_and_clear();
         let out = folder.display();
         if summary.early {
-            println!(
+            told!(
                 "stopped early: no better accuracy since epoch {}",
                 summary.best_epoch
             );
         }
-        println!();
-        println!("steps    {} in {}", summary.steps, duration(start));
+        told!();
+        told!("steps    {} in {}", summary.steps, duration(start));
         let best = 100.0 * summary.best_accuracy;
         match (summary.best_epoch, self.tested.get()) {
-            (0, _) => println!("best     not tested yet"),
-            (epoch, None) => println!("best     epoch {epoch}: test accuracy {best:.2} %"),
-            (epoch, Some(tested)) => println!(
+            (0, _) => told!("best     not tested yet"),
+            (epoch, None) => told!("best     epoch {epoch}: test accuracy {best:.2} %"),
+            (epoch, Some(tested)) => told!(
                 "best     epoch {epoch}: validation accuracy {best:.2} %, test accuracy {:.2} %",
                 100.0 * tested
             ),
         }
         match self.bad.get() {
             0 => {}
-            times => println!(
+            times => told!(
                 "left out pictures that could not be read, {times} times: see {out}/bad-pictures.txt"
             ),
         }
         // A run that was stopped early may have no best epoch and no curve yet.
         let mut saved = SAVED.to_vec();
         saved.retain(|name| folder.join(name).exists());
-        println!("saved    {out}/: {}", saved.join(", "));
+        told!("saved    {out}/: {}", saved.join(", "));
         if !summary.stopped
             && let Some(path) = &args.export
         {
-            println!("         {}, in 16-bit floats", path.display());
+            told!("         {}, in 16-bit floats", path.display());
         }
         let next = match summary.stopped {
             true => format!("train -- --resume {out}"),
             false => format!("classify -- --model {out}/best.safetensors PICTURE…"),
         };
-        println!("next     cargo run --release --example {next}");
+        told!("next     cargo run --release --example {next}");
     }
 }
 
@@ -405,10 +411,14 @@ impl DownloadBar {
 
 /// The table of layers: shapes, parameters, operations.
 fn print_layers(program: &Program, batch: usize) {
-    println!();
-    println!(
+    told!();
+    told!(
         "{:<12} {:<22} {:>14} {:>12} {:>14}",
-        "layer", "kind", "output", "parameters", "MFLOP an image"
+        "layer",
+        "kind",
+        "output",
+        "parameters",
+        "MFLOP an image"
     );
     let (mut parameters, mut flops) = (0, 0);
     for layer in layers(program.graph()) {
@@ -416,7 +426,7 @@ fn print_layers(program: &Program, batch: usize) {
             .iter()
             .map(ToString::to_string)
             .collect();
-        println!(
+        told!(
             "{:<12} {:<22} {:>14} {:>12} {:>14.2}",
             layer.name,
             layer.kind,
@@ -427,7 +437,7 @@ fn print_layers(program: &Program, batch: usize) {
         parameters += layer.parameters;
         flops += layer.flops;
     }
-    println!(
+    told!(
         "{:<12} {:<22} {:>14} {:>12} {:>14.2}\n",
         "total",
         "",

@@ -31,6 +31,34 @@ fn steps(run: &Path) -> Vec<u64> {
 #[cfg(unix)]
 #[test]
 fn ctrl_c_saves_and_the_run_can_be_taken_up() {
+    saves_and_can_be_taken_up("-INT");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_that_the_system_ends_or_whose_terminal_is_gone_is_saved_too() {
+    for signal in ["-TERM", "-HUP"] {
+        saves_and_can_be_taken_up(signal);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_whose_reader_has_seen_enough_goes_on_and_is_saved() {
+    let folder = new_folder();
+    let mut child = short_run(folder.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    // From now on nobody reads what it prints.
+    drop(child.stdout.take());
+    assert!(child.wait().expect("ends").success());
+    let saved = checkpoint::load_trained(&folder.path().join("best.safetensors"));
+    assert!(saved.expect("whole").1.step > 0);
+}
+
+#[cfg(unix)]
+fn saves_and_can_be_taken_up(signal: &str) {
     let folder = new_folder();
     let out = folder.path();
     let flags = "--batch-size 8 --limit-train 6000 --limit-test 16 --log-every 1 --epochs 40";
@@ -48,7 +76,7 @@ fn ctrl_c_saves_and_the_run_can_be_taken_up() {
         std::thread::sleep(Duration::from_millis(5));
     }
     let mut kill = Command::new("kill");
-    kill.args(["-INT", &child.id().to_string()]);
+    kill.args([signal, &child.id().to_string()]);
     assert!(kill.status().expect("kill runs").success());
     let output = child.wait_with_output().expect("ends");
     assert!(output.status.success());
