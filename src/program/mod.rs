@@ -31,9 +31,11 @@
 mod metrics;
 mod profile;
 mod run;
+mod training;
 
 pub use metrics::Metrics;
 pub use run::{Run, RunError};
+pub use training::Training;
 
 use crate::backend::device::{Device, LoadError};
 use crate::graph::autodiff;
@@ -81,7 +83,7 @@ impl Source {
 #[derive(Clone, Debug)]
 enum Goal {
     Train {
-        adam: Adam,
+        training: Training,
         hyper: ValueId,
         random: Option<ValueId>,
         boxes: Option<ValueId>,
@@ -119,10 +121,10 @@ impl Program {
         source: &Source,
         size: [usize; 2],
         batch: usize,
-        adam: Adam,
+        training: impl Into<Training>,
         network: impl Fn(&mut GraphBuilder, ValueId) -> Result<ValueId, GraphError>,
     ) -> Result<Self, GraphError> {
-        Self::training_in_parts(source, size, [batch, batch], adam, network)
+        Self::training_in_parts(source, size, [batch, batch], training, network)
     }
 
     /// The same for a batch that the device does not hold at once: a step runs the graph part by part, adds the gradients
@@ -136,9 +138,10 @@ impl Program {
         source: &Source,
         size: [usize; 2],
         [batch, part]: [usize; 2],
-        adam: Adam,
+        training: impl Into<Training>,
         network: impl Fn(&mut GraphBuilder, ValueId) -> Result<ValueId, GraphError>,
     ) -> Result<Self, GraphError> {
+        let training = training.into();
         let (mut net, logits, labels) = forward(Phase::Train, source, size, part, network)?;
         let (metrics, dlogits) = loss(net.graph_mut(), logits, labels)?;
         let random = net.random();
@@ -148,7 +151,7 @@ impl Program {
         let in_parts = part < batch;
         let hyper = shape(&[if in_parts { 5 } else { 2 }])?;
         let hyper = graph.add_value("hyper", hyper, DType::F32, Role::Input);
-        update(&mut graph, adam, hyper, in_parts)?;
+        update(&mut graph, training.optimizer, hyper, in_parts)?;
         fuse(&mut graph);
         Ok(Self {
             graph,
@@ -156,7 +159,7 @@ impl Program {
             batch,
             part,
             goal: Goal::Train {
-                adam,
+                training,
                 hyper,
                 random,
                 boxes,

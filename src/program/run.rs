@@ -192,7 +192,7 @@ impl Run {
         snapshot: bool,
     ) -> Result<()> {
         let Goal::Train {
-            adam,
+            training,
             hyper,
             random,
             boxes,
@@ -210,8 +210,11 @@ impl Run {
         for (i, chunk) in indices.chunks(part).enumerate() {
             let (first, last) = (i == 0, i + 1 == parts);
             let weight = chunk.len() as f32 / self.program.batch as f32;
-            let whole = adam.hyper(learning_rate, step);
-            let of_part = adam.hyper_of_part(learning_rate, step, first, weight, last);
+            let whole = training.optimizer.hyper(learning_rate, step);
+            let of_part =
+                training
+                    .optimizer
+                    .hyper_of_part(learning_rate, step, first, weight, last);
             let numbers = if parts == 1 { &whole[..] } else { &of_part };
             self.runtime.write(hyper, numbers.into())?;
             if let Some(random) = random {

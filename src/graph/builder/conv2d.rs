@@ -1,0 +1,34 @@
+//! Convolutions.
+
+use super::GraphBuilder;
+use crate::graph::{GraphError, ValueId};
+use crate::ops::Conv2d;
+
+impl GraphBuilder {
+    /// A convolution with `k` output channels and a bias: `x [N,C,H,W]` -> `[N,K,P,Q]`.
+    ///
+    /// Adds the parameters `{name}.weight` `[K,C,R,S]` and `{name}.bias` `[K]`.
+    ///
+    /// # Errors
+    /// [`GraphError::Shape`] if the filter does not fit, [`GraphError::DuplicateName`] if the name is taken.
+    pub fn conv2d(
+        &mut self,
+        name: &str,
+        x: ValueId,
+        k: usize,
+        conv: Conv2d,
+    ) -> Result<ValueId, GraphError> {
+        self.layer = name.to_owned();
+        let c = self.graph.shape(x).dims().get(1).copied().unwrap_or(1);
+        let filters = [k, c, conv.filter(), conv.filter()];
+        let w = self.parameter(format!("{name}.weight"), &filters)?;
+        let b = self.parameter(format!("{name}.bias"), &[k])?;
+        let y = self.graph.push1(name, conv, &[x, w, b])?;
+        if let Ok(g) = conv.geometry(self.graph.shape(x), k) {
+            let grid = self.grid(x);
+            let grid = grid.map(|grid| grid.behind_window([g.r; 2], [g.stride; 2], [g.pad; 2]));
+            self.grids.insert(y, grid);
+        }
+        Ok(y)
+    }
+}
