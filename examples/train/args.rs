@@ -7,7 +7,7 @@ use clap::{Parser, ValueEnum};
 use nin_wgpu::data::{self, Dataset};
 use nin_wgpu::device::{Device, DeviceChoice};
 use nin_wgpu::gpu::Tune;
-use nin_wgpu::models::Model;
+use nin_wgpu::models::{Form, Model, ModelError};
 use nin_wgpu::ops::Augment;
 use nin_wgpu::train::{Home, OnBad, Schedule, TrainOptions};
 use serde_json::{Value, json};
@@ -22,10 +22,12 @@ use crate::pictures::{FitName, InvertName, size};
 #[derive(Debug, Parser)]
 #[command(name = "train", version, args_override_self = true, after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Network: nin (224x224), nin-paper (the paper's), nin-small, nin-fine (fine heat maps) [default: nin on a GPU, else
-    /// nin-small]
+    /// Network: nin (224x224), nin-paper (the paper's), nin-small, nin-fine (fine heat maps), nin-dense (a dense layer at the
+    /// end, to compare), lenet, alexnet, vgg11, resnet18 [default: nin on a GPU, else nin-small]
     #[arg(long, help_heading = "What to train")]
     pub(crate) model: Option<String>,
+    #[command(flatten)]
+    pub(crate) form: FormFlags,
     /// Data set: fashion-mnist, mnist, kmnist, emnist-balanced (and -byclass, -bymerge, -digits, -letters, -mnist), cifar10,
     /// cifar100, cifar100-coarse, svhn; synthetic (needs no files); a folder of your own pictures with a sub-folder for each
     /// class; or a table path,label[,split] that ends in .csv
@@ -162,7 +164,7 @@ pub(crate) struct Args {
         long,
         value_name = "DIR",
         help_heading = "How to train",
-        conflicts_with_all = ["model", "dataset", "limit_train", "limit_test", "val_split", "augment", "recipe", "batch_size", "lr", "warmup", "schedule",
+        conflicts_with_all = ["model", "width", "batch_norm", "dropout", "dataset", "limit_train", "limit_test", "val_split", "augment", "recipe", "batch_size", "lr", "warmup", "schedule",
             "normalize", "image_size", "fit", "invert", "balance", "init", "seed", "patience", "no_shuffle", "out", "log_every", "checkpoint_every", "dump"]
     )]
     pub(crate) resume: Option<PathBuf>,
@@ -203,6 +205,20 @@ pub(crate) struct Args {
     /// Print the plan of a training step and stop; needs neither GPU nor data
     #[arg(long, help_heading = "What to write")]
     pub(crate) plan: bool,
+}
+
+/// The form of a preset.
+#[derive(Debug, clap::Args)]
+pub(crate) struct FormFlags {
+    /// Factor on the channels of every layer but the classes
+    #[arg(long, value_name = "FACTOR", value_parser = rate, default_value_t = 1.0, help_heading = "What to train")]
+    pub(crate) width: f64,
+    /// Put batch norm behind every convolution (resnet18 has it anyway)
+    #[arg(long, help_heading = "What to train")]
+    pub(crate) batch_norm: bool,
+    /// Probability of dropout, where the network has it; 0 for none [default: the network's own, 0.5]
+    #[arg(long, value_name = "P", help_heading = "What to train")]
+    pub(crate) dropout: Option<f32>,
 }
 
 const EXAMPLES: &str = "\
@@ -364,6 +380,16 @@ fn rate(s: &str) -> Result<f64, &'static str> {
 }
 
 impl Args {
+    /// The network, in its form.
+    pub(crate) fn model(&self, default: &str) -> Result<Model, ModelError> {
+        let model = Model::find(self.model.as_deref().unwrap_or(default))?;
+        model.with_form(Form {
+            width: self.form.width,
+            batch_norm: self.form.batch_norm || model.form.batch_norm,
+            dropout: self.form.dropout,
+        })
+    }
+
     /// The data set's name, and its folder if one is given.
     pub(crate) fn dataset(&self) -> (&str, Option<PathBuf>) {
         match &self.data_dir {
@@ -387,6 +413,7 @@ impl Args {
             "command": std::env::args().skip(1).collect::<Vec<_>>(),
             "version": env!("CARGO_PKG_VERSION"),
             "model": model.name,
+            "form": model.form,
             "dataset": self.dataset().0,
             "data_dir": self.dataset().1.and_then(|folder| std::path::absolute(folder).ok()),
             "device": device.to_string(),

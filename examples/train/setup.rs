@@ -18,7 +18,7 @@ use crate::screen;
 
 /// Everything that a run is made of.
 pub(crate) struct Setup {
-    pub(crate) model: &'static Model,
+    pub(crate) model: Model,
     pub(crate) split: Split,
     pub(crate) options: TrainOptions,
     pub(crate) parameters: Parameters,
@@ -162,7 +162,7 @@ fn default_folder(model: &Model, dataset: &str) -> PathBuf {
 }
 
 /// A new run, as the flags say.
-pub(crate) fn new_run(args: &Args, model: &'static Model, device: &Device) -> Result<Setup> {
+pub(crate) fn new_run(args: &Args, model: Model, device: &Device) -> Result<Setup> {
     let (name, data_dir) = args.dataset();
     let limits = [args.limit_train, args.limit_test];
     let loader = Loader::new(name)
@@ -184,21 +184,21 @@ pub(crate) fn new_run(args: &Args, model: &'static Model, device: &Device) -> Re
     let (statistics, note) = normalization(args, &split.train, initial.as_ref());
     split.notes.extend(note);
     let normalize = Normalize::from_channels(&statistics);
-    let options = options(args, model, normalize, args.augment.of(&split.train));
+    let options = options(args, &model, normalize, args.augment.of(&split.train));
     let outline = split.train.outline();
     let Outline { image, classes, .. } = outline;
-    let program = training_program(model, &outline, &options).with_context(|| {
+    let program = training_program(&model, &outline, &options).with_context(|| {
         let ([_, h, w], [to_h, to_w]) = (image, model.native_size);
         let name = model.name;
         format!("cannot train {name} on {h}x{w} pictures (--image-size {to_h}x{to_w} brings them to its own size)")
     })?;
     let of = describe(model.name, image, classes);
     let parameters = parameters(args, &program, &of, initial)?;
-    let mut metadata = Metadata::new(model, &split.train, statistics, args.seed);
+    let mut metadata = Metadata::new(&model, &split.train, statistics, args.seed);
     metadata.input = args.image_size;
-    let config = args.config(model, device, &options);
+    let config = args.config(&model, device, &options);
     let out = args.out.clone();
-    let out = out.unwrap_or_else(|| default_folder(model, &args.dataset));
+    let out = out.unwrap_or_else(|| default_folder(&model, &args.dataset));
     let folder = RunFolder::create(&out, &config, metadata).context("--out")?;
     Ok(Setup {
         model,
@@ -214,7 +214,7 @@ pub(crate) fn new_run(args: &Args, model: &'static Model, device: &Device) -> Re
 pub(crate) fn resumed_run(args: &Args, out: &Path) -> Result<Setup> {
     let (folder, resumed) = RunFolder::resume(out).context("--resume")?;
     let (metadata, state) = (&resumed.metadata, &resumed.state);
-    let model = Model::find(&metadata.model).context("--resume")?;
+    let model = metadata.preset().context("--resume")?;
     let data_dir = args.data_dir.clone();
     let data_dir = data_dir.or_else(|| resumed.config["data_dir"].as_str().map(Into::into));
     let seed = state.options.seed;

@@ -15,7 +15,7 @@ use crate::data::{Dataset, Preparation};
 use crate::graph::Graph;
 use crate::graph::shape::Shape;
 use crate::graph::tensor::Tensor;
-use crate::models::Model;
+use crate::models::{Form, Model, ModelError};
 use crate::output::{WriteError, write_whole};
 use crate::program::Parameters;
 
@@ -24,6 +24,9 @@ use crate::program::Parameters;
 pub struct Metadata {
     /// Name of the preset.
     pub model: String,
+    /// Its width, and whether it has batch norm.
+    #[serde(default)]
+    pub form: Form,
     /// Name of the data set it was trained on.
     pub dataset: String,
     /// Names of the classes, by label.
@@ -55,6 +58,7 @@ impl Metadata {
     pub fn new(model: &Model, data: &Dataset, normalize: Vec<(f32, f32)>, seed: u64) -> Self {
         Self {
             model: model.name.to_owned(),
+            form: model.form,
             dataset: data.name().to_owned(),
             classes: data.classes().to_vec(),
             image: data.outline().image,
@@ -66,6 +70,16 @@ impl Metadata {
             seed,
             resume: None,
         }
+    }
+}
+
+impl Metadata {
+    /// The preset that was trained, in its form.
+    ///
+    /// # Errors
+    /// [`ModelError`] if there is none of this name.
+    pub fn preset(&self) -> Result<Model, ModelError> {
+        Model::find(&self.model)?.with_form(self.form)
     }
 }
 
