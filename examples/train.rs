@@ -12,6 +12,8 @@ mod pictures;
 mod screen;
 #[path = "train/setup.rs"]
 mod setup;
+#[path = "common/size.rs"]
+mod size;
 
 use std::io::Write;
 use std::process::ExitCode;

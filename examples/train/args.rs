@@ -13,7 +13,8 @@ use nin_wgpu::train::{Home, OnBad, Schedule, TrainOptions};
 use serde_json::{Value, json};
 
 use crate::cache;
-use crate::pictures::{FitName, InvertName, size};
+use crate::pictures::{FitName, InvertName};
+use crate::size::size;
 
 /// Train Network in Network, or a small network like it, on a GPU or on the CPU.
 ///
