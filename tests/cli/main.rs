@@ -3,6 +3,7 @@
 mod adapters;
 mod cache;
 mod classify;
+mod compare;
 mod disk;
 mod doctor;
 mod errors;
