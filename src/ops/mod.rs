@@ -10,6 +10,7 @@ mod activation;
 mod adam;
 mod add;
 mod avg_pool2d;
+mod batch_norm;
 mod concat;
 mod conv2d;
 mod dropout;
@@ -27,6 +28,8 @@ pub use adam::Adam;
 pub(crate) use adam::widen;
 pub use add::Add;
 pub use avg_pool2d::{AvgPool2d, AvgPool2dBackward};
+pub(crate) use batch_norm::Channels;
+pub use batch_norm::{BatchNorm, BatchNormBackward, BatchNormEval, FoldBatchNorm};
 pub use concat::{Concat, ConcatBackward};
 pub use conv2d::{Conv2d, Conv2dDgrad, Conv2dWgrad, Geometry};
 pub use dropout::{Dropout, DropoutBackward};
@@ -198,6 +201,10 @@ registry!(
     Reshape,
     AvgPool2d,
     AvgPool2dBackward,
+    BatchNorm,
+    BatchNormBackward,
+    BatchNormEval,
+    FoldBatchNorm,
     Dropout,
     DropoutBackward,
     GlobalAvgPool,

@@ -7,6 +7,7 @@ pub(crate) mod activation;
 pub(crate) mod adam;
 pub(crate) mod add;
 pub(crate) mod avg_pool2d;
+pub(crate) mod batch_norm;
 pub(crate) mod concat;
 pub(crate) mod conv2d;
 pub(crate) mod conv2d_gemm;
@@ -247,6 +248,9 @@ impl<'a, T: Real> Io<'a, T> {
 pub struct Reference<T = f32> {
     graph: Graph,
     data: Vec<Data<T>>,
+    /// How many nodes, the first ones, run only after a parameter or statistic was written, and whether one was.
+    prologue: usize,
+    is_stale: bool,
     snapshots: Vec<Vec<f32>>,
     steps: u64,
 }
@@ -263,6 +267,8 @@ impl<T: Real> Reference<T> {
             })
             .collect();
         Self {
+            prologue: graph.prologue(),
+            is_stale: true,
             graph,
             data,
             snapshots: Vec::new(),
@@ -283,9 +289,23 @@ impl<T: Real> Reference<T> {
     /// # Panics
     /// If `id` holds integers or `data` has another length.
     pub fn set_real(&mut self, id: ValueId, data: &[T]) {
+        self.note_write(id);
         match &mut self.data[id.index()] {
             Data::Real(to) => to.copy_from_slice(data),
             _ => panic!("{TYPED}"),
+        }
+    }
+
+    /// Has the prologue run again if it reads `id`.
+    fn note_write(&mut self, id: ValueId) {
+        self.is_stale |= self.graph.value(id).role.is_state();
+    }
+
+    /// Runs the prologue if what it reads was written.
+    fn run_prologue(&mut self) {
+        if std::mem::take(&mut self.is_stale) {
+            let nodes = self.graph.nodes()[..self.prologue].to_vec();
+            nodes.iter().for_each(|node| self.run_node(node));
         }
     }
 
@@ -324,6 +344,7 @@ impl<T: Real> Runtime for Reference<T> {
 
     fn write(&mut self, id: ValueId, data: HostSlice<'_>) -> Result<(), RuntimeError> {
         check_write(&self.graph, id, data)?;
+        self.note_write(id);
         match (&mut self.data[id.index()], data) {
             (Data::Real(to), HostSlice::F32(from)) => {
                 for (to, &from) in to.iter_mut().zip(from) {
@@ -344,6 +365,7 @@ impl<T: Real> Runtime for Reference<T> {
         data: HostSlice<'_>,
     ) -> Result<(), RuntimeError> {
         let row = check_write_rows(&self.graph, id, first, data)?;
+        self.note_write(id);
         let span = first * row..first * row + data.len();
         match (&mut self.data[id.index()], data) {
             (Data::Real(to), HostSlice::F32(from)) => {
@@ -359,8 +381,9 @@ impl<T: Real> Runtime for Reference<T> {
     }
 
     fn run(&mut self) -> Result<(), RuntimeError> {
+        self.run_prologue();
         let nodes = std::mem::take(self.graph.nodes_mut());
-        for node in &nodes {
+        for node in &nodes[self.prologue..] {
             self.run_node(node);
         }
         *self.graph.nodes_mut() = nodes;
@@ -369,17 +392,19 @@ impl<T: Real> Runtime for Reference<T> {
     }
 
     fn profile(&mut self, runs: usize) -> Result<Vec<Entry>, RuntimeError> {
+        self.run_prologue();
         let nodes = std::mem::take(self.graph.nodes_mut());
+        let each_run = &nodes[self.prologue..];
         let run = |_| {
             let time = |node| {
                 let start = Instant::now();
                 self.run_node(node);
                 start.elapsed().as_secs_f64()
             };
-            nodes.iter().map(time).collect()
+            each_run.iter().map(time).collect()
         };
         let seconds = medians(&(0..runs.max(1)).map(run).collect::<Vec<_>>());
-        let entries = nodes.iter().zip(seconds).map(|(node, seconds)| Entry {
+        let entries = each_run.iter().zip(seconds).map(|(node, seconds)| Entry {
             layer: node.layer.clone(),
             op: node.op.name(),
             kernel: "cpu".to_owned(),

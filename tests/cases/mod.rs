@@ -14,6 +14,7 @@ pub mod adam;
 mod adapters;
 pub mod add;
 pub mod avg_pool2d;
+pub mod batch_norm;
 pub mod branches;
 pub mod concat;
 pub mod conv2d;

@@ -254,20 +254,26 @@ pub(super) fn wgrad(
         weights: dw,
         bias: db,
     };
+    sum_parts(to, parts)
+}
+
+/// Sums a gradient in parts, in order, unless the optimizer does.
+pub(in crate::ops) fn sum_parts(to: &mut Lowering<'_>, parts: Parts) -> Result<(), PlanError> {
     if to.leave_parts(parts) {
         return Ok(());
     }
+    let [len, k] = [parts.weights, parts.bias].map(|region| (region.bytes / 4) as usize);
     let uniform = ReduceUniform {
         splits: parts.splits,
-        len: (g.k * g.terms()) as u32,
-        k: g.k as u32,
+        len: len as u32,
+        k: k as u32,
     };
     to.elementwise(
         &REDUCE,
         Variant::Plain,
         uniform.words(),
-        &[partial, dw, db],
-        g.k * columns,
+        &[parts.partial, parts.weights, parts.bias],
+        len + k,
     )
 }
 

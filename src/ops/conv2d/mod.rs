@@ -5,6 +5,8 @@
 
 mod kernels;
 
+pub(super) use kernels::sum_parts;
+
 use std::fmt;
 
 use super::{Definition, Op, Tolerance, float, same};
