@@ -156,6 +156,16 @@ fn conv2d_has_the_gradient_of_its_finite_differences() {
 }
 
 #[test]
+fn conv2d_without_bias_has_the_gradient_of_its_finite_differences() {
+    check_op("conv2d without bias", |net, x| {
+        let conv = Conv2d::new(3, 2, 1)?.without_bias();
+        let x = net.conv2d("tested", x, 6, conv)?;
+        assert!(net.graph().find("tested.bias").is_none());
+        Ok(net.relu(x)?)
+    });
+}
+
+#[test]
 fn relu_has_the_gradient_of_its_finite_differences() {
     check_op("relu", |net, x| Ok(net.relu(x)?));
 }

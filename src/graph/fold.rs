@@ -4,7 +4,7 @@
 //! when those were written ([`Graph::prologue`]).
 
 use super::{Graph, Node, Role, ValueId};
-use crate::ops::Op;
+use crate::ops::{Conv2d, Op};
 
 /// Makes each batch normalisation in evaluation part of the convolution whose output nothing else reads.
 pub(super) fn fold_batch_norms(graph: &mut Graph) {
@@ -13,7 +13,8 @@ pub(super) fn fold_batch_norms(graph: &mut Graph) {
     let mut i = 0;
     while i < nodes.len() {
         match folded(graph, &nodes, i) {
-            Some((conv, fold)) => {
+            Some((conv, with_bias, fold)) => {
+                nodes[conv].op = with_bias.into();
                 nodes[conv].inputs.truncate(1);
                 nodes[conv].inputs.extend(&fold.outputs);
                 nodes[conv].outputs[0] = nodes[i].outputs[0];
@@ -27,8 +28,9 @@ pub(super) fn fold_batch_norms(graph: &mut Graph) {
     *graph.nodes_mut() = prologue;
 }
 
-/// If node `i` is a batch normalisation that can become part of a convolution: which, and what makes their filters and bias.
-fn folded(graph: &mut Graph, nodes: &[Node], i: usize) -> Option<(usize, Node)> {
+/// If node `i` is a batch normalisation that can become part of a convolution: which, what it is then, and what makes
+/// its filters and bias.
+fn folded(graph: &mut Graph, nodes: &[Node], i: usize) -> Option<(usize, Conv2d, Node)> {
     let norm = &nodes[i];
     let Op::BatchNormEval(op) = &norm.op else {
         return None;
@@ -38,10 +40,12 @@ fn folded(graph: &mut Graph, nodes: &[Node], i: usize) -> Option<(usize, Node)> 
     let readers = inputs.filter(|&&input| input == x).count();
     let conv = nodes.iter().position(|node| node.outputs.contains(&x))?;
     let of = &nodes[conv];
-    let is_bare = matches!(&of.op, Op::Conv2d(conv) if !conv.relu());
+    let Op::Conv2d(bare) = &of.op else {
+        return None;
+    };
     let is_given = |id: &ValueId| graph.value(*id).role.is_state();
     let given = [&of.inputs[1..], &norm.inputs[1..]].concat();
-    let is_foldable = is_bare
+    let is_foldable = !bare.relu()
         && readers == 1
         && graph.value(x).role == Role::Activation
         && given.iter().all(is_given)
@@ -63,5 +67,5 @@ fn folded(graph: &mut Graph, nodes: &[Node], i: usize) -> Option<(usize, Node)> 
         updates: Vec::new(),
         layer: norm.layer.clone(),
     };
-    Some((conv, fold))
+    Some((conv, bare.with_bias(), fold))
 }

@@ -39,14 +39,14 @@ fn slab_of(role: Role, id: ValueId) -> Option<(usize, ValueId)> {
 /// The gradient of one layer in parts, whose sum is left to the optimizer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Parts {
-    /// The parts one behind the other: in each the filters' gradient, then the bias's.
+    /// The parts one behind the other: in each the filters' gradient, then the bias's, if it has one.
     pub(crate) partial: Region,
     /// How many.
     pub(crate) splits: u32,
     /// Where the sum goes.
     pub(crate) weights: Region,
-    /// Where that of the bias goes.
-    pub(crate) bias: Region,
+    /// Where that of the bias goes, if there is one.
+    pub(crate) bias: Option<Region>,
 }
 
 /// Dispatches, the buffers that they work on, where each value lies, and the pages of those that lie in several.

@@ -68,13 +68,26 @@ pub trait Real:
     fn erfc(self) -> Self;
     /// Convolution in this float's best algorithm; see [`conv2d`](crate::reference).
     #[doc(hidden)]
-    fn conv2d_forward(g: &Geometry, relu: bool, x: &[Self], w: &[Self], b: &[Self], y: &mut [Self]);
+    fn conv2d_forward(
+        g: &Geometry,
+        relu: bool,
+        x: &[Self],
+        w: &[Self],
+        b: Option<&[Self]>,
+        y: &mut [Self],
+    );
     /// Its gradient with respect to `x`, masked by `x > 0` if `mask` is given.
     #[doc(hidden)]
     fn conv2d_dgrad(g: &Geometry, dy: &[Self], w: &[Self], mask: Option<&[Self]>, dx: &mut [Self]);
-    /// Its gradients with respect to `w` and `b`.
+    /// Its gradients with respect to `w` and, if there is one, `b`.
     #[doc(hidden)]
-    fn conv2d_wgrad(g: &Geometry, x: &[Self], dy: &[Self], dw: &mut [Self], db: &mut [Self]);
+    fn conv2d_wgrad(
+        g: &Geometry,
+        x: &[Self],
+        dy: &[Self],
+        dw: &mut [Self],
+        db: Option<&mut [Self]>,
+    );
 }
 
 mod sealed {
@@ -112,7 +125,7 @@ macro_rules! real {
                 relu: bool,
                 x: &[Self],
                 w: &[Self],
-                b: &[Self],
+                b: Option<&[Self]>,
                 y: &mut [Self],
             ) {
                 use $conv2d as algorithm;
@@ -133,7 +146,7 @@ macro_rules! real {
                 x: &[Self],
                 dy: &[Self],
                 dw: &mut [Self],
-                db: &mut [Self],
+                db: Option<&mut [Self]>,
             ) {
                 use $conv2d as algorithm;
                 algorithm::wgrad(g, x, dy, dw, db);

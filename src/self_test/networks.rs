@@ -42,11 +42,11 @@ fn apart(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError> {
     net.relu(x)
 }
 
-/// Branches and joins: sums with a ReLU, a mask or nothing behind them, and a concatenation.
+/// Branches and joins: sums with a ReLU, a mask or nothing behind them, and a concatenation; a convolution without bias.
 fn branches(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError> {
     let x = net.conv2d("stem", x, 6, Conv2d::new(3, 2, 1)?)?;
     let x = net.relu(x)?;
-    let y = net.conv2d("block", x, 6, Conv2d::new(3, 1, 1)?)?;
+    let y = net.conv2d("block", x, 6, Conv2d::new(3, 1, 1)?.without_bias())?;
     let y = net.add(x, y)?;
     let y = net.relu(y)?;
     let z = net.conv2d("beside", x, 5, Conv2d::new(1, 1, 0)?)?;

@@ -117,7 +117,7 @@ impl Definition for BatchNormBackward {
             partial,
             splits: chunks as u32,
             weights: dweight,
-            bias: dbias,
+            bias: Some(dbias),
         };
         sum_parts(to, parts)
     }
