@@ -47,6 +47,11 @@ fn batch_norm_matches_the_reference_whole_and_in_chunks_with_all_that_rides_behi
 }
 
 #[test]
+fn local_response_norm_matches_the_reference_with_odd_and_even_windows() {
+    check(&cases::local_response_norm::cases(), ANY);
+}
+
+#[test]
 fn global_avg_pool_matches_the_reference() {
     check(&cases::global_avg_pool::cases(), ANY);
 }

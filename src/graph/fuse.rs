@@ -127,6 +127,12 @@ fn absorb(producer: &mut Node, node: &Node) -> bool {
             producer.op = norm.with_mask().into();
             None
         }
+        (Op::LocalResponseNormBackward(norm), Op::ReluBackward(_))
+            if !norm.is_masked() && producer.inputs[1] == node.inputs[1] =>
+        {
+            producer.op = norm.with_mask().into();
+            None
+        }
         (Op::Add(add), Op::Relu(_)) if add.is_plain() => {
             producer.op = add.with_relu().into();
             None

@@ -50,6 +50,7 @@ pub fn layers(graph: &Graph) -> Vec<Layer> {
                 let relu = if norm.relu() { " + ReLU" } else { "" };
                 (node.layer.clone(), format!("batch norm{relu}"))
             }
+            Op::LocalResponseNorm(_) => (String::new(), "local response norm".into()),
             Op::MaxPool2d(_) => (String::new(), "max pool".into()),
             Op::Add(add) if add.is_plain() => (String::new(), "add".into()),
             Op::Add(_) => (String::new(), "add + ReLU".into()),

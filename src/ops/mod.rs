@@ -16,6 +16,7 @@ mod conv2d;
 mod dropout;
 mod gather;
 mod global_avg_pool;
+mod local_response_norm;
 mod max_pool2d;
 mod pool2d;
 mod relu;
@@ -35,6 +36,8 @@ pub use conv2d::{Conv2d, Conv2dDgrad, Conv2dWgrad, Geometry};
 pub use dropout::{Dropout, DropoutBackward};
 pub use gather::{Augment, CropBox, Gather, MAX_EXTENT, Normalize};
 pub use global_avg_pool::{GlobalAvgPool, GlobalAvgPoolBackward};
+pub(crate) use local_response_norm::ResponseWindow;
+pub use local_response_norm::{LocalResponseNorm, LocalResponseNormBackward};
 pub use max_pool2d::{MaxPool2d, MaxPool2dBackward};
 pub use pool2d::{Pool2d, PoolGeometry};
 pub use relu::{Relu, ReluBackward};
@@ -205,6 +208,8 @@ registry!(
     BatchNormBackward,
     BatchNormEval,
     FoldBatchNorm,
+    LocalResponseNorm,
+    LocalResponseNormBackward,
     Dropout,
     DropoutBackward,
     GlobalAvgPool,

@@ -54,6 +54,7 @@ pub const SOURCES: &[(&str, &str)] = sources![
     "dropout",
     "gather",
     "global_avg_pool",
+    "local_response_norm",
     "max_pool2d",
     "max_pool2d_general",
     "peak_copy",

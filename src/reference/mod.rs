@@ -14,6 +14,7 @@ pub(crate) mod conv2d_gemm;
 pub(crate) mod dropout;
 pub(crate) mod gather;
 pub(crate) mod global_avg_pool;
+pub(crate) mod local_response_norm;
 pub(crate) mod max_pool2d;
 mod peak;
 pub(crate) mod relu;
@@ -62,6 +63,8 @@ pub trait Real:
     fn exp(self) -> Self;
     /// Natural logarithm.
     fn ln(self) -> Self;
+    /// Power.
+    fn powf(self, exponent: Self) -> Self;
     /// Hyperbolic tangent.
     fn tanh(self) -> Self;
     /// Complementary error function, `1 - erf(x)`.
@@ -113,6 +116,9 @@ macro_rules! real {
             }
             fn ln(self) -> Self {
                 <$float>::ln(self)
+            }
+            fn powf(self, exponent: Self) -> Self {
+                <$float>::powf(self, exponent)
             }
             fn tanh(self) -> Self {
                 <$float>::tanh(self)

@@ -3,7 +3,7 @@
 use super::Result;
 use super::case::{Case, Start};
 use crate::graph::{GraphBuilder, GraphError, ValueId};
-use crate::ops::{Activation, Adam, Augment, Conv2d, Pool2d};
+use crate::ops::{Activation, Adam, Augment, Conv2d, LocalResponseNorm, Pool2d};
 use crate::program::{Program, Source};
 
 /// Images of the data set, and of a batch.
@@ -57,10 +57,11 @@ fn branches(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError> {
     net.global_avg_pool(y)
 }
 
-/// Batch normalisation: with a ReLU, a shortcut or both behind it, and a mask; of few large channels, which are cut into chunks,
+/// Local response normalisation, and batch normalisation: with a ReLU, a shortcut or both behind it, and a mask; of few large channels, which are cut into chunks,
 /// and in evaluation as part of a convolution and alone.
 fn normalized(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError> {
     let x = net.batch_norm("images", x)?;
+    let x = net.local_response_norm(x, LocalResponseNorm::new(2)?)?;
     let x = net.conv2d("stem", x, 6, Conv2d::new(3, 2, 1)?)?;
     let x = net.batch_norm("stem.norm", x)?;
     let x = net.relu(x)?;

@@ -2,7 +2,7 @@
 
 use super::GraphBuilder;
 use crate::graph::{GraphError, Phase, Role, ValueId};
-use crate::ops::{BatchNorm, BatchNormEval};
+use crate::ops::{BatchNorm, BatchNormEval, LocalResponseNorm};
 
 impl GraphBuilder {
     /// Batch normalisation, `x [N,C,H,W]` or `[N,C]`, of the same shape, with PyTorch's eps 1e-5 and momentum 0.1;
@@ -46,6 +46,21 @@ impl GraphBuilder {
                 self.graph.push1(name, BatchNormEval::from(op), &inputs)?
             }
         };
+        self.grids.insert(y, self.grid(x));
+        Ok(y)
+    }
+
+    /// Local response normalisation across channels, as in AlexNet: `x [N,C,H,W]`, of the same shape.
+    ///
+    /// # Errors
+    /// [`GraphError::Shape`] if `x` is not `[N,C,H,W]`.
+    pub fn local_response_norm(
+        &mut self,
+        x: ValueId,
+        op: LocalResponseNorm,
+    ) -> Result<ValueId, GraphError> {
+        let layer = self.layer.clone();
+        let y = self.graph.push1(&layer, op, &[x])?;
         self.grids.insert(y, self.grid(x));
         Ok(y)
     }
