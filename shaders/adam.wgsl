@@ -7,7 +7,7 @@
 //   step_part, sum_part: the same of a batch that is run part by part; hyper read [5]: rate, scale, keep, weight, last
 //     s = keep s + weight g;  only with `last` do p, m and v move, by s.   step_part: 6 s update [len]   sum_part: 5 s update [len]
 // A layer is (w start, w end, b start, b end) in the slab, then (base, parts, 0, 0). One part of a layer is the gradient of
-// its filters and behind it that of its bias. One invocation per element. Reference: src/reference/adam.rs
+// its filters and behind it that of its bias; without one, b is empty. One invocation per element. Reference: src/reference/adam.rs
 
 import package::common::index::{WORKGROUP, linear};
 

@@ -1,9 +1,9 @@
 // 2-D convolution without workgroup memory: an invocation owns 4 columns and 8 rows, in registers.
-//   forward:  y[n,k,p,q]  = b[k] + sum_{c,r,s} x[n,c,p*u-pad+r,q*u-pad+s] w[k,c,r,s], then ReLU
+//   forward:  y[n,k,p,q]  = (b[k] +) sum_{c,r,s} x[n,c,p*u-pad+r,q*u-pad+s] w[k,c,r,s], then ReLU
 //     1 x read [N,C,H,W]   2 w read [K,C,R,S]      3 b read [K]              4 y write [N,K,P,Q]
 //   dgrad:    dx[n,c,h,w] = sum_{k,r,s} dy[n,k,(h+pad-r)/u,(w+pad-s)/u] w[k,c,r,s], where mask > 0
 //     1 dy read [N,K,P,Q]  2 w read [K,C,R,S]      3 mask read [N,C,H,W]     4 dx write [N,C,H,W]
-//   wgrad:    partial_dw[z,k,crs] = sum over the z-th part of (n,p,q) of dy[n,k,p,q] x[n,c,...], then db[z,k]
+//   wgrad:    partial_dw[z,k,crs] = sum over the z-th part of (n,p,q) of dy[n,k,p,q] x[n,c,...], then db[z,k] if biased
 //     1 x read [N,C,H,W]   2 dy_in read [N,K,P,Q]  3 partial_dw write [splits,K*C*R*S+K]
 // For devices that run lanes on CPU cores. Lanes lie along pixels (filter terms in wgrad), so the row operand's address is
 // uniform: one load and a broadcast; no barrier suspends a lane. Loads are what costs there, and 4 columns x 8 rows make
@@ -60,7 +60,11 @@ fn load_dy(at: vec4u, inside: vec4<bool>) -> vec4f {
 
 fn store_y(k: u32, to: vec4u, live: vec4<bool>, sum: vec4f) {
     if k < u.k {
-        let value = select(sum + b[k], vec4f(0.0), vec4<bool>(u.relu != 0u) & (sum + b[k] < vec4f(0.0)));
+        var z = sum;
+        if u.biased != 0u {
+            z += b[k];
+        }
+        let value = select(z, vec4f(0.0), vec4<bool>(u.relu != 0u) & (z < vec4f(0.0)));
         let at = to + k * u.p * u.q;
         for (var i = 0u; i < 4u; i++) {
             if live[i] {
@@ -194,7 +198,7 @@ fn dgrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
 fn wgrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
     let terms = u.c * u.r * u.r;
     let columns = columns_of(group.x, lane);
-    let live = columns <= vec4u(terms);
+    let live = columns < vec4u(terms + u.biased);
     let column = min(columns, vec4u(terms - 1u));
     let map = column / (u.r * u.r) * u.h * u.w;
     let r = column / u.r % u.r;

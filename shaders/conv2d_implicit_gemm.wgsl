@@ -1,9 +1,9 @@
 // 2-D convolution as a GEMM over im2col columns that are never stored.
-//   forward:  y[n,k,p,q]  = b[k] + sum_{r,s,c} x[n,c,p*u-pad+r,q*u-pad+s] w[k,c,r,s], then ReLU
+//   forward:  y[n,k,p,q]  = (b[k] +) sum_{r,s,c} x[n,c,p*u-pad+r,q*u-pad+s] w[k,c,r,s], then ReLU
 //     1 x read [N,C,H,W]   2 w read [K,C,R,S]      3 b read [K]              4 y write [N,K,P,Q]
 //   dgrad:    dx[n,c,h,w] = sum_{r,s,k} dy[n,k,(h+pad-r)/u,(w+pad-s)/u] w[k,c,r,s], where mask > 0
 //     1 dy read [N,K,P,Q]  2 w read [K,C,R,S]      3 mask read [N,C,H,W]     4 dx write [N,C,H,W]
-//   wgrad:    partial_dw[z,k,crs] = sum over the z-th part of (n,p,q) of dy[n,k,p,q] x[n,c,...], then db[z,k]
+//   wgrad:    partial_dw[z,k,crs] = sum over the z-th part of (n,p,q) of dy[n,k,p,q] x[n,c,...], then db[z,k] if biased
 //     1 x read [N,C,H,W]   2 dy_in read [N,K,P,Q]  3 partial_dw write [splits,K*C*R*S+K]
 // A workgroup owns TILE_M rows (channels) x TILE_N columns (pixels, or filter terms in wgrad) and walks the reduction in
 // slabs of TILE_K: it copies both operands' slabs to workgroup memory, ragged edges as zeros, and each invocation adds
@@ -122,7 +122,10 @@ fn store_y(first: u32, left: u32, sums: Micro) {
         if column < u.n * pixels {
             let to = column / pixels * u.k * pixels + column % pixels;
             for (var i = 0u; i < 8u && first + i < u.k; i++) {
-                let value = row(sums, i)[j] + b[first + i];
+                var value = row(sums, i)[j];
+                if u.biased != 0u {
+                    value += b[first + i];
+                }
                 y[to + (first + i) * pixels] = select(value, 0.0, u.relu != 0u && value < 0.0);
             }
         }
@@ -249,7 +252,7 @@ fn wgrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
 }
 
 fn store_dw(split: u32, first: u32, left: u32, sums: Micro) {
-    for (var j = 0u; j < 4u && left + j <= u.c * u.r * u.r; j++) {
+    for (var j = 0u; j < 4u && left + j < u.c * u.r * u.r + u.biased; j++) {
         for (var i = 0u; i < 8u && first + i < u.k; i++) {
             partial_dw[partial_at(u, split, first + i, left + j)] = row(sums, i)[j];
         }

@@ -1,9 +1,9 @@
 // 2-D convolution, one invocation per output: the baseline that benches compare with.
-//   forward:  y[n,k,p,q]  = b[k] + sum_{c,r,s} x[n,c,p*u-pad+r,q*u-pad+s] w[k,c,r,s], then ReLU
+//   forward:  y[n,k,p,q]  = (b[k] +) sum_{c,r,s} x[n,c,p*u-pad+r,q*u-pad+s] w[k,c,r,s], then ReLU
 //     1 x read [N,C,H,W]   2 w read [K,C,R,S]      3 b read [K]              4 y write [N,K,P,Q]
 //   dgrad:    dx[n,c,h,w] = sum_{k,r,s} dy[n,k,(h+pad-r)/u,(w+pad-s)/u] w[k,c,r,s], where mask > 0
 //     1 dy read [N,K,P,Q]  2 w read [K,C,R,S]      3 mask read [N,C,H,W]     4 dx write [N,C,H,W]
-//   wgrad:    partial_dw[z,k,crs] = sum over the z-th part of (n,p,q) of dy[n,k,p,q] x[n,c,...], then db[z,k]
+//   wgrad:    partial_dw[z,k,crs] = sum over the z-th part of (n,p,q) of dy[n,k,p,q] x[n,c,...], then db[z,k] if biased
 //     1 x read [N,C,H,W]   2 dy_in read [N,K,P,Q]  3 partial_dw write [splits,K*C*R*S+K]
 // Workgroups: x over columns (pixels, or filter terms in wgrad), y over rows (channels), z over splits.
 // Reference: src/reference/conv2d.rs
@@ -33,7 +33,10 @@ fn forward(@builtin(global_invocation_id) id: vec3u) {
     let n = id.x / pixels;
     let pixel = id.x % pixels;
     let k = id.y;
-    var sum = b[k];
+    var sum = 0.0;
+    if u.biased != 0u {
+        sum = b[k];
+    }
     for (var c = 0u; c < u.c; c++) {
         for (var r = 0u; r < u.r; r++) {
             for (var s = 0u; s < u.r; s++) {
@@ -77,7 +80,7 @@ fn dgrad(@builtin(global_invocation_id) id: vec3u) {
 @compute @workgroup_size(64)
 fn wgrad(@builtin(global_invocation_id) id: vec3u) {
     let terms = u.c * u.r * u.r;
-    if id.x > terms {
+    if id.x >= terms + u.biased {
         return;
     }
     let k = id.y;

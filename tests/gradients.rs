@@ -10,7 +10,8 @@ use nin_wgpu::fuse::fuse;
 use nin_wgpu::graph::{Graph, GraphBuilder, Phase, Role, ValueId};
 use nin_wgpu::models::{MODELS, Model};
 use nin_wgpu::ops::{
-    Activation, Add, AvgPool2d, Conv2d, GlobalAvgPool, Pool2d, SoftmaxCrossEntropy,
+    Activation, Add, AvgPool2d, Conv2d, GlobalAvgPool, LocalResponseNorm, Pool2d,
+    SoftmaxCrossEntropy,
 };
 use nin_wgpu::reference::Reference;
 use nin_wgpu::runtime::Runtime;
@@ -156,6 +157,16 @@ fn conv2d_has_the_gradient_of_its_finite_differences() {
 }
 
 #[test]
+fn conv2d_without_bias_has_the_gradient_of_its_finite_differences() {
+    check_op("conv2d without bias", |net, x| {
+        let conv = Conv2d::new(3, 2, 1)?.without_bias();
+        let x = net.conv2d("tested", x, 6, conv)?;
+        assert!(net.graph().find("tested.bias").is_none());
+        Ok(net.relu(x)?)
+    });
+}
+
+#[test]
 fn relu_has_the_gradient_of_its_finite_differences() {
     check_op("relu", |net, x| Ok(net.relu(x)?));
 }
@@ -196,6 +207,42 @@ fn pools_of_any_window_have_the_gradient_of_their_finite_differences() {
         let op = AvgPool2d::new(pool()?.with_ceil_mode())?;
         Ok(net.avg_pool2d_by(x, op.without_padding_in_count())?)
     });
+}
+
+/// Behind a ReLU, since a bias before it moves nothing.
+#[test]
+fn batch_norm_has_the_gradient_of_its_finite_differences() {
+    check_op("batch_norm", |net, x| {
+        let x = net.relu(x)?;
+        Ok(net.batch_norm("tested", x)?)
+    });
+    check_op("batch_norm, ReLU", |net, x| {
+        let x = net.relu(x)?;
+        let x = net.batch_norm("tested", x)?;
+        Ok(net.relu(x)?)
+    });
+    for swapped in [false, true] {
+        let name = format!("batch_norm, shortcut, ReLU, swapped: {swapped}");
+        check_op(&name, |net, x| {
+            let x = net.relu(x)?;
+            let y = net.conv2d("block", x, 4, Conv2d::new(3, 1, 1)?.without_bias())?;
+            let y = net.batch_norm("tested", y)?;
+            let [a, b] = if swapped { [x, y] } else { [y, x] };
+            let y = net.add(a, b)?;
+            Ok(net.relu(y)?)
+        });
+    }
+}
+
+#[test]
+fn local_response_norm_has_the_gradient_of_its_finite_differences() {
+    for size in [3, 4] {
+        check_op(&format!("local_response_norm {size}"), |net, x| {
+            let x = net.relu(x)?;
+            let norm = LocalResponseNorm::new(size)?.with_constants(0.8, 0.75, 1.5)?;
+            Ok(net.local_response_norm(x, norm)?)
+        });
+    }
 }
 
 #[test]

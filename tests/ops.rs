@@ -42,6 +42,16 @@ fn avg_pool2d_matches_the_reference_with_overlap_rest_and_padding() {
 }
 
 #[test]
+fn batch_norm_matches_the_reference_whole_and_in_chunks_with_all_that_rides_behind_it() {
+    check(&cases::batch_norm::cases(), ANY);
+}
+
+#[test]
+fn local_response_norm_matches_the_reference_with_odd_and_even_windows() {
+    check(&cases::local_response_norm::cases(), ANY);
+}
+
+#[test]
 fn global_avg_pool_matches_the_reference() {
     check(&cases::global_avg_pool::cases(), ANY);
 }

@@ -11,6 +11,7 @@ struct Uniform {
     pad: u32,
     p: u32,
     q: u32,
+    biased: u32,
     relu: u32,
     masked: u32,
     pixels_per_split: u32,
@@ -18,11 +19,11 @@ struct Uniform {
     images: u32,
 }
 
-// Where part `split` of a filter gradient keeps row k, column (c,r,s), or, behind all rows, the bias gradient: the column
-// after the last one.
+// Where part `split` of a filter gradient keeps row k, column (c,r,s), or, behind all rows, the bias gradient, if there is
+// one: the column after the last one.
 fn partial_at(u: Uniform, split: u32, k: u32, column: u32) -> u32 {
     let terms = u.c * u.r * u.r;
-    return split * u.k * (terms + 1u) + select(k * terms + column, u.k * terms + k, column == terms);
+    return split * u.k * (terms + u.biased) + select(k * terms + column, u.k * terms + k, column == terms);
 }
 
 // An input position and whether it lies inside the image.

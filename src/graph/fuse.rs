@@ -1,30 +1,45 @@
 //! Fusion: elementwise work rides in the op beside it instead of a pass of its own.
 //!
-//! - A ReLU behind a convolution or an addition becomes part of its epilogue.
+//! - Batch normalisation in evaluation becomes part of the convolution before it (`fold.rs`).
+//! - An addition behind a batch normalisation becomes part of its epilogue.
+//! - A ReLU behind a convolution, an addition or a batch normalisation becomes part of its epilogue.
 //! - Global average pooling, the loss behind it and the pooling's gradient become one op.
 //! - The mask of a ReLU's gradient becomes part of the epilogue of whatever produced that gradient, be it a sum.
 //!
 //! A value that anything else reads, or that stays readable after a run, is left as it is.
 
+use super::fold::fold_batch_norms;
 use crate::graph::{Graph, Node, Role, ValueId};
 use crate::ops::{Op, PooledCrossEntropy};
 
 /// Fuses what can be fused; the graph computes the same values.
 pub fn fuse(graph: &mut Graph) {
+    fold_batch_norms(graph);
     let nodes = std::mem::take(graph.nodes_mut());
     let mut uses = vec![0usize; graph.values().len()];
     for id in nodes.iter().flat_map(|node| &node.inputs) {
         uses[id.index()] += 1;
     }
     let mut fused: Vec<Node> = Vec::with_capacity(nodes.len());
-    for node in nodes {
-        let only_use = node
-            .inputs
-            .first()
-            .is_some_and(|&x| uses[x.index()] == 1 && graph.value(x).role == Role::Activation);
-        let mut before = fused.iter_mut();
-        let producer = before.find(|before| before.outputs.first() == node.inputs.first());
-        let absorbed = only_use && producer.is_some_and(|producer| absorb(producer, &node));
+    for mut node in nodes {
+        let made_at = |fused: &[Node], id: ValueId| {
+            let mut before = fused.iter();
+            before.position(|before| before.outputs.contains(&id))
+        };
+        // Of two branches that are added, the last takes the sum: there the other is known already.
+        if let (Op::Add(_), &[a, b, ..]) = (&node.op, node.inputs.as_slice())
+            && made_at(&fused, a) < made_at(&fused, b)
+        {
+            node.inputs.swap(0, 1);
+        }
+        let x = node.inputs.first().copied();
+        let only_use =
+            x.is_some_and(|x| uses[x.index()] == 1 && graph.value(x).role == Role::Activation);
+        let producer = x.and_then(|x| made_at(&fused, x));
+        let absorbed = only_use
+            && producer.is_some_and(|at| {
+                fused[at].outputs.first() == x.as_ref() && absorb(&mut fused[at], &node)
+            });
         if !absorbed {
             fused.push(node);
         }
@@ -89,6 +104,33 @@ fn absorb(producer: &mut Node, node: &Node) -> bool {
     let mask: Option<ValueId> = match (&producer.op, &node.op) {
         (Op::Conv2d(conv), Op::Relu(_)) if !conv.relu() => {
             producer.op = conv.with_relu().into();
+            None
+        }
+        (Op::BatchNorm(norm), Op::Add(add))
+            if add.is_plain() && !norm.relu() && !norm.shortcut() =>
+        {
+            producer.op = norm.with_shortcut().into();
+            Some(node.inputs[1])
+        }
+        (Op::BatchNorm(norm), Op::Relu(_)) if !norm.relu() => {
+            producer.op = norm.with_relu().into();
+            None
+        }
+        (Op::BatchNormEval(norm), Op::Relu(_)) if !norm.relu() => {
+            producer.op = norm.with_relu().into();
+            None
+        }
+        // What was masked is the gradient of its own input, which it reads anyway.
+        (Op::BatchNormBackward(norm), Op::ReluBackward(_))
+            if !norm.is_masked() && producer.inputs[1] == node.inputs[1] =>
+        {
+            producer.op = norm.with_mask().into();
+            None
+        }
+        (Op::LocalResponseNormBackward(norm), Op::ReluBackward(_))
+            if !norm.is_masked() && producer.inputs[1] == node.inputs[1] =>
+        {
+            producer.op = norm.with_mask().into();
             None
         }
         (Op::Add(add), Op::Relu(_)) if add.is_plain() => {

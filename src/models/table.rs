@@ -1,7 +1,7 @@
 //! The table of a network's layers: shapes, parameters and operations.
 
 use crate::graph::shape::Shape;
-use crate::graph::{Graph, Node};
+use crate::graph::{Graph, Node, Role};
 use crate::ops::{Definition, Op};
 
 /// A row of the table.
@@ -41,6 +41,16 @@ pub fn layers(graph: &Graph) -> Vec<Layer> {
             }
             Op::Activation(activation) => (node.layer.clone(), activation.to_string()),
             Op::Relu(_) => (node.layer.clone(), "ReLU".into()),
+            Op::BatchNorm(norm) => {
+                let shortcut = if norm.shortcut() { " + add" } else { "" };
+                let relu = if norm.relu() { " + ReLU" } else { "" };
+                (node.layer.clone(), format!("batch norm{shortcut}{relu}"))
+            }
+            Op::BatchNormEval(norm) => {
+                let relu = if norm.relu() { " + ReLU" } else { "" };
+                (node.layer.clone(), format!("batch norm{relu}"))
+            }
+            Op::LocalResponseNorm(_) => (String::new(), "local response norm".into()),
             Op::MaxPool2d(_) => (String::new(), "max pool".into()),
             Op::Add(add) if add.is_plain() => (String::new(), "add".into()),
             Op::Add(_) => (String::new(), "add + ReLU".into()),
@@ -51,12 +61,7 @@ pub fn layers(graph: &Graph) -> Vec<Layer> {
             Op::GlobalAvgPool(_) => (String::new(), "global average pool".into()),
             _ => continue,
         };
-        let parameters = node
-            .inputs
-            .iter()
-            .filter(|&&id| graph.value(id).role == crate::graph::Role::Parameter)
-            .map(|&id| shape(id).len())
-            .sum();
+        let parameters = parameters(graph, node);
         let flops = node.op.flops(node, &shape);
         layers.push(Layer {
             name,
@@ -67,4 +72,14 @@ pub fn layers(graph: &Graph) -> Vec<Layer> {
         });
     }
     layers
+}
+
+/// Numbers that a node learns, those of a batch normalisation that became part of it included.
+fn parameters(graph: &Graph, node: &Node) -> usize {
+    let is_fold = |node: &&Node| matches!(node.op, Op::FoldBatchNorm(_));
+    let mut folds = graph.nodes().iter().filter(is_fold);
+    let fold = folds.find(|fold| node.inputs.contains(&fold.outputs[0]));
+    let inputs = fold.unwrap_or(node).inputs.iter();
+    let learned = inputs.filter(|&&id| graph.value(id).role == Role::Parameter);
+    learned.map(|&id| graph.value(id).shape.len()).sum()
 }

@@ -137,7 +137,8 @@ static SUM_PART: Kernel = Kernel {
 fn layers(parts: &[Parts]) -> Vec<u32> {
     let span = |region: Region| [region.offset, region.offset + region.bytes];
     let layer = |parts: &Parts| {
-        let [[w, w_end], [b, b_end]] = [parts.weights, parts.bias].map(span);
+        let [w, w_end] = span(parts.weights);
+        let [b, b_end] = parts.bias.map_or([0; 2], span);
         let elements = [w, w_end, b, b_end, parts.partial.offset].map(|bytes| (bytes / 4) as u32);
         elements.into_iter().chain([parts.splits, 0, 0])
     };

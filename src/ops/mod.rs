@@ -10,11 +10,13 @@ mod activation;
 mod adam;
 mod add;
 mod avg_pool2d;
+mod batch_norm;
 mod concat;
 mod conv2d;
 mod dropout;
 mod gather;
 mod global_avg_pool;
+mod local_response_norm;
 mod max_pool2d;
 mod pool2d;
 mod relu;
@@ -27,11 +29,15 @@ pub use adam::Adam;
 pub(crate) use adam::widen;
 pub use add::Add;
 pub use avg_pool2d::{AvgPool2d, AvgPool2dBackward};
+pub(crate) use batch_norm::Channels;
+pub use batch_norm::{BatchNorm, BatchNormBackward, BatchNormEval, FoldBatchNorm};
 pub use concat::{Concat, ConcatBackward};
 pub use conv2d::{Conv2d, Conv2dDgrad, Conv2dWgrad, Geometry};
 pub use dropout::{Dropout, DropoutBackward};
 pub use gather::{Augment, CropBox, Gather, MAX_EXTENT, Normalize};
 pub use global_avg_pool::{GlobalAvgPool, GlobalAvgPoolBackward};
+pub(crate) use local_response_norm::ResponseWindow;
+pub use local_response_norm::{LocalResponseNorm, LocalResponseNormBackward};
 pub use max_pool2d::{MaxPool2d, MaxPool2dBackward};
 pub use pool2d::{Pool2d, PoolGeometry};
 pub use relu::{Relu, ReluBackward};
@@ -198,6 +204,12 @@ registry!(
     Reshape,
     AvgPool2d,
     AvgPool2dBackward,
+    BatchNorm,
+    BatchNormBackward,
+    BatchNormEval,
+    FoldBatchNorm,
+    LocalResponseNorm,
+    LocalResponseNormBackward,
     Dropout,
     DropoutBackward,
     GlobalAvgPool,

@@ -14,21 +14,24 @@ use crate::ops::{Definition, Op};
 pub(crate) const WORKGROUP: u64 = 64;
 
 /// Slabs: parameters, their gradients and both moments lie in one buffer each, all of the same layout, so that the
-/// optimizer is one dispatch; sums of gradients too, where a batch is run in parts.
-const SLABS: [&str; 5] = [
+/// optimizer is one dispatch; sums of gradients too, where a batch is run in parts. The running statistics have a layout of
+/// their own.
+const SLABS: [&str; 6] = [
     "parameters",
     "gradients",
     "first moments",
     "second moments",
     "gradient sums",
+    "running statistics",
 ];
 
-/// The slab of a role and the parameter that the value belongs to.
+/// The slab of a role and the parameter that the value belongs to, or the statistic that it is.
 fn slab_of(role: Role, id: ValueId) -> Option<(usize, ValueId)> {
     match role {
         Role::Parameter => Some((0, id)),
         Role::Gradient(parameter) => Some((1, parameter)),
         Role::Moment(parameter, n) => Some((2 + usize::from(n), parameter)),
+        Role::Statistic => Some((5, id)),
         _ => None,
     }
 }
@@ -36,14 +39,14 @@ fn slab_of(role: Role, id: ValueId) -> Option<(usize, ValueId)> {
 /// The gradient of one layer in parts, whose sum is left to the optimizer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Parts {
-    /// The parts one behind the other: in each the filters' gradient, then the bias's.
+    /// The parts one behind the other: in each the filters' gradient, then the bias's, if it has one.
     pub(crate) partial: Region,
     /// How many.
     pub(crate) splits: u32,
     /// Where the sum goes.
     pub(crate) weights: Region,
-    /// Where that of the bias goes.
-    pub(crate) bias: Region,
+    /// Where that of the bias goes, if there is one.
+    pub(crate) bias: Option<Region>,
 }
 
 /// Dispatches, the buffers that they work on, where each value lies, and the pages of those that lie in several.
@@ -89,13 +92,14 @@ impl<'a> Lowering<'a> {
         };
         let used = graph.used();
         let views = views(graph);
-        let (layout, slab_bytes) = this.slab_layout();
+        let (layout, bytes_of_slab) = this.slab_layout();
         for id in graph.ids() {
             let value = graph.value(id);
             let bytes = value.dtype.bytes(value.shape.len());
-            let region = if !used[id.index()] && value.role != Role::Parameter {
+            let region = if !used[id.index()] && !value.role.is_state() {
                 None
             } else if let Some((slab, parameter)) = slab_of(value.role, id) {
+                let slab_bytes = bytes_of_slab(value.role);
                 let buffer = *this.slabs[slab].get_or_insert_with(|| {
                     add_buffer(&mut this.buffers, SLABS[slab].to_owned(), slab_bytes, true)
                 });
@@ -165,25 +169,38 @@ impl<'a> Lowering<'a> {
         Some(first)
     }
 
-    /// Byte offset of each parameter in every slab, and the slab's size.
-    fn slab_layout(&self) -> (Vec<u64>, u64) {
+    /// Byte offset of each parameter and statistic in its slabs, and their size by role.
+    fn slab_layout(&self) -> (Vec<u64>, impl Fn(Role) -> u64 + use<>) {
         let mut offsets = vec![0; self.graph.values().len()];
-        let mut end = 0;
-        for id in self.graph.parameters() {
-            offsets[id.index()] = end;
+        let [mut parameters, mut statistics] = [0, 0];
+        for id in self.graph.state() {
             let value = self.graph.value(id);
-            end += value
+            let end = match value.role {
+                Role::Statistic => &mut statistics,
+                _ => &mut parameters,
+            };
+            offsets[id.index()] = *end;
+            *end += value
                 .dtype
                 .bytes(value.shape.len())
                 .next_multiple_of(self.options.limits.offset_alignment);
         }
-        (offsets, end)
+        let bytes = move |role| match role {
+            Role::Statistic => statistics,
+            _ => parameters,
+        };
+        (offsets, bytes)
     }
 
     /// Starts the lowering of `node`.
     pub(crate) fn enter(&mut self, node: &'a Node) {
         self.node = Some(node);
         self.is_first = true;
+    }
+
+    /// Dispatches so far.
+    pub(crate) fn dispatched(&self) -> usize {
+        self.dispatches.len()
     }
 
     pub(crate) fn finish(self) -> Lowered {
@@ -213,6 +230,15 @@ impl<'a> Lowering<'a> {
             }]
         };
         self.pages.get(&id).cloned().unwrap_or_else(whole)
+    }
+
+    /// The region of two values in one slab, from the first to the end of the second, and where in it the second begins, in
+    /// elements: both in one binding.
+    pub(crate) fn span(&self, first: ValueId, second: ValueId) -> (Region, u32) {
+        let [a, b] = [first, second].map(|id| self.value(id));
+        let at = b.offset - a.offset;
+        let bytes = at + b.bytes;
+        (Region { bytes, ..a }, (at / 4) as u32)
     }
 
     /// The whole slab that a parameter, gradient or moment lies in.
@@ -423,7 +449,8 @@ fn views(graph: &Graph) -> HashMap<ValueId, ValueId> {
 fn optimizer_sums(graph: &Graph) -> bool {
     let in_parts = |id: &ValueId| {
         let mut nodes = graph.nodes().iter();
-        nodes.any(|node| matches!(node.op, Op::Conv2dWgrad(_)) && node.outputs.contains(id))
+        let makes_parts = |op: &Op| matches!(op, Op::Conv2dWgrad(_) | Op::BatchNormBackward(_));
+        nodes.any(|node| makes_parts(&node.op) && node.outputs.contains(id))
     };
     let mut nodes = graph.nodes().iter();
     nodes

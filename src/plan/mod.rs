@@ -172,6 +172,8 @@ const ADDRESSABLE: u64 = i32::MAX as u64;
 pub struct Plan {
     graph: Graph,
     dispatches: Vec<Dispatch>,
+    /// How many of them, the first ones, run only after a parameter or statistic was written.
+    prologue: usize,
     buffers: Vec<Buffer>,
     slots: Vec<Slot>,
     regions: Vec<Option<Region>>,
@@ -185,9 +187,14 @@ impl Plan {
     /// [`PlanError`] if the graph exceeds `options.limits`, naming the tensor or kernel.
     pub fn new(graph: Graph, options: &PlanOptions) -> Result<Self, PlanError> {
         let mut lowering = Lowering::new(&graph, options)?;
-        for node in graph.nodes() {
+        let first = graph.prologue();
+        let mut prologue = 0;
+        for (i, node) in graph.nodes().iter().enumerate() {
             lowering.enter(node);
             node.op.lower(node, &mut lowering)?;
+            if i < first {
+                prologue = lowering.dispatched();
+            }
         }
         let (dispatches, mut buffers, regions, pages) = lowering.finish();
         let slots = slots::assign(&dispatches, &mut buffers);
@@ -202,6 +209,7 @@ impl Plan {
         Ok(Self {
             graph,
             dispatches,
+            prologue,
             buffers,
             slots,
             regions,
@@ -217,6 +225,12 @@ impl Plan {
     /// Launches, in order; together they are one compute pass.
     pub fn dispatches(&self) -> &[Dispatch] {
         &self.dispatches
+    }
+
+    /// How many of the dispatches, the first ones, are left out as long as no parameter or statistic was written since they
+    /// ran: what they compute follows from those alone, and stays.
+    pub fn prologue(&self) -> usize {
+        self.prologue
     }
 
     /// Virtual buffers.
@@ -254,8 +268,9 @@ impl Plan {
         self.slots.iter().map(|slot| slot.bytes).sum()
     }
 
-    /// Floating-point operations of one run.
+    /// Floating-point operations of one run, without the prologue.
     pub fn flops(&self) -> u64 {
-        self.dispatches.iter().map(|dispatch| dispatch.flops).sum()
+        let dispatches = &self.dispatches[self.prologue..];
+        dispatches.iter().map(|dispatch| dispatch.flops).sum()
     }
 }

@@ -45,7 +45,7 @@ use crate::graph::tensor::Tensor;
 use crate::graph::{Graph, GraphBuilder, GraphError, MapGrid, Phase, Role, ValueId};
 use crate::ops::{Adam, Augment, Gather, Normalize, Op, Softmax, SoftmaxCrossEntropy};
 
-/// Named parameters, in the order of the network's layers.
+/// Named parameters and running statistics, in the order of the network's layers.
 pub type Parameters = Vec<(String, Tensor)>;
 
 /// The data set that a program takes its batches from.
@@ -132,8 +132,12 @@ impl Program {
     ///
     /// `batch` and `part` are the images of a step and of one run of the graph.
     ///
+    /// Batch normalisation normalises each part by its own statistics, and its running ones move once a part, as with PyTorch's
+    /// accumulation of gradients.
+    ///
     /// # Errors
-    /// As [`Program::training`].
+    /// As [`Program::training`]; [`GraphError::UnevenParts`] if `part` does not divide `batch` and the network has batch
+    /// normalisation.
     pub fn training_in_parts(
         source: &Source,
         size: [usize; 2],
@@ -146,6 +150,9 @@ impl Program {
         let (metrics, dlogits) = loss(net.graph_mut(), logits, labels)?;
         let random = net.random();
         let mut graph = net.finish();
+        if !batch.is_multiple_of(part) && graph.statistics().next().is_some() {
+            return Err(GraphError::UnevenParts { batch, part });
+        }
         let boxes = graph.find("boxes").filter(|_| source.augment.resized);
         autodiff::backward(&mut graph, logits, dlogits)?;
         let in_parts = part < batch;

@@ -82,7 +82,7 @@ impl Run {
         Ok(self.runtime.write(id, data)?)
     }
 
-    /// Writes every parameter that the program has and `parameters` names.
+    /// Writes every parameter and running statistic that the program has and `parameters` names.
     ///
     /// # Errors
     /// [`RuntimeError`] if a shape differs.
@@ -95,12 +95,12 @@ impl Run {
         Ok(())
     }
 
-    /// Reads every parameter back, waiting for the device.
+    /// Reads every parameter and running statistic back, waiting for the device.
     ///
     /// # Errors
     /// [`RuntimeError`] if the device fails.
     pub fn parameters(&mut self) -> Result<Parameters> {
-        let ids: Vec<ValueId> = self.program.graph.parameters().collect();
+        let ids: Vec<ValueId> = self.program.graph.state().collect();
         ids.into_iter()
             .map(|id| Ok((self.name(id), self.tensor(id)?)))
             .collect()

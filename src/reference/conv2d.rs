@@ -44,9 +44,16 @@ fn channels(g: &Geometry, mut body: impl FnMut(usize, usize, usize)) {
     }
 }
 
-pub(crate) fn forward<T: Real>(g: &Geometry, relu: bool, x: &[T], w: &[T], b: &[T], y: &mut [T]) {
+pub(crate) fn forward<T: Real>(
+    g: &Geometry,
+    relu: bool,
+    x: &[T],
+    w: &[T],
+    b: Option<&[T]>,
+    y: &mut [T],
+) {
     for (i, map) in y.chunks_mut(g.pixels()).enumerate() {
-        map.fill(b[i % g.k]);
+        map.fill(b.map_or(T::default(), |b| b[i % g.k]));
     }
     channels(g, |n, k, c| {
         products(g, n, k, c, |from, to, filter| y[to] += x[from] * w[filter])
@@ -72,11 +79,12 @@ pub(crate) fn dgrad<T: Real>(g: &Geometry, dy: &[T], w: &[T], mask: Option<&[T]>
     }
 }
 
-pub(crate) fn wgrad<T: Real>(g: &Geometry, x: &[T], dy: &[T], dw: &mut [T], db: &mut [T]) {
+pub(crate) fn wgrad<T: Real>(g: &Geometry, x: &[T], dy: &[T], dw: &mut [T], db: Option<&mut [T]>) {
     dw.fill(T::default());
     channels(g, |n, k, c| {
         products(g, n, k, c, |a, b, to| dw[to] += x[a] * dy[b])
     });
+    let Some(db) = db else { return };
     db.fill(T::default());
     for (i, map) in dy.chunks(g.pixels()).enumerate() {
         db[i % g.k] += map.iter().copied().sum::<T>();

@@ -157,7 +157,11 @@ impl<'g> Start<'g> {
             let value = self.graph.value(id);
             let of = |id: &ValueId| copies.get(id).copied();
             let role = match value.role {
-                role @ (Role::Parameter | Role::Accumulator) if node.updates.contains(&id) => role,
+                role @ (Role::Parameter | Role::Statistic | Role::Accumulator)
+                    if node.updates.contains(&id) =>
+                {
+                    role
+                }
                 Role::Moment(parameter, n) => {
                     of(&parameter).map_or(Role::Input, |parameter| Role::Moment(parameter, n))
                 }
@@ -216,6 +220,9 @@ fn start(id: ValueId, value: &Value) -> Vec<f32> {
         (_, _, Role::Parameter) => {
             let terms = len / value.shape.dims()[0];
             scaled(5.0 / (terms as f32).sqrt())
+        }
+        (name, _, Role::Statistic) if name.ends_with("var") => {
+            scaled(0.5).iter().map(|x| x + 1.0).collect()
         }
         (_, _, Role::Moment(_, 1)) => scaled(1e-3).iter().map(|x| x.abs()).collect(),
         (_, _, Role::Moment(..)) => scaled(1e-2),

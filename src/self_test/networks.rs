@@ -3,7 +3,7 @@
 use super::Result;
 use super::case::{Case, Start};
 use crate::graph::{GraphBuilder, GraphError, ValueId};
-use crate::ops::{Activation, Adam, Augment, Conv2d, Pool2d};
+use crate::ops::{Activation, Adam, Augment, Conv2d, LocalResponseNorm, Pool2d};
 use crate::program::{Program, Source};
 
 /// Images of the data set, and of a batch.
@@ -42,11 +42,11 @@ fn apart(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError> {
     net.relu(x)
 }
 
-/// Branches and joins: sums with a ReLU, a mask or nothing behind them, and a concatenation.
+/// Branches and joins: sums with a ReLU, a mask or nothing behind them, and a concatenation; a convolution without bias.
 fn branches(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError> {
     let x = net.conv2d("stem", x, 6, Conv2d::new(3, 2, 1)?)?;
     let x = net.relu(x)?;
-    let y = net.conv2d("block", x, 6, Conv2d::new(3, 1, 1)?)?;
+    let y = net.conv2d("block", x, 6, Conv2d::new(3, 1, 1)?.without_bias())?;
     let y = net.add(x, y)?;
     let y = net.relu(y)?;
     let z = net.conv2d("beside", x, 5, Conv2d::new(1, 1, 0)?)?;
@@ -54,6 +54,26 @@ fn branches(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError> {
     let y = net.flatten(y)?;
     let y = net.conv2d("dense", y, 10, Conv2d::new(1, 1, 0)?)?;
     let y = net.add(y, y)?;
+    net.global_avg_pool(y)
+}
+
+/// Local response normalisation, and batch normalisation: with a ReLU, a shortcut or both behind it, and a mask; of few large channels, which are cut into chunks,
+/// and in evaluation as part of a convolution and alone.
+fn normalized(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError> {
+    let x = net.batch_norm("images", x)?;
+    let x = net.local_response_norm(x, LocalResponseNorm::new(2)?)?;
+    let x = net.conv2d("stem", x, 6, Conv2d::new(3, 2, 1)?)?;
+    let x = net.batch_norm("stem.norm", x)?;
+    let x = net.relu(x)?;
+    let y = net.conv2d("block", x, 6, Conv2d::new(3, 1, 1)?)?;
+    let y = net.batch_norm("block.norm", y)?;
+    let y = net.add(y, x)?;
+    let y = net.relu(y)?;
+    let z = net.conv2d("again", y, 6, Conv2d::new(1, 1, 0)?)?;
+    let z = net.relu(z)?;
+    let z = net.batch_norm("again.norm", z)?;
+    let y = net.add(y, z)?;
+    let y = net.conv2d("last", y, 10, Conv2d::new(1, 1, 0)?)?;
     net.global_avg_pool(y)
 }
 
@@ -74,10 +94,14 @@ pub(super) fn cases() -> Result<Vec<Case>> {
         Program::training(&augmented, [17, 14], batch, adam, apart)?,
         Program::training(&source, [17, 14], batch, adam, branches)?,
         Program::training_in_parts(&resized, [17, 14], [batch, 2], adam, apart)?,
+        Program::training(&source, [117, 113], batch, adam, normalized)?,
     ];
-    let inference = Program::inference(&source, [31, 29], batch, fused)?;
+    let inference = [
+        Program::inference(&source, [31, 29], batch, fused)?,
+        Program::inference(&source, [17, 14], batch, normalized)?,
+    ];
     let mut cases = Vec::new();
-    for program in steps.iter().chain([&inference]) {
+    for program in steps.iter().chain(&inference) {
         cases.extend(Start::new(program.graph())?.nodes()?);
     }
     for step in &steps {

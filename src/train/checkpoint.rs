@@ -123,6 +123,13 @@ pub fn save_f16(
     save_as(path, tensors, Dtype::F16, bytes, metadata)
 }
 
+/// PyTorch's count of the steps of a batch normalisation, which it misses in a file without: its name, beside that of a
+/// running mean.
+fn counter(name: &str) -> Option<String> {
+    let layer = name.strip_suffix(".running_mean")?;
+    Some(format!("{layer}.num_batches_tracked"))
+}
+
 /// Writes the bytes of each tensor as numbers of one type.
 fn save_as(
     path: &Path,
@@ -132,11 +139,22 @@ fn save_as(
     metadata: Option<&Metadata>,
 ) -> Result<(), CheckpointError> {
     let error = WriteError::of(path);
+    let steps = metadata.map_or(0, |metadata| metadata.step).to_le_bytes();
+    let counters: Vec<String> = tensors
+        .iter()
+        .filter_map(|(name, _)| counter(name))
+        .collect();
     let views = tensors.iter().zip(&bytes).map(|((name, tensor), bytes)| {
         let view = TensorView::new(dtype, tensor.shape.dims().to_vec(), bytes);
         view.map(|view| (name.as_str(), view))
-            .map_err(io::Error::other)
     });
+    let counters = counters.iter().map(|name| {
+        let view = TensorView::new(Dtype::I64, Vec::new(), &steps);
+        view.map(|view| (name.as_str(), view))
+    });
+    let views = views
+        .chain(counters)
+        .map(|view| view.map_err(io::Error::other));
     let views = views.collect::<io::Result<Vec<_>>>().map_err(&error)?;
     let header = metadata
         .map(|metadata| {
@@ -148,7 +166,8 @@ fn save_as(
     Ok(write_whole(path, &bytes)?)
 }
 
-/// A file's tensors and, if `train` wrote it, its metadata.
+/// A file's tensors and, if `train` wrote it, its metadata. Tensors of integers are left out: PyTorch counts in them how many
+/// batches a layer has seen.
 ///
 /// # Errors
 /// [`CheckpointError::Read`], [`CheckpointError::Format`].
@@ -176,6 +195,7 @@ pub fn load(path: &Path) -> Result<(Parameters, Option<Metadata>), CheckpointErr
                 .into_iter()
                 .map(|x| bf16::from_bits(x).to_f32())
                 .collect(),
+            Dtype::I64 | Dtype::U64 | Dtype::I32 | Dtype::U32 => continue,
             other => {
                 return Err(format(format!(
                     "tensor `{name}` is {other:?}, expected F32, F16 or BF16"
@@ -209,7 +229,7 @@ pub fn load_trained(path: &Path) -> Result<(Parameters, Metadata), CheckpointErr
     }
 }
 
-/// Checks that `parameters`, read from `path`, are those of `graph`: all of them, each of its shape.
+/// Checks that `parameters`, read from `path`, are parameters and statistics of `graph`: all of them, each of its shape.
 ///
 /// # Errors
 /// [`CheckpointError::Mismatch`], which names the first that differs.
@@ -225,7 +245,7 @@ pub fn check(path: &Path, parameters: &Parameters, graph: &Graph) -> Result<(), 
         want,
     };
     let mut wanted = Vec::new();
-    for id in graph.parameters() {
+    for id in graph.state() {
         let value = graph.value(id);
         wanted.push(value.name.as_str());
         let got = found.get(value.name.as_str()).map(|tensor| tensor.shape);

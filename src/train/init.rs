@@ -7,7 +7,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::graph::shape::ShapeError;
 use crate::graph::tensor::Tensor;
-use crate::graph::{Graph, Value};
+use crate::graph::{Graph, Role, Value};
 use crate::program::Parameters;
 
 /// How parameters start.
@@ -19,6 +19,9 @@ pub enum Init {
     /// - any other layer is Kaiming normal, `N(0, 2 / (C*R*S))` (He et al., arXiv:1502.01852);
     /// - a filter larger than 1x1 has its mean taken off, so that it answers to contrast and not to brightness;
     /// - biases are 0, but 0.3 in the last layer larger than 1x1: its maps, one a class in `nin`, then start alive.
+    ///
+    /// Normalisations start as the identity of what they normalise, either way: weights 1 and biases 0, with a running mean
+    /// of 0 and a running variance of 1.
     Kaiming,
     /// PyTorch's default: weights and biases uniform in `±1 / sqrt(C*R*S)`.
     PyTorch,
@@ -30,19 +33,24 @@ const NOISE: f32 = 0.1;
 const LAST_BIAS: f32 = 0.3;
 
 impl Init {
-    /// A value for every parameter of a graph, from a seed.
+    /// A value for every parameter and running statistic of a graph, from a seed.
     ///
     /// # Errors
-    /// [`ShapeError`] for a parameter that is neither a filter bank `[K,C,R,S]` nor a bias behind one.
+    /// [`ShapeError`] for a parameter that is neither a filter bank `[K,C,R,S]` nor a bias behind one, nor of a normalisation.
     pub fn parameters(self, graph: &Graph, seed: u64) -> Result<Parameters, ShapeError> {
         let mut rng = StdRng::seed_from_u64(seed);
-        let values: Vec<&Value> = graph.parameters().map(|id| graph.value(id)).collect();
+        let values: Vec<&Value> = graph.state().map(|id| graph.value(id)).collect();
         let is_wide = |value: &Value| matches!(value.shape.dims(), [_, _, r, _] if *r > 1);
         let last_wide = values.iter().rposition(|value| is_wide(value));
         let mut fan_in = 1;
         let mut parameters = Parameters::new();
         for (i, value) in values.iter().enumerate() {
             let mut tensor = Tensor::zeros(value.shape);
+            if let Some(constant) = of_normalisation(value, &values[..i]) {
+                tensor.data.fill(constant);
+                parameters.push((value.name.clone(), tensor));
+                continue;
+            }
             match *value.shape.dims() {
                 [k, c, r, s] => {
                     fan_in = c * r * s;
@@ -66,6 +74,24 @@ impl Init {
             parameters.push((value.name.clone(), tensor));
         }
         Ok(parameters)
+    }
+}
+
+/// What a parameter or statistic of a normalisation starts as; `None` for what is none. `before` are those before it.
+fn of_normalisation(value: &Value, before: &[&Value]) -> Option<f32> {
+    let is_weight =
+        |value: &Value| value.shape.dims().len() == 1 && value.name.ends_with(".weight");
+    match value.role {
+        Role::Statistic => Some(if value.name.ends_with("var") {
+            1.0
+        } else {
+            0.0
+        }),
+        _ if is_weight(value) => Some(1.0),
+        _ => before
+            .last()
+            .is_some_and(|before| is_weight(before))
+            .then_some(0.0),
     }
 }
 

@@ -30,18 +30,28 @@ pub fn training_program_on(
     options: &TrainOptions,
 ) -> Result<Program> {
     let batch = options.batch_size;
-    let mut parts = 1;
+    let mut part = batch;
     loop {
-        let part = batch.div_ceil(parts);
         let program = in_parts(model, data, options, part)?;
         match device.check(program.graph()) {
             Err(PlanError::Binding { .. } | PlanError::Workgroups { .. }) if part > 1 => {
-                // The next number of parts that makes them smaller.
-                parts = batch.div_ceil(part - 1);
+                part = smaller_part(batch, part, program.graph().statistics().next().is_some());
             }
             checked => return Ok(checked.map(|()| program)?),
         }
     }
+}
+
+/// The next smaller part of a batch: that of the next number of parts that makes them smaller, or, if they must be of one size,
+/// the next divisor.
+fn smaller_part(batch: usize, part: usize, even: bool) -> usize {
+    if even {
+        let mut smaller = (1..part).rev();
+        return smaller
+            .find(|part| batch.is_multiple_of(*part))
+            .unwrap_or(1);
+    }
+    batch.div_ceil(batch.div_ceil(part - 1))
 }
 
 fn in_parts(model: &Model, data: &Outline, options: &TrainOptions, part: usize) -> Result<Program> {

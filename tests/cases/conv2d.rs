@@ -38,6 +38,16 @@ pub fn cases() -> Vec<Case> {
             cases.push(case.case(name(what)));
         }
 
+        let bare = conv.without_bias();
+        let mut case = CaseBuilder::new();
+        let inputs = [case.random(&x), case.random(&f)];
+        case.op(bare.with_relu(), &inputs, &[]);
+        cases.push(case.case(name("conv2d + relu, no bias")));
+        let mut case = CaseBuilder::new();
+        let inputs = [case.random(&x), case.random(&y)];
+        case.op(Conv2dWgrad::new(bare), &inputs, &[]);
+        cases.push(case.case(name("wgrad, no bias")));
+
         let dgrad = Conv2dDgrad::new(conv, h, w);
         let mut case = CaseBuilder::new();
         let inputs = [case.random(&y), case.random(&f)];

@@ -5,9 +5,9 @@ use crate::graph::{GraphError, ValueId};
 use crate::ops::Conv2d;
 
 impl GraphBuilder {
-    /// A convolution with `k` output channels and a bias: `x [N,C,H,W]` -> `[N,K,P,Q]`.
+    /// A convolution with `k` output channels: `x [N,C,H,W]` -> `[N,K,P,Q]`.
     ///
-    /// Adds the parameters `{name}.weight` `[K,C,R,S]` and `{name}.bias` `[K]`.
+    /// Adds the parameters `{name}.weight` `[K,C,R,S]` and, unless it is [without bias](Conv2d::without_bias), `{name}.bias` `[K]`.
     ///
     /// # Errors
     /// [`GraphError::Shape`] if the filter does not fit, [`GraphError::DuplicateName`] if the name is taken.
@@ -22,8 +22,11 @@ impl GraphBuilder {
         let c = self.graph.shape(x).dims().get(1).copied().unwrap_or(1);
         let filters = [k, c, conv.filter(), conv.filter()];
         let w = self.parameter(format!("{name}.weight"), &filters)?;
-        let b = self.parameter(format!("{name}.bias"), &[k])?;
-        let y = self.graph.push1(name, conv, &[x, w, b])?;
+        let mut inputs = vec![x, w];
+        if conv.is_biased() {
+            inputs.push(self.parameter(format!("{name}.bias"), &[k])?);
+        }
+        let y = self.graph.push1(name, conv, &inputs)?;
         if let Ok(g) = conv.geometry(self.graph.shape(x), k) {
             let grid = self.grid(x);
             let grid = grid.map(|grid| grid.behind_window([g.r; 2], [g.stride; 2], [g.pad; 2]));

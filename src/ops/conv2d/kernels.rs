@@ -13,6 +13,7 @@ use crate::plan::{
 uniforms! {
     struct ConvUniform {
         n: u32, c: u32, h: u32, w: u32, k: u32, r: u32, stride: u32, pad: u32, p: u32, q: u32,
+        biased: u32,
         relu: u32,
         masked: u32,
         pixels_per_split: u32,
@@ -36,6 +37,7 @@ impl ConvUniform {
             pad,
             p,
             q,
+            biased: u32::from(g.biased),
             relu: 0,
             masked: 0,
             pixels_per_split: 0,
@@ -170,17 +172,21 @@ fn method(to: &Lowering<'_>, direction: Direction, g: &Geometry) -> Method {
     }
 }
 
-/// Lowers the forward pass over `x`, `w`, `b` and `y`.
+/// Lowers the forward pass over `x` and `w`, perhaps a bias, and `y`.
 pub(super) fn forward(
     to: &mut Lowering<'_>,
     g: &Geometry,
     relu: bool,
-    bindings: [Region; 4],
+    [x, w]: [Region; 2],
+    b: Option<Region>,
+    y: Region,
 ) -> Result<(), PlanError> {
     let uniform = ConvUniform {
         relu: u32::from(relu),
         ..ConvUniform::new(g)
     };
+    // Every binding must name some buffer; without a bias the kernel never reads this one.
+    let bindings = [x, w, b.unwrap_or(w), y];
     match method(to, Direction::Forward, g) {
         Method::Columns(product) => columns::forward(to, g, product, uniform, bindings),
         Method::Whole(family, variant, block) => {
@@ -203,7 +209,7 @@ pub(super) fn dgrad(
         masked: u32::from(mask.is_some()),
         ..ConvUniform::new(g)
     };
-    // Every binding must name some buffer; without a mask the kernel never reads this one.
+    // As without a bias, a mask that is not there is never read.
     let bindings = [dy, w, mask.unwrap_or(dy), dx];
     match method(to, Direction::Dgrad, g) {
         Method::Columns(product) => columns::dgrad(to, g, product, uniform, bindings),
@@ -220,10 +226,10 @@ pub(super) fn wgrad(
     to: &mut Lowering<'_>,
     g: &Geometry,
     [x, dy]: [Region; 2],
-    [dw, db]: [Region; 2],
+    dw: Region,
+    db: Option<Region>,
 ) -> Result<(), PlanError> {
-    // The bias gradient is one more column: the one whose "input" is 1.
-    let columns = g.terms() + 1;
+    let columns = g.gradient_columns();
     let (splits, partial) = match method(to, Direction::Wgrad, g) {
         Method::Columns(product) => {
             let partial = to.parts("partial_dw", g.k * columns);
@@ -254,20 +260,29 @@ pub(super) fn wgrad(
         weights: dw,
         bias: db,
     };
+    sum_parts(to, parts)
+}
+
+/// Sums a gradient in parts, in order, unless the optimizer does.
+pub(in crate::ops) fn sum_parts(to: &mut Lowering<'_>, parts: Parts) -> Result<(), PlanError> {
     if to.leave_parts(parts) {
         return Ok(());
     }
+    let elements = |region: Region| (region.bytes / 4) as usize;
+    let (len, k) = (elements(parts.weights), parts.bias.map_or(0, elements));
     let uniform = ReduceUniform {
         splits: parts.splits,
-        len: (g.k * g.terms()) as u32,
-        k: g.k as u32,
+        len: len as u32,
+        k: k as u32,
     };
+    // A buffer that is written may be bound only once, so one that nothing is written to is its own.
+    let bias = parts.bias.unwrap_or_else(|| to.scratch("no bias", 1));
     to.elementwise(
         &REDUCE,
         Variant::Plain,
         uniform.words(),
-        &[partial, dw, db],
-        g.k * columns,
+        &[parts.partial, parts.weights, bias],
+        len + k,
     )
 }
 
@@ -322,7 +337,7 @@ fn check_tile(tile: Tile, limits: PlanLimits) -> Result<(), PlanError> {
 /// Into how many parts the reduction over `N*P*Q` is cut; their sums are added in order, so results repeat.
 fn wgrad_splits(g: &Geometry, workgroups: u64) -> usize {
     let most = ((g.n * g.pixels()) as u64 / WGRAD_PIXELS).max(1);
-    let memory = (WGRAD_PARTIALS / (g.k * (g.terms() + 1)) as u64).max(1);
+    let memory = (WGRAD_PARTIALS / (g.k * g.gradient_columns()) as u64).max(1);
     WGRAD_WORKGROUPS
         .div_ceil(workgroups)
         .clamp(1, most.min(memory).min(64)) as usize

@@ -5,6 +5,8 @@
 
 mod kernels;
 
+pub(super) use kernels::sum_parts;
+
 use std::fmt;
 
 use super::{Definition, Op, Tolerance, float, same};
@@ -16,12 +18,13 @@ use crate::reference::{Io, Real};
 
 /// `y[n,k,p,q] = b[k] + sum_{c,r,s} x[n, c, p*u - pad + r, q*u - pad + s] * w[k,c,r,s]`, then ReLU if fused.
 ///
-/// `x [N,C,H,W]`, `w [K,C,R,S]`, `b [K]` -> `y [N,K,P,Q]`. Source: arXiv:1410.0759.
+/// `x [N,C,H,W]`, `w [K,C,R,S]` and, unless it is without bias, `b [K]` -> `y [N,K,P,Q]`. Source: arXiv:1410.0759.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv2d {
     filter: usize,
     stride: usize,
     pad: usize,
+    biased: bool,
     relu: bool,
 }
 
@@ -34,7 +37,8 @@ pub struct Conv2dDgrad {
     masked: bool,
 }
 
-/// Filter and bias gradients of a [`Conv2d`]: inputs `x [N,C,H,W]`, `dy [N,K,P,Q]` -> `dw [K,C,R,S]`, `db [K]`.
+/// Filter and bias gradients of a [`Conv2d`]: inputs `x [N,C,H,W]`, `dy [N,K,P,Q]` -> `dw [K,C,R,S]` and, if it has a bias,
+/// `db [K]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv2dWgrad {
     conv: Conv2d,
@@ -63,12 +67,19 @@ pub struct Geometry {
     pub p: usize,
     /// Output width.
     pub q: usize,
+    /// Whether a bias is added.
+    pub biased: bool,
 }
 
 impl Geometry {
     /// Terms of one output: `C*R*S`.
     pub fn terms(&self) -> usize {
         self.c * self.r * self.r
+    }
+
+    /// Columns of the filter gradient's product: its terms and, with a bias, one whose input is 1.
+    pub fn gradient_columns(&self) -> usize {
+        self.terms() + usize::from(self.biased)
     }
 
     /// Pixels of one output map: `P*Q`.
@@ -111,7 +122,10 @@ impl Conv2d {
     pub fn of_node(graph: &Graph, node: &Node) -> Option<(Direction, Geometry)> {
         let shape = |i: usize| graph.value(node.inputs[i]).shape;
         Some(match &node.op {
-            Op::Conv2d(conv) => (Direction::Forward, conv.checked(shape(0), shape(2).len())),
+            Op::Conv2d(conv) => (
+                Direction::Forward,
+                conv.checked(shape(0), shape(1).dims()[0]),
+            ),
             Op::Conv2dDgrad(dgrad) => (Direction::Dgrad, dgrad.checked(shape(0), shape(1))),
             Op::Conv2dWgrad(wgrad) => {
                 let [_, k, ..] = shape(1).nchw("conv2d.wgrad", "dy").ok()?;
@@ -135,10 +149,20 @@ impl Conv2d {
                 filter,
                 stride,
                 pad,
+                biased: true,
                 relu: false,
             });
         };
         Err(ShapeError::Parameter { op: "conv2d", what })
+    }
+
+    /// The convolution of a geometry, if that is one's.
+    pub(crate) fn of(g: &Geometry) -> Option<Self> {
+        let conv = Self::new(g.r, g.stride, g.pad).ok()?;
+        Some(Self {
+            biased: g.biased,
+            ..conv
+        })
     }
 
     /// Side of the filter.
@@ -154,6 +178,29 @@ impl Conv2d {
     /// The same convolution with ReLU in its epilogue.
     pub fn with_relu(self) -> Self {
         Self { relu: true, ..self }
+    }
+
+    /// Whether it adds a bias, as it does unless told otherwise.
+    pub fn is_biased(&self) -> bool {
+        self.biased
+    }
+
+    /// The same convolution with a bias: a third input, `b [K]`.
+    #[must_use]
+    pub fn with_bias(self) -> Self {
+        Self {
+            biased: true,
+            ..self
+        }
+    }
+
+    /// The same convolution without a bias: its inputs are `x` and `w`, and its only gradient of parameters is `dw`.
+    #[must_use]
+    pub fn without_bias(self) -> Self {
+        Self {
+            biased: false,
+            ..self
+        }
     }
 
     /// All dimensions, given those of `x [N,C,H,W]` and `K`.
@@ -174,6 +221,7 @@ impl Conv2d {
             pad: self.pad,
             p,
             q,
+            biased: self.biased,
         })
     }
 
@@ -231,14 +279,21 @@ impl Definition for Conv2d {
     fn infer(&self, operands: &[Signature]) -> Result<Vec<Signature>, ShapeError> {
         let x = float(operands, 0, "conv2d", "x")?;
         let w = float(operands, 1, "conv2d", "w")?;
-        let b = float(operands, 2, "conv2d", "b")?;
+        if operands.len() != 2 + usize::from(self.biased) {
+            let inputs = if self.biased { "x, w and b" } else { "x and w" };
+            let what = format!("its inputs are {inputs}, got {}", operands.len());
+            return Err(ShapeError::Parameter { op: "conv2d", what });
+        }
         let [_, c, ..] = x.nchw("conv2d", "x")?;
         let [k, wc, r, s] = w.nchw("conv2d", "w")?;
         if [wc, r, s] != [c, self.filter, self.filter] {
             let want = format!("{k}x{c}x{0}x{0}", self.filter);
             return Err(w.mismatch("conv2d", "w", want));
         }
-        same("conv2d", "b", b, Shape::new(&[k])?)?;
+        if self.biased {
+            let b = float(operands, 2, "conv2d", "b")?;
+            same("conv2d", "b", b, Shape::new(&[k])?)?;
+        }
         let g = self.geometry(x, k)?;
         Ok(vec![(Shape::new(&[g.n, g.k, g.p, g.q])?, DType::F32)])
     }
@@ -256,10 +311,11 @@ impl Definition for Conv2d {
         } else {
             dy
         };
-        let (x, w, b) = (node.inputs[0], node.inputs[1], node.inputs[2]);
-        let grads = tape.push(&node.layer, Conv2dWgrad::new(conv), &[x, dz])?;
-        tape.set_gradient(w, grads[0])?;
-        tape.set_gradient(b, grads[1])?;
+        let (x, w) = (node.inputs[0], node.inputs[1]);
+        let gradients = tape.push(&node.layer, Conv2dWgrad::new(conv), &[x, dz])?;
+        for (&parameter, gradient) in node.inputs[1..].iter().zip(gradients) {
+            tape.set_gradient(parameter, gradient)?;
+        }
         if tape.wants(x) {
             let [_, _, height, width] = tape.dims4(x);
             let dx = tape.push1(&node.layer, Conv2dDgrad::new(conv, height, width), &[dz, w])?;
@@ -269,27 +325,23 @@ impl Definition for Conv2d {
     }
 
     fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<(), PlanError> {
-        let g = self.checked(to.shape(node.inputs[0]), to.shape(node.inputs[2]).len());
-        let [x, w, b] = [0, 1, 2].map(|i| to.value(node.inputs[i]));
+        let [x, w] = [node.inputs[0], node.inputs[1]];
+        let g = self.checked(to.shape(x), to.shape(w).dims()[0]);
+        let [x, w] = [x, w].map(|id| to.value(id));
+        let b = self.biased.then(|| to.value(node.inputs[2]));
         let y = to.value(node.outputs[0]);
-        kernels::forward(to, &g, self.relu, [x, w, b, y])
+        kernels::forward(to, &g, self.relu, [x, w], b, y)
     }
 
     fn flops(&self, node: &Node, shape: &dyn Fn(ValueId) -> Shape) -> u64 {
-        self.checked(shape(node.inputs[0]), shape(node.inputs[2]).len())
+        self.checked(shape(node.inputs[0]), shape(node.inputs[1]).dims()[0])
             .flops()
     }
 
     fn reference<T: Real>(&self, io: &mut Io<'_, T>) {
-        let g = self.checked(io.shape(0), io.shape(2).len());
-        T::conv2d_forward(
-            &g,
-            self.relu,
-            io.input(0),
-            io.input(1),
-            io.input(2),
-            io.output(0),
-        );
+        let g = self.checked(io.shape(0), io.shape(1).dims()[0]);
+        let b = self.biased.then(|| io.input(2));
+        T::conv2d_forward(&g, self.relu, io.input(0), io.input(1), b, io.output(0));
     }
 
     fn tolerance(&self) -> Tolerance {
@@ -366,10 +418,11 @@ impl Definition for Conv2dWgrad {
         let [_, k, ..] = dy.nchw("conv2d.wgrad", "dy")?;
         let g = self.conv.geometry(x, k)?;
         same("conv2d.wgrad", "dy", dy, Shape::new(&[g.n, g.k, g.p, g.q])?)?;
-        Ok(vec![
-            (Shape::new(&[g.k, g.c, g.r, g.r])?, DType::F32),
-            (Shape::new(&[g.k])?, DType::F32),
-        ])
+        let mut gradients = vec![(Shape::new(&[g.k, g.c, g.r, g.r])?, DType::F32)];
+        if g.biased {
+            gradients.push((Shape::new(&[g.k])?, DType::F32));
+        }
+        Ok(gradients)
     }
 
     fn backward(&self, _: &Node, _: &mut Tape<'_>) -> Result<(), GraphError> {
@@ -377,16 +430,17 @@ impl Definition for Conv2dWgrad {
     }
 
     fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<(), PlanError> {
-        let k = to.shape(node.outputs[1]).len();
+        let k = to.shape(node.outputs[0]).dims()[0];
         let g = self.conv.checked(to.shape(node.inputs[0]), k);
         let [x, dy] = [0, 1].map(|i| to.value(node.inputs[i]));
-        let [dw, db] = [0, 1].map(|i| to.value(node.outputs[i]));
-        kernels::wgrad(to, &g, [x, dy], [dw, db])
+        let dw = to.value(node.outputs[0]);
+        let db = g.biased.then(|| to.value(node.outputs[1]));
+        kernels::wgrad(to, &g, [x, dy], dw, db)
     }
 
     fn flops(&self, node: &Node, shape: &dyn Fn(ValueId) -> Shape) -> u64 {
         self.conv
-            .checked(shape(node.inputs[0]), shape(node.outputs[1]).len())
+            .checked(shape(node.inputs[0]), shape(node.outputs[0]).dims()[0])
             .flops()
     }
 
@@ -397,8 +451,12 @@ impl Definition for Conv2dWgrad {
             .expect("invariant: shape was inferred");
         let g = self.conv.checked(io.shape(0), k);
         let (x, dy) = (io.input(0), io.input(1));
-        let (dw, db) = io.outputs2(0, 1);
-        T::conv2d_wgrad(&g, x, dy, dw, db);
+        if g.biased {
+            let (dw, db) = io.outputs2(0, 1);
+            T::conv2d_wgrad(&g, x, dy, dw, Some(db));
+        } else {
+            T::conv2d_wgrad(&g, x, dy, io.output(0), None);
+        }
     }
 
     fn tolerance(&self) -> Tolerance {

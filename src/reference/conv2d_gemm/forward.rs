@@ -8,10 +8,17 @@ use super::columns::with_columns;
 use super::matrix::{Matrix, multiply};
 use crate::ops::Geometry;
 
-pub(crate) fn forward(g: &Geometry, relu: bool, x: &[f32], w: &[f32], b: &[f32], y: &mut [f32]) {
+pub(crate) fn forward(
+    g: &Geometry,
+    relu: bool,
+    x: &[f32],
+    w: &[f32],
+    b: Option<&[f32]>,
+    y: &mut [f32],
+) {
     let (from, to) = (g.c * g.h * g.w, g.k * g.pixels());
     let finish = |k: usize, y: &mut [f32]| {
-        let b = b[k];
+        let b = b.map_or(0.0, |b| b[k]);
         for y in y {
             let v = *y + b;
             // Not-a-number fails the comparison and passes through.

@@ -23,6 +23,7 @@ fn geometry(
         pad,
         p: out(h),
         q: out(w),
+        biased: true,
     }
 }
 
@@ -90,12 +91,19 @@ impl Case {
 
     /// Outputs start as not-a-number, since they must be overwritten.
     fn run(&self, g: &Geometry, fused: bool) -> [Vec<f32>; 4] {
+        let b = g.biased.then_some(self.b.as_slice());
         let like = |of: &[f32]| vec![f32::NAN; of.len()];
         let [mut y, mut dx, mut dw, mut db] =
             [&self.dy, &self.x, &self.w, &self.b].map(|of| like(of));
-        forward(g, fused, &self.x, &self.w, &self.b, &mut y);
+        forward(g, fused, &self.x, &self.w, b, &mut y);
         dgrad(g, &self.dy, &self.w, fused.then_some(&self.x), &mut dx);
-        wgrad(g, &self.x, &self.dy, &mut dw, &mut db);
+        wgrad(
+            g,
+            &self.x,
+            &self.dy,
+            &mut dw,
+            b.is_some().then_some(&mut db),
+        );
         [y, dx, dw, db]
     }
 }
@@ -108,9 +116,9 @@ fn agrees_with_plain_loops_in_f64() {
         for fused in [false, true] {
             let [mut y, mut dx, mut dw, mut db] =
                 [&dy, &x, &w, &b].map(|of| vec![f64::NAN; of.len()]);
-            conv2d::forward(&g, fused, &x, &w, &b, &mut y);
+            conv2d::forward(&g, fused, &x, &w, Some(&b), &mut y);
             conv2d::dgrad(&g, &dy, &w, fused.then_some(&x), &mut dx);
-            conv2d::wgrad(&g, &x, &dy, &mut dw, &mut db);
+            conv2d::wgrad(&g, &x, &dy, &mut dw, Some(&mut db));
             let got = case.run(&g, fused);
             for (what, (got, expected)) in ["y", "dx", "dw", "db"]
                 .iter()
@@ -138,7 +146,7 @@ fn repeats_bit_for_bit() {
 fn not_a_number_passes_relu_and_mask() {
     let g = geometry(1, 1, 1, [1, 1], [1, 1, 0]);
     let (mut y, mut dx) = ([0.0], [0.0]);
-    forward(&g, true, &[f32::NAN], &[1.0], &[0.0], &mut y);
+    forward(&g, true, &[f32::NAN], &[1.0], None, &mut y);
     dgrad(&g, &[2.0], &[1.0], Some(&[f32::NAN]), &mut dx);
     assert!(y[0].is_nan());
     assert_eq!(dx, [2.0]);

@@ -14,7 +14,7 @@ use crate::ops::Geometry;
 /// Fewest pixels worth an accumulator of their own in [`wgrad`].
 const PART: usize = 512;
 
-pub(crate) fn wgrad(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32], db: &mut [f32]) {
+pub(crate) fn wgrad(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32], db: Option<&mut [f32]>) {
     let (pixels, len) = (g.n * g.pixels(), g.terms() * g.k);
     let threads = rayon::current_num_threads();
     let parts = threads.min(pixels.div_ceil(PART));
@@ -28,6 +28,7 @@ pub(crate) fn wgrad(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32], db: &mu
         });
         sum_transposed(partials, g.terms(), g.k, dw);
     });
+    let Some(db) = db else { return };
     db.par_iter_mut().enumerate().for_each(|(k, db)| {
         let maps = dy.chunks(g.pixels()).skip(k).step_by(g.k);
         *db = maps.map(|map| f64::from(sum(map))).sum::<f64>() as f32;

@@ -128,7 +128,7 @@ pub(super) fn fits(direction: Direction, g: &Geometry, max_binding: u64) -> bool
     let (columns, depth) = match direction {
         Direction::Forward => (g.pixels(), g.terms()),
         Direction::Dgrad => (g.h * g.w, g.r * g.r * g.k),
-        Direction::Wgrad => (g.terms() + 1, g.pixels()),
+        Direction::Wgrad => (g.gradient_columns(), g.pixels()),
     };
     depth <= TERMS && panel_bytes(columns, depth) <= max_binding
 }
@@ -289,7 +289,7 @@ fn over_pixels(
     Ok(())
 }
 
-/// Lowers the forward pass over `x`, `w`, `b` and `y`.
+/// Lowers the forward pass over `x`, `w`, the bias and `y`.
 pub(super) fn forward(
     to: &mut Lowering<'_>,
     g: &Geometry,
@@ -322,7 +322,7 @@ pub(super) fn wgrad(
     product: &'static Product,
     [x, dy, partial]: [Region; 3],
 ) -> Result<(), PlanError> {
-    let columns = g.terms() + 1;
+    let columns = g.gradient_columns();
     let mut panels = Panels::new(to, &WGRAD, g, product)?;
     let sums = panels.scratch_c(g.k, columns);
     let bytes = |images: usize| panel_bytes(columns, images * g.pixels());
