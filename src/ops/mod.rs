@@ -7,15 +7,17 @@
 //! the list below.
 
 mod activation;
-mod adam;
 mod add;
 mod avg_pool2d;
 mod concat;
 mod conv2d;
 mod dropout;
+mod ema;
 mod gather;
 mod global_avg_pool;
+mod gradient_norm;
 mod max_pool2d;
+mod optimizer;
 mod pool2d;
 mod relu;
 mod reshape;
@@ -23,16 +25,18 @@ mod softmax;
 mod softmax_cross_entropy;
 
 pub use activation::{Activation, ActivationBackward};
-pub use adam::Adam;
-pub(crate) use adam::widen;
 pub use add::Add;
 pub use avg_pool2d::{AvgPool2d, AvgPool2dBackward};
 pub use concat::{Concat, ConcatBackward};
 pub use conv2d::{Conv2d, Conv2dDgrad, Conv2dWgrad, Geometry};
 pub use dropout::{Dropout, DropoutBackward};
+pub use ema::Ema;
 pub use gather::{Augment, CropBox, Gather, MAX_EXTENT, Normalize};
 pub use global_avg_pool::{GlobalAvgPool, GlobalAvgPoolBackward};
+pub use gradient_norm::GradientNorm;
 pub use max_pool2d::{MaxPool2d, MaxPool2dBackward};
+pub(crate) use optimizer::widen;
+pub use optimizer::{Adam, Group, Optimizer, Sgd, Update};
 pub use pool2d::{Pool2d, PoolGeometry};
 pub use relu::{Relu, ReluBackward};
 pub use reshape::Reshape;
@@ -205,7 +209,9 @@ registry!(
     Softmax,
     SoftmaxCrossEntropy,
     PooledCrossEntropy,
-    Adam,
+    GradientNorm,
+    Update,
+    Ema,
 );
 
 impl Op {

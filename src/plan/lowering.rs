@@ -13,14 +13,15 @@ use crate::ops::{Definition, Op};
 /// Invocations of an elementwise workgroup; the shaders import it from `package::common::index`.
 pub(crate) const WORKGROUP: u64 = 64;
 
-/// Slabs: parameters, their gradients and both moments lie in one buffer each, all of the same layout, so that the
-/// optimizer is one dispatch; sums of gradients too, where a batch is run in parts.
-const SLABS: [&str; 5] = [
+/// Slabs: parameters, their gradients and moments lie in one buffer each, all of the same layout, so that the optimizer is one
+/// dispatch; sums of gradients too, where a batch is run in parts, and averages of parameters.
+const SLABS: [&str; 6] = [
     "parameters",
     "gradients",
     "first moments",
     "second moments",
     "gradient sums",
+    "averages",
 ];
 
 /// The slab of a role and the parameter that the value belongs to.
@@ -29,6 +30,7 @@ fn slab_of(role: Role, id: ValueId) -> Option<(usize, ValueId)> {
         Role::Parameter => Some((0, id)),
         Role::Gradient(parameter) => Some((1, parameter)),
         Role::Moment(parameter, n) => Some((2 + usize::from(n), parameter)),
+        Role::Average(parameter) => Some((5, parameter)),
         _ => None,
     }
 }
@@ -89,15 +91,21 @@ impl<'a> Lowering<'a> {
         };
         let used = graph.used();
         let views = views(graph);
-        let (layout, slab_bytes) = this.slab_layout();
+        let (layout, trained_bytes, all_bytes) = this.slab_layout();
         for id in graph.ids() {
             let value = graph.value(id);
             let bytes = value.dtype.bytes(value.shape.len());
             let region = if !used[id.index()] && value.role != Role::Parameter {
                 None
             } else if let Some((slab, parameter)) = slab_of(value.role, id) {
+                let bytes_of_slab = if slab == 0 { all_bytes } else { trained_bytes };
                 let buffer = *this.slabs[slab].get_or_insert_with(|| {
-                    add_buffer(&mut this.buffers, SLABS[slab].to_owned(), slab_bytes, true)
+                    add_buffer(
+                        &mut this.buffers,
+                        SLABS[slab].to_owned(),
+                        bytes_of_slab,
+                        true,
+                    )
                 });
                 Some(Region {
                     buffer,
@@ -165,19 +173,33 @@ impl<'a> Lowering<'a> {
         Some(first)
     }
 
-    /// Byte offset of each parameter in every slab, and the slab's size.
-    fn slab_layout(&self) -> (Vec<u64>, u64) {
+    /// Byte offset of each parameter in every slab, the bytes of those that are trained, which come first, and of all.
+    fn slab_layout(&self) -> (Vec<u64>, u64, u64) {
         let mut offsets = vec![0; self.graph.values().len()];
-        let mut end = 0;
-        for id in self.graph.parameters() {
-            offsets[id.index()] = end;
-            let value = self.graph.value(id);
-            end += value
-                .dtype
-                .bytes(value.shape.len())
-                .next_multiple_of(self.options.limits.offset_alignment);
+        let mut is_trained = vec![false; offsets.len()];
+        for id in self.graph.ids() {
+            if let Some((1.., parameter)) = slab_of(self.graph.value(id).role, id) {
+                is_trained[parameter.index()] = true;
+            }
         }
-        (offsets, end)
+        let (trained, frozen): (Vec<ValueId>, _) = self
+            .graph
+            .parameters()
+            .partition(|id| is_trained[id.index()]);
+        let mut end = 0;
+        let mut place = |ids: Vec<ValueId>| {
+            for id in ids {
+                offsets[id.index()] = end;
+                let value = self.graph.value(id);
+                end += value
+                    .dtype
+                    .bytes(value.shape.len())
+                    .next_multiple_of(self.options.limits.offset_alignment);
+            }
+            end
+        };
+        let (trained, all) = (place(trained), place(frozen));
+        (offsets, trained, all)
     }
 
     /// Starts the lowering of `node`.
@@ -419,16 +441,23 @@ fn views(graph: &Graph) -> HashMap<ValueId, ValueId> {
         .collect()
 }
 
-/// Whether every gradient that the optimizer takes comes in parts.
+/// Whether every gradient that the optimizer takes comes in parts, and it takes all of those. Where gradients are clipped,
+/// their sums are wanted before it.
 fn optimizer_sums(graph: &Graph) -> bool {
-    let in_parts = |id: &ValueId| {
-        let mut nodes = graph.nodes().iter();
-        nodes.any(|node| matches!(node.op, Op::Conv2dWgrad(_)) && node.outputs.contains(id))
+    let wgrads = graph.nodes().iter();
+    let in_parts: Vec<ValueId> = wgrads
+        .filter(|node| matches!(node.op, Op::Conv2dWgrad(_)))
+        .flat_map(|node| node.outputs.iter().copied())
+        .collect();
+    let sums = |node: &Node| match &node.op {
+        Op::Update(op) if op.clip_norm.is_none() => {
+            let taken = &node.inputs[1..];
+            taken.iter().all(|id| in_parts.contains(id))
+                && in_parts.iter().all(|id| taken.contains(id))
+        }
+        _ => false,
     };
-    let mut nodes = graph.nodes().iter();
-    nodes
-        .find(|node| matches!(node.op, Op::Adam(_)))
-        .is_some_and(|node| node.inputs[1..].iter().all(in_parts))
+    graph.nodes().iter().any(sums)
 }
 
 fn add_buffer(buffers: &mut Vec<Buffer>, label: String, bytes: u64, persistent: bool) -> BufferId {

@@ -4,16 +4,18 @@
 //! cores. Both run the same [`Graph`], node by node.
 
 pub(crate) mod activation;
-pub(crate) mod adam;
 pub(crate) mod add;
 pub(crate) mod avg_pool2d;
 pub(crate) mod concat;
 pub(crate) mod conv2d;
 pub(crate) mod conv2d_gemm;
 pub(crate) mod dropout;
+pub(crate) mod ema;
 pub(crate) mod gather;
 pub(crate) mod global_avg_pool;
+pub(crate) mod gradient_norm;
 pub(crate) mod max_pool2d;
+pub(crate) mod optimizer;
 mod peak;
 pub(crate) mod relu;
 pub(crate) mod softmax;

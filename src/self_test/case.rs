@@ -7,7 +7,7 @@ use crate::backend::runtime::{Runtime, RuntimeError};
 use crate::graph::rng::floats;
 use crate::graph::shape::DType;
 use crate::graph::{Graph, Node, Role, Value, ValueId};
-use crate::ops::{Adam, Conv2d, Tolerance};
+use crate::ops::{Conv2d, Optimizer, Tolerance};
 use crate::reference::Reference;
 
 /// Agreement demanded of a whole step: its errors add up from layer to layer.
@@ -29,6 +29,8 @@ pub(super) struct Expected {
 /// A graph with its data.
 pub(super) struct Case {
     pub(super) op: &'static str,
+    /// Layer of its node; empty for a whole graph.
+    pub(super) layer: String,
     pub(super) shapes: String,
     pub(super) is_convolution: bool,
     pub(super) graph: Graph,
@@ -107,6 +109,7 @@ impl<'g> Start<'g> {
         let data = self.before.iter();
         Case {
             op,
+            layer: String::new(),
             shapes,
             is_convolution: false,
             graph,
@@ -177,6 +180,7 @@ impl<'g> Start<'g> {
         }
         let case = Case {
             op: node.op.name(),
+            layer: node.layer.clone(),
             shapes: self.graph.shapes(node),
             is_convolution: Conv2d::of_node(self.graph, node).is_some(),
             graph,
@@ -202,9 +206,10 @@ fn start(id: ValueId, value: &Value) -> Vec<f32> {
     };
     match (value.name.as_str(), value.dtype, value.role) {
         ("hyper", ..) => {
-            let hyper = Adam::default().hyper_of_part(1e-3, 10, false, 0.4, true);
+            let hyper = Optimizer::default().hyper_of_part(1e-3, 10, false, 0.4, true);
             hyper[..len].to_vec()
         }
+        ("averaging", ..) => vec![0.25],
         ("indices", ..) => whole(super::networks::IMAGES[0]),
         ("boxes", ..) => {
             let words = BOXES.iter().flatten().cycle();

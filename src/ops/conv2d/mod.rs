@@ -257,9 +257,11 @@ impl Definition for Conv2d {
             dy
         };
         let (x, w, b) = (node.inputs[0], node.inputs[1], node.inputs[2]);
-        let grads = tape.push(&node.layer, Conv2dWgrad::new(conv), &[x, dz])?;
-        tape.set_gradient(w, grads[0])?;
-        tape.set_gradient(b, grads[1])?;
+        if tape.wants(w) || tape.wants(b) {
+            let grads = tape.push(&node.layer, Conv2dWgrad::new(conv), &[x, dz])?;
+            tape.set_gradient(w, grads[0])?;
+            tape.set_gradient(b, grads[1])?;
+        }
         if tape.wants(x) {
             let [_, _, height, width] = tape.dims4(x);
             let dx = tape.push1(&node.layer, Conv2dDgrad::new(conv, height, width), &[dz, w])?;

@@ -1,0 +1,37 @@
+//! The norm of gradients in one slab and in buffers of their own, small and of millions of numbers, whole and in parts.
+
+use super::{Case, CaseBuilder, floats};
+use nin_wgpu::graph::Role;
+use nin_wgpu::ops::{GradientNorm, Optimizer};
+
+fn case(sizes: &[usize], slab: bool, in_parts: bool) -> Case {
+    let mut case = CaseBuilder::new();
+    let mut inputs = Vec::new();
+    if in_parts {
+        let hyper = Optimizer::default().hyper_of_part(1e-3, 3, false, 0.4, true);
+        inputs.push(case.input(&[6], hyper.to_vec()));
+    }
+    let mut sums = Vec::new();
+    for &n in sizes {
+        let parameter = case.with_role(&[n], Role::Parameter, vec![0.0; n]);
+        let role = |role: Role| if slab { role } else { Role::Input };
+        inputs.push(case.with_role(&[n], role(Role::Gradient(parameter)), floats(n, n as u32)));
+        if in_parts {
+            let of = role(Role::Moment(parameter, 2));
+            sums.push(case.with_role(&[n], of, floats(n, 5)));
+        }
+    }
+    case.op(GradientNorm { in_parts }, &inputs, &sums);
+    case.case(format!("norm of {sizes:?} slab {slab} in parts {in_parts}"))
+}
+
+pub fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for in_parts in [false, true] {
+        cases.push(case(&[1], true, in_parts));
+        cases.push(case(&[7, 256, 1000], true, in_parts));
+        cases.push(case(&[7, 256, 1000], false, in_parts));
+        cases.push(case(&[1_500_000, 3], true, in_parts));
+    }
+    cases
+}
