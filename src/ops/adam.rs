@@ -1,4 +1,4 @@
-//! Adam: all parameters in one dispatch.
+//! Adam: all parameters in one dispatch, or one for each slab where they lie in several.
 
 use super::{Definition, Tolerance, float, same};
 use crate::graph::autodiff::Tape;
@@ -177,41 +177,45 @@ impl Definition for Adam {
 
     fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<(), PlanError> {
         let n = node.inputs.len() - 1;
-        let sums = node.updates.get(3 * n).map(|&id| to.slab(id));
-        let slabs = [
+        let hyper = to.value(node.inputs[0]);
+        let sums = node.updates.get(3 * n).copied();
+        let [g, p, m, v] = [
             node.inputs[1],
             node.updates[0],
             node.updates[n],
             node.updates[2 * n],
-        ]
-        .map(|id| to.slab(id));
-        let [g, p, m, v] = slabs;
-        let len = (g.bytes / 4) as usize;
-        let uniform = AdamUniform {
-            len: len as u32,
-            beta1: self.beta1,
-            rest1: (1.0 - widen(self.beta1)) as f32,
-            beta2: self.beta2,
-            rest2: (1.0 - widen(self.beta2)) as f32,
-            eps: self.eps,
-        };
-        let mut bindings = vec![to.value(node.inputs[0]), p, m, v];
-        let kernel = match (to.take_parts(), sums) {
-            (None, None) => {
-                bindings.push(g);
-                &STEP
-            }
-            (None, Some(sums)) => {
-                bindings.extend([g, sums]);
-                &STEP_PART
-            }
-            (Some((parts, all)), sums) => {
-                let layers = to.constant("layers", layers(&parts));
-                bindings.extend([sums.unwrap_or(g), layers, all]);
-                if sums.is_some() { &SUM_PART } else { &SUM_STEP }
-            }
-        };
-        to.elementwise(kernel, Variant::Plain, uniform.words(), &bindings, len)
+        ];
+        let parts = to.take_parts();
+        let parts = parts.map(|(parts, all)| (to.constant("layers", layers(&parts)), all));
+        // Without sums the last is the gradients once more, and left alone.
+        for [g, p, m, v, sums_or_g] in to.slabs([g, p, m, v, sums.unwrap_or(g)]) {
+            let len = (g.bytes / 4) as usize;
+            let uniform = AdamUniform {
+                len: len as u32,
+                beta1: self.beta1,
+                rest1: (1.0 - widen(self.beta1)) as f32,
+                beta2: self.beta2,
+                rest2: (1.0 - widen(self.beta2)) as f32,
+                eps: self.eps,
+            };
+            let mut bindings = vec![hyper, p, m, v];
+            let kernel = match (parts, sums) {
+                (None, None) => {
+                    bindings.push(g);
+                    &STEP
+                }
+                (None, Some(_)) => {
+                    bindings.extend([g, sums_or_g]);
+                    &STEP_PART
+                }
+                (Some((layers, all)), sums) => {
+                    bindings.extend([sums_or_g, layers, all]);
+                    if sums.is_some() { &SUM_PART } else { &SUM_STEP }
+                }
+            };
+            to.elementwise(kernel, Variant::Plain, uniform.words(), &bindings, len)?;
+        }
+        Ok(())
     }
 
     fn flops(&self, node: &Node, shape: &dyn Fn(ValueId) -> Shape) -> u64 {
