@@ -4,7 +4,7 @@ use super::{Definition, Tolerance, float, same, widen};
 use crate::graph::autodiff::Tape;
 use crate::graph::shape::{Shape, ShapeError};
 use crate::graph::{GraphError, Node, Signature, ValueId};
-use crate::plan::{Kernel, Lowering, PlanError, Region, Variant, read, uniforms, update};
+use crate::plan::{Kernel, Lowering, PlanError, Variant, read, uniforms, update};
 use crate::reference::{Io, Real, ema};
 
 /// Exponential moving average of every parameter: `e += weight (p - e)`.
@@ -48,6 +48,10 @@ impl Definition for Ema {
         let weight = float(operands, 0, OP, "weight")?;
         same(OP, "weight", weight, Shape::new(&[1])?)?;
         let n = (operands.len() - 1) / 2;
+        if n == 0 {
+            let what = "there is no parameter to average".to_owned();
+            return Err(ShapeError::Parameter { op: OP, what });
+        }
         for i in 1..=n {
             let parameter = float(operands, i, OP, "parameter")?;
             same(
@@ -66,14 +70,7 @@ impl Definition for Ema {
 
     fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<(), PlanError> {
         let weight = to.value(node.inputs[0]);
-        // Parameters share slabs, and so do averages; each slab is one dispatch.
-        let mut done: Vec<Region> = Vec::new();
-        for (&parameter, &average) in node.inputs[1..].iter().zip(&node.updates) {
-            let (p, e) = (to.slab(parameter), to.slab(average));
-            if done.contains(&e) {
-                continue;
-            }
-            done.push(e);
+        for [p, e] in to.slabs([node.inputs[1], node.updates[0]]) {
             let len = (e.bytes / 4) as usize;
             let uniform = EmaUniform { len: len as u32 };
             to.elementwise(

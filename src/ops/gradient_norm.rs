@@ -77,6 +77,10 @@ impl Definition for GradientNorm {
             first = 1;
         }
         let n = (operands.len() - first) / (1 + first);
+        if n == 0 {
+            let what = "there is no gradient".to_owned();
+            return Err(ShapeError::Parameter { op: OP, what });
+        }
         for i in first..first + n {
             let g = float(operands, i, OP, "gradient")?;
             if self.in_parts {
@@ -91,32 +95,25 @@ impl Definition for GradientNorm {
     }
 
     fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<(), PlanError> {
-        // Gradients share slabs; each slab is one dispatch.
-        let mut slabs: Vec<(Region, Option<Region>)> = Vec::new();
-        for (i, &id) in self.gradients(node).iter().enumerate() {
-            let slab = to.slab(id);
-            if slabs.iter().all(|(other, _)| *other != slab) {
-                slabs.push((slab, node.updates.get(i).map(|&sum| to.slab(sum))));
-            }
-        }
-        let workgroups = |slab: &Region| (slab.bytes / 4).div_ceil(LANES).min(LANES);
-        let count = slabs.iter().map(|(g, _)| workgroups(g)).sum::<u64>();
+        let g = self.gradients(node)[0];
+        let slabs = to.slabs([g, node.updates.first().copied().unwrap_or(g)]);
+        let workgroups = |slab: Region| (slab.bytes / 4).div_ceil(LANES).min(LANES);
+        let count = slabs.iter().map(|[g, _]| workgroups(*g)).sum::<u64>();
         let partial = to.scratch("squares", count as usize);
         let mut first = 0;
-        for (g, sum) in slabs {
+        for [g, sums] in slabs {
             let uniform = NormUniform {
                 len: (g.bytes / 4) as u32,
                 first: first as u32,
             };
-            let (words, across) = (uniform.words(), [workgroups(&g), 1, 1]);
-            match sum {
-                None => to.dispatch(&SQUARES, Variant::Plain, words, &[g, partial], across)?,
-                Some(sum) => {
-                    let bindings = [to.value(node.inputs[0]), g, sum, partial];
-                    to.dispatch(&SQUARES_PART, Variant::Plain, words, &bindings, across)?;
-                }
+            let (words, across) = (uniform.words(), [workgroups(g), 1, 1]);
+            if self.in_parts {
+                let bindings = [to.value(node.inputs[0]), g, sums, partial];
+                to.dispatch(&SQUARES_PART, Variant::Plain, words, &bindings, across)?;
+            } else {
+                to.dispatch(&SQUARES, Variant::Plain, words, &[g, partial], across)?;
             }
-            first += workgroups(&g);
+            first += workgroups(g);
         }
         let uniform = NormUniform {
             len: count as u32,

@@ -10,6 +10,7 @@ mod kernel;
 mod lowering;
 mod options;
 pub mod shaders;
+mod slabs;
 mod slots;
 
 pub use algorithm::{Conv2dAlgorithm, Conv2dChoices, Direction};
@@ -36,6 +37,18 @@ pub enum PlanError {
         /// The tensor.
         tensor: String,
         /// Bytes it needs.
+        need: u64,
+        /// Bytes the device binds.
+        limit: u64,
+    },
+    /// A parameter above the largest storage binding that cannot be cut.
+    #[error(
+        "parameter `{tensor}` needs {need} bytes at once, but this device binds at most {limit}, and only weights [K,C] of linear layers are cut to fit; use fewer channels, or `--device cpu`"
+    )]
+    Parameter {
+        /// The parameter.
+        tensor: String,
+        /// Bytes it needs in one piece.
         need: u64,
         /// Bytes the device binds.
         limit: u64,
@@ -178,16 +191,29 @@ pub struct Plan {
     pages: HashMap<ValueId, Vec<Page>>,
 }
 
+fn lower<'a>(
+    graph: &'a Graph,
+    options: &'a PlanOptions,
+    sum_parts: bool,
+) -> Result<Lowering<'a>, PlanError> {
+    let mut lowering = Lowering::new(graph, options, sum_parts)?;
+    for node in graph.nodes() {
+        lowering.enter(node);
+        node.op.lower(node, &mut lowering)?;
+    }
+    Ok(lowering)
+}
+
 impl Plan {
     /// Plans `graph`: a pure function of graph and options.
     ///
     /// # Errors
     /// [`PlanError`] if the graph exceeds `options.limits`, naming the tensor or kernel.
     pub fn new(graph: Graph, options: &PlanOptions) -> Result<Self, PlanError> {
-        let mut lowering = Lowering::new(&graph, options)?;
-        for node in graph.nodes() {
-            lowering.enter(node);
-            node.op.lower(node, &mut lowering)?;
+        let mut lowering = lower(&graph, options, true)?;
+        if !lowering.parts_fit() {
+            // Each layer then sums its own.
+            lowering = lower(&graph, options, false)?;
         }
         let (dispatches, mut buffers, regions, pages) = lowering.finish();
         let slots = slots::assign(&dispatches, &mut buffers);

@@ -152,19 +152,24 @@ impl<'g> Start<'g> {
         let mut graph = Graph::default();
         let mut copies: HashMap<ValueId, ValueId> = HashMap::new();
         let mut data = Vec::new();
-        // Updates first: the gradients and moments of an optimizer name the parameters that they belong to.
-        for &id in node.updates.iter().chain(&node.inputs) {
+        // What an optimizer works on lies beside the parameters that it belongs to; so these come first, wanted or not.
+        let parameter_of = |id: &ValueId| match self.graph.value(*id).role {
+            Role::Gradient(of) | Role::Moment(of, _) | Role::Average(of) => Some(of),
+            _ => None,
+        };
+        let operands: Vec<ValueId> = node.updates.iter().chain(&node.inputs).copied().collect();
+        let beside: Vec<ValueId> = operands.iter().filter_map(parameter_of).collect();
+        for &id in beside.iter().chain(&operands) {
             if copies.contains_key(&id) {
                 continue;
             }
             let value = self.graph.value(id);
-            let of = |id: &ValueId| copies.get(id).copied();
             let role = match value.role {
-                role @ (Role::Parameter | Role::Accumulator) if node.updates.contains(&id) => role,
-                Role::Moment(parameter, n) => {
-                    of(&parameter).map_or(Role::Input, |parameter| Role::Moment(parameter, n))
-                }
-                Role::Gradient(parameter) => of(&parameter).map_or(Role::Input, Role::Gradient),
+                role @ Role::Accumulator if node.updates.contains(&id) => role,
+                Role::Gradient(of) => Role::Gradient(copies[&of]),
+                Role::Moment(of, n) => Role::Moment(copies[&of], n),
+                Role::Average(of) => Role::Average(copies[&of]),
+                Role::Parameter if beside.contains(&id) => Role::Parameter,
                 _ => Role::Input,
             };
             let copy = graph.add_value(value.name.clone(), value.shape, value.dtype, role);

@@ -1,10 +1,10 @@
-//! The norm of gradients in one slab and in buffers of their own, small and of millions of numbers, whole and in parts.
+//! The norm of gradients, few and a million, whole and in parts.
 
 use super::{Case, CaseBuilder, floats};
 use nin_wgpu::graph::Role;
 use nin_wgpu::ops::{GradientNorm, Optimizer};
 
-fn case(sizes: &[usize], slab: bool, in_parts: bool) -> Case {
+fn case(sizes: &[usize], in_parts: bool) -> Case {
     let mut case = CaseBuilder::new();
     let mut inputs = Vec::new();
     if in_parts {
@@ -14,24 +14,22 @@ fn case(sizes: &[usize], slab: bool, in_parts: bool) -> Case {
     let mut sums = Vec::new();
     for &n in sizes {
         let parameter = case.with_role(&[n], Role::Parameter, vec![0.0; n]);
-        let role = |role: Role| if slab { role } else { Role::Input };
         inputs.push(case.with_role(&[n], role(Role::Gradient(parameter)), floats(n, n as u32)));
         if in_parts {
-            let of = role(Role::Moment(parameter, 2));
-            sums.push(case.with_role(&[n], of, floats(n, 5)));
+            let role = Role::Moment(parameter, 2);
+            sums.push(case.with_role(&[n], role, floats(n, 5)));
         }
     }
     case.op(GradientNorm { in_parts }, &inputs, &sums);
-    case.case(format!("norm of {sizes:?} slab {slab} in parts {in_parts}"))
+    case.case(format!("norm of {sizes:?} in parts {in_parts}"))
 }
 
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for in_parts in [false, true] {
-        cases.push(case(&[1], true, in_parts));
-        cases.push(case(&[7, 256, 1000], true, in_parts));
-        cases.push(case(&[7, 256, 1000], false, in_parts));
-        cases.push(case(&[1_500_000, 3], true, in_parts));
+        for sizes in [&[1][..], &[7, 256, 1000], &[1_500_000, 3]] {
+            cases.push(case(sizes, in_parts));
+        }
     }
     cases
 }

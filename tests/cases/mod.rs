@@ -9,7 +9,6 @@
 )]
 
 pub mod activation;
-
 #[path = "../../examples/common/adapters.rs"]
 mod adapters;
 pub mod add;

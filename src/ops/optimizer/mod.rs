@@ -1,4 +1,4 @@
-//! Optimizers: all parameters in one dispatch, whatever the rule.
+//! Optimizers: all parameters in one dispatch, whatever the rule, or one for each slab where they lie in several.
 
 mod adam;
 mod sgd;
@@ -13,7 +13,7 @@ use crate::graph::autodiff::Tape;
 use crate::graph::shape::{Shape, ShapeError};
 use crate::graph::{GraphError, Node, Signature, ValueId};
 use crate::plan::{
-    Kernel, Lowering, Parts, PlanError, Region, Variant, read, uniforms, update, write,
+    BufferId, Kernel, Lowering, Parts, PlanError, Region, Variant, read, uniforms, update, write,
 };
 use crate::reference::{Io, Real, optimizer};
 
@@ -304,13 +304,19 @@ impl Update {
         }
     }
 
-    /// The table of groups in `shaders/optimizer.wgsl`, of parameters that begin at these elements.
-    fn table(&self, starts: impl Iterator<Item = u32>) -> Vec<u32> {
-        let mut lines: Vec<(u32, Group)> = starts.zip((0..).map(|i| self.group(i))).collect();
-        lines.sort_by_key(|(start, _)| *start);
+    /// The table of groups in `shaders/optimizer.wgsl`, of the parameters that lie in one slab.
+    fn table(&self, parameters: &[ValueId], slab: BufferId, to: &Lowering<'_>) -> Vec<u32> {
+        let pieces = parameters.iter().enumerate().flat_map(|(i, &id)| {
+            let pages = to.pages(id).into_iter();
+            pages.map(move |page| (page.region, self.group(i)))
+        });
+        let mut lines: Vec<(Region, Group)> =
+            pieces.filter(|(region, _)| region.buffer == slab).collect();
+        lines.sort_by_key(|(region, _)| region.offset);
         lines.dedup_by_key(|(_, group)| *group);
-        let words = |(start, group): &(u32, Group)| {
-            [*start, group.rate.to_bits(), group.decay.to_bits(), 0]
+        let words = |(region, group): &(Region, Group)| {
+            let start = (region.offset / 4) as u32;
+            [start, group.rate.to_bits(), group.decay.to_bits(), 0]
         };
         lines.iter().flat_map(words).collect()
     }
@@ -383,37 +389,45 @@ impl Definition for Update {
         let n = self.count(node.inputs.len() - 1, 1);
         let rule = self.rule(n);
         let moments = self.optimizer.moments();
-        let g = to.slab(node.inputs[1]);
-        let mut bindings = vec![to.value(node.inputs[0])];
-        let updates = node.updates.chunks(n);
-        bindings.extend(updates.take(1 + moments).map(|ids| to.slab(ids[0])));
-        let len = (g.bytes / 4) as usize;
-        if rule.name != ADAM.name {
-            let starts = node.updates[..n].iter().map(|&id| to.value(id).offset / 4);
-            let table = self.table(starts.map(|start| start as u32));
-            bindings.push(to.constant("groups", table));
+        let hyper = to.value(node.inputs[0]);
+        let norm = self.clip_norm.map(|_| to.value(node.inputs[1 + n]));
+        let sums = node.updates.get((1 + moments) * n).copied();
+        let parts = to.take_parts();
+        let parts = parts.map(|(parts, all)| (to.constant("layers", layers(&parts)), all));
+        let (p, g) = (node.updates[0], node.inputs[1]);
+        // What the rule or the batch has no use for is another one once more, and left alone.
+        let moment = |i: usize| node.updates.get(i * n).copied().unwrap_or(p);
+        let of = [p, moment(1), moment(2), g, sums.unwrap_or(g)];
+        for [p, m, v, g, sums_or_g] in to.slabs(of) {
+            let mut bindings = vec![hyper];
+            bindings.extend(&[p, m, v][..1 + moments]);
+            if rule.name != ADAM.name {
+                let table = self.table(&node.updates[..n], p.buffer, to);
+                bindings.push(to.constant("groups", table));
+            }
+            let entry = match (norm, parts, sums) {
+                (Some(norm), ..) => {
+                    bindings.extend([g, norm]);
+                    Entry::ClipStep
+                }
+                (None, None, None) => {
+                    bindings.push(g);
+                    Entry::Step
+                }
+                (None, None, Some(_)) => {
+                    bindings.extend([g, sums_or_g]);
+                    Entry::StepPart
+                }
+                (None, Some((layers, all)), sums) => {
+                    bindings.extend([sums_or_g, layers, all]);
+                    sums.map_or(Entry::SumStep, |_| Entry::SumPart)
+                }
+            };
+            let (kernel, variant) = rule.kernel(entry);
+            let len = (g.bytes / 4) as usize;
+            to.elementwise(kernel, variant, self.uniform(len).words(), &bindings, len)?;
         }
-        let sums = node.updates.get((1 + moments) * n).map(|&id| to.slab(id));
-        let entry = if self.clip_norm.is_some() {
-            bindings.extend([g, to.value(node.inputs[1 + n])]);
-            Entry::ClipStep
-        } else if let Some((parts, all)) = to.take_parts() {
-            let layers = to.constant("layers", layers(&parts));
-            bindings.extend([sums.unwrap_or(g), layers, all]);
-            match sums {
-                Some(_) => Entry::SumPart,
-                None => Entry::SumStep,
-            }
-        } else {
-            bindings.push(g);
-            bindings.extend(sums);
-            match sums {
-                Some(_) => Entry::StepPart,
-                None => Entry::Step,
-            }
-        };
-        let (kernel, variant) = rule.kernel(entry);
-        to.elementwise(kernel, variant, self.uniform(len).words(), &bindings, len)
+        Ok(())
     }
 
     fn flops(&self, node: &Node, shape: &dyn Fn(ValueId) -> Shape) -> u64 {
