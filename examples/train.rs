@@ -6,6 +6,8 @@ mod adapters;
 mod args;
 #[path = "common/cache.rs"]
 mod cache;
+#[path = "train/optimizer.rs"]
+mod optimizer;
 #[path = "common/pictures.rs"]
 mod pictures;
 #[path = "train/screen.rs"]
@@ -82,7 +84,7 @@ fn print_plan(args: &Args) -> Result<()> {
         .limit_train
         .map_or(outline.len, |limit| limit.min(outline.len));
     let model = Model::find(args.model.as_deref().unwrap_or("nin"))?;
-    let options = setup::options(args, model, Normalize::default(), Augment::NONE);
+    let options = setup::options(args, model, Normalize::default(), Augment::NONE)?;
     let program = training_program(model, &outline, &options)?;
     let plan = Plan::new(program.graph().clone(), &device)?;
     // Whoever reads no further has seen enough.

@@ -22,22 +22,34 @@ fn within(gpu: &Gpu, graph: Graph, max_binding: u64) -> Executor {
     Executor::new(gpu, plan).expect("loads")
 }
 
-#[test]
-fn adam_over_two_slabs_is_a_dispatch_each_and_agrees_with_the_reference() {
+/// Runs cases of parameters of 1, 17, 64 and 1000 elements, 256 bytes each and 4000: in two slabs.
+fn agree_over_two_slabs(cases: &[cases::Case], dispatches: usize) {
     let Some(gpu) = cases::gpu() else { return };
-    for case in cases::adam::cases() {
-        // 1, 17, 64 and 1000 elements: 256 bytes each, and 4000.
+    assert!(!cases.is_empty());
+    for case in cases {
         let mut executor = within(gpu, case.graph.clone(), 4096);
         let plan = executor.plan();
-        assert_eq!(plan.dispatches().len(), 2);
+        assert_eq!(plan.dispatches().len(), dispatches);
         let labels: Vec<_> = plan.buffers().iter().map(|b| b.label.as_str()).collect();
         assert!(labels.contains(&"parameters 2 of 2"), "{labels:?}");
-        cases::write(&mut executor, &case);
+        cases::write(&mut executor, case);
         executor.run().expect("runs");
-        let got = cases::results(&mut executor, &case);
-        let want = cases::on_reference::<f64>(&case);
-        cases::assert_agreement(&case, "two slabs", &got, &want);
+        let got = cases::results(&mut executor, case);
+        let want = cases::on_reference::<f64>(case);
+        cases::assert_agreement(case, "two slabs", &got, &want);
     }
+}
+
+#[test]
+fn optimizers_and_averages_over_two_slabs_are_a_dispatch_each_and_agree_with_the_reference() {
+    agree_over_two_slabs(&cases::optimizer::cases(), 2);
+    agree_over_two_slabs(&cases::ema::cases(), 2);
+}
+
+#[test]
+fn the_norm_of_gradients_in_two_slabs_is_that_of_all() {
+    // The sums of squares of each, and the root of them all.
+    agree_over_two_slabs(&cases::gradient_norm::in_two_slabs(), 3);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use nin_wgpu::graph::{Graph, Role};
 use nin_wgpu::ops::{
     Activation, ActivationBackward, Adam, Add, AvgPool2d, Conv2d, Conv2dWgrad, GlobalAvgPool,
     MaxPool2d, MaxPool2dBackward, Op, Pool2d, Relu, ReluBackward, Softmax, SoftmaxCrossEntropy,
+    Update,
 };
 use nin_wgpu::plan::{Conv2dAlgorithm, Plan, PlanError, PlanLimits, PlanOptions};
 use nin_wgpu::shape::{DType, Shape, ShapeError};

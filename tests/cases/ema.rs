@@ -10,7 +10,7 @@ pub fn cases() -> Vec<Case> {
         let mut case = CaseBuilder::new();
         let mut inputs = vec![case.input(&[1], vec![weight])];
         let mut averages = Vec::new();
-        for n in [1, 17, 1000] {
+        for n in [1, 17, 64, 1000] {
             let parameter = case.with_role(&[n], Role::Parameter, floats(n, n as u32));
             inputs.push(parameter);
             averages.push(case.with_role(&[n], Role::Average(parameter), floats(n, 3)));

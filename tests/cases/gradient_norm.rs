@@ -14,7 +14,8 @@ fn case(sizes: &[usize], in_parts: bool) -> Case {
     let mut sums = Vec::new();
     for &n in sizes {
         let parameter = case.with_role(&[n], Role::Parameter, vec![0.0; n]);
-        inputs.push(case.with_role(&[n], role(Role::Gradient(parameter)), floats(n, n as u32)));
+        let role = Role::Gradient(parameter);
+        inputs.push(case.with_role(&[n], role, floats(n, n as u32)));
         if in_parts {
             let role = Role::Moment(parameter, 2);
             sums.push(case.with_role(&[n], role, floats(n, 5)));
@@ -32,4 +33,11 @@ pub fn cases() -> Vec<Case> {
         }
     }
     cases
+}
+
+/// Gradients that do not fit in 4096 bytes together.
+pub fn in_two_slabs() -> Vec<Case> {
+    [false, true]
+        .map(|in_parts| case(&[1, 17, 64, 1000], in_parts))
+        .to_vec()
 }
