@@ -15,6 +15,7 @@ mod conv2d;
 mod dropout;
 mod gather;
 mod global_avg_pool;
+mod linear;
 mod max_pool2d;
 mod pool2d;
 mod relu;
@@ -32,6 +33,7 @@ pub use conv2d::{Conv2d, Conv2dDgrad, Conv2dWgrad, Geometry};
 pub use dropout::{Dropout, DropoutBackward};
 pub use gather::{Augment, CropBox, Gather, MAX_EXTENT, Normalize};
 pub use global_avg_pool::{GlobalAvgPool, GlobalAvgPoolBackward};
+pub use linear::{Linear, LinearDgrad, LinearWgrad};
 pub use max_pool2d::{MaxPool2d, MaxPool2dBackward};
 pub use pool2d::{Pool2d, PoolGeometry};
 pub use relu::{Relu, ReluBackward};
@@ -186,6 +188,9 @@ registry!(
     Conv2d,
     Conv2dDgrad,
     Conv2dWgrad,
+    Linear,
+    LinearDgrad,
+    LinearWgrad,
     Relu,
     ReluBackward,
     Activation,

@@ -454,7 +454,9 @@ fn views(graph: &Graph) -> HashMap<ValueId, ValueId> {
 fn optimizer_sums(graph: &Graph) -> bool {
     let in_parts = |id: &ValueId| {
         let mut nodes = graph.nodes().iter();
-        nodes.any(|node| matches!(node.op, Op::Conv2dWgrad(_)) && node.outputs.contains(id))
+        let is_wgrad = |node: &Node| matches!(node.op, Op::Conv2dWgrad(_) | Op::LinearWgrad(_));
+        // The table of a sum knows no weights without a bias.
+        nodes.any(|node| is_wgrad(node) && node.outputs.len() == 2 && node.outputs.contains(id))
     };
     let mut nodes = graph.nodes().iter();
     nodes

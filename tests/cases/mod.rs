@@ -20,6 +20,7 @@ pub mod conv2d;
 pub mod dropout;
 pub mod gather;
 pub mod global_avg_pool;
+pub mod linear;
 pub mod max_pool2d;
 pub mod relu;
 pub mod reshape;
