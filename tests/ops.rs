@@ -32,6 +32,11 @@ fn conv2d_matches_the_reference_at_odd_shapes_in_every_algorithm() {
 }
 
 #[test]
+fn linear_matches_the_reference_at_odd_sizes_in_every_algorithm() {
+    check(&cases::linear::cases(), &Conv2dAlgorithm::ALL);
+}
+
+#[test]
 fn max_pool2d_matches_the_reference_with_overlap_rest_padding_and_ties() {
     check(&cases::max_pool2d::cases(), ANY);
 }

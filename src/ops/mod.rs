@@ -16,6 +16,7 @@ mod ema;
 mod gather;
 mod global_avg_pool;
 mod gradient_norm;
+mod linear;
 mod max_pool2d;
 mod optimizer;
 mod pool2d;
@@ -34,6 +35,7 @@ pub use ema::Ema;
 pub use gather::{Augment, CropBox, Gather, MAX_EXTENT, Normalize};
 pub use global_avg_pool::{GlobalAvgPool, GlobalAvgPoolBackward};
 pub use gradient_norm::GradientNorm;
+pub use linear::{Linear, LinearDgrad, LinearWgrad};
 pub use max_pool2d::{MaxPool2d, MaxPool2dBackward};
 pub(crate) use optimizer::widen;
 pub use optimizer::{Adam, Group, Optimizer, Sgd, Update};
@@ -190,6 +192,9 @@ registry!(
     Conv2d,
     Conv2dDgrad,
     Conv2dWgrad,
+    Linear,
+    LinearDgrad,
+    LinearWgrad,
     Relu,
     ReluBackward,
     Activation,

@@ -465,7 +465,9 @@ fn views(graph: &Graph) -> HashMap<ValueId, ValueId> {
 fn optimizer_sums(graph: &Graph) -> bool {
     let wgrads = graph.nodes().iter();
     let in_parts: Vec<ValueId> = wgrads
-        .filter(|node| matches!(node.op, Op::Conv2dWgrad(_)))
+        .filter(|node| matches!(node.op, Op::Conv2dWgrad(_) | Op::LinearWgrad(_)))
+        // The table of a sum knows no weights without a bias.
+        .filter(|node| node.outputs.len() == 2)
         .flat_map(|node| node.outputs.iter().copied())
         .collect();
     let sums = |node: &Node| match &node.op {

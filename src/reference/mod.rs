@@ -14,6 +14,7 @@ pub(crate) mod ema;
 pub(crate) mod gather;
 pub(crate) mod global_avg_pool;
 pub(crate) mod gradient_norm;
+pub(crate) mod linear;
 pub(crate) mod max_pool2d;
 pub(crate) mod optimizer;
 mod peak;
@@ -76,6 +77,14 @@ pub trait Real:
     /// Its gradients with respect to `w` and `b`.
     #[doc(hidden)]
     fn conv2d_wgrad(g: &Geometry, x: &[Self], dy: &[Self], dw: &mut [Self], db: &mut [Self]);
+    /// `to [m,n] = a [m,k] * b [k,n]`, the sizes being `[m,n,k]`; each factor comes with the distances of its rows and columns.
+    #[doc(hidden)]
+    fn multiply(
+        sizes: [usize; 3],
+        a: (&[Self], [usize; 2]),
+        b: (&[Self], [usize; 2]),
+        to: &mut [Self],
+    );
 }
 
 mod sealed {
@@ -85,7 +94,7 @@ mod sealed {
 }
 
 macro_rules! real {
-    ($float:ty, $conv2d:path, $erfc:path) => {
+    ($float:ty, $conv2d:path, $erfc:path, $multiply:path) => {
         impl Real for $float {
             fn from_f64(x: f64) -> Self {
                 x as Self
@@ -139,12 +148,20 @@ macro_rules! real {
                 use $conv2d as algorithm;
                 algorithm::wgrad(g, x, dy, dw, db);
             }
+            fn multiply(
+                sizes: [usize; 3],
+                a: (&[Self], [usize; 2]),
+                b: (&[Self], [usize; 2]),
+                to: &mut [Self],
+            ) {
+                $multiply(sizes, a, b, to);
+            }
         }
     };
 }
 
-real!(f32, conv2d_gemm, libm::erfcf);
-real!(f64, conv2d, libm::erfc);
+real!(f32, conv2d_gemm, libm::erfcf, conv2d_gemm::multiply);
+real!(f64, conv2d, libm::erfc, linear::multiply);
 
 /// Elements below which elementwise work is not worth another thread.
 pub(crate) const GRAIN: usize = 1 << 14;

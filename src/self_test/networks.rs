@@ -3,7 +3,7 @@
 use super::Result;
 use super::case::{Case, Start};
 use crate::graph::{GraphBuilder, GraphError, ValueId};
-use crate::ops::{Activation, Adam, Augment, Conv2d, Pool2d, Sgd};
+use crate::ops::{Activation, Adam, Augment, Conv2d, Linear, Pool2d, Sgd};
 use crate::program::{Program, Source, Training};
 
 /// Images of the data set, and of a batch.
@@ -42,7 +42,7 @@ fn apart(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError> {
     net.relu(x)
 }
 
-/// Branches and joins: sums with a ReLU, a mask or nothing behind them, and a concatenation.
+/// Branches and joins: sums with a ReLU, a mask or nothing behind them, and a concatenation; linear layers behind it.
 fn branches(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError> {
     let x = net.conv2d("stem", x, 6, Conv2d::new(3, 2, 1)?)?;
     let x = net.relu(x)?;
@@ -52,9 +52,10 @@ fn branches(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError> {
     let z = net.conv2d("beside", x, 5, Conv2d::new(1, 1, 0)?)?;
     let y = net.concat(&[y, z])?;
     let y = net.flatten(y)?;
-    let y = net.conv2d("dense", y, 10, Conv2d::new(1, 1, 0)?)?;
-    let y = net.add(y, y)?;
-    net.global_avg_pool(y)
+    let y = net.linear("dense", y, 21)?;
+    let y = net.relu(y)?;
+    let y = net.linear_by("logits", y, 10, Linear::default().without_bias())?;
+    net.add(y, y)
 }
 
 /// Parameters for an optimizer.

@@ -21,6 +21,7 @@ pub mod ema;
 pub mod gather;
 pub mod global_avg_pool;
 pub mod gradient_norm;
+pub mod linear;
 pub mod max_pool2d;
 pub mod optimizer;
 pub mod relu;
