@@ -6,6 +6,8 @@ mod adapters;
 mod args;
 #[path = "common/cache.rs"]
 mod cache;
+#[path = "train/optimizer.rs"]
+mod optimizer;
 #[path = "common/pictures.rs"]
 mod pictures;
 #[path = "train/screen.rs"]
@@ -27,7 +29,6 @@ use nin_wgpu::checkpoint;
 use nin_wgpu::data;
 use nin_wgpu::device::{Device, DeviceChoice};
 use nin_wgpu::gpu::Gpu;
-use nin_wgpu::models::Model;
 use nin_wgpu::ops::{Augment, Normalize};
 use nin_wgpu::output;
 use nin_wgpu::plan::{Plan, PlanOptions};
@@ -84,7 +85,7 @@ fn print_plan(args: &Args) -> Result<()> {
         .limit_train
         .map_or(outline.len, |limit| limit.min(outline.len));
     let model = args.model("nin")?;
-    let options = setup::options(args, &model, Normalize::default(), Augment::NONE);
+    let options = setup::options(args, &model, Normalize::default(), Augment::NONE)?;
     let program = training_program(&model, &outline, &options)?;
     let plan = Plan::new(program.graph().clone(), &device)?;
     // Whoever reads no further has seen enough.

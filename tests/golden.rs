@@ -16,7 +16,7 @@ use nin_wgpu::ops::{
     Activation, ActivationBackward, Adam, AvgPool2d, AvgPool2dBackward, BatchNorm, Conv2d,
     Conv2dDgrad, Conv2dWgrad, Gather, GlobalAvgPool, GlobalAvgPoolBackward, LocalResponseNorm,
     LocalResponseNormBackward, MaxPool2d, MaxPool2dBackward, Normalize, Pool2d, Relu, ReluBackward,
-    SoftmaxCrossEntropy, Tolerance,
+    SoftmaxCrossEntropy, Tolerance, Update,
 };
 use nin_wgpu::plan::{Conv2dAlgorithm, Plan};
 use nin_wgpu::program::{Parameters, Program, Run, Source};
@@ -401,13 +401,17 @@ fn adam_matches_pytorchs_worked_example() {
         let of =
             |name: &str| fixture.get(&format!("op.adam.{name}"))[step * n..(step + 1) * n].to_vec();
         let mut case = CaseBuilder::new();
-        let hyper = case.input(&[2], Adam::default().hyper(rate, step as u64 + 1).to_vec());
+        let hyper = case.input(&[3], Adam::default().hyper(rate, step as u64 + 1).to_vec());
         let parameter = case.with_role(&[n], Role::Parameter, p);
         let g = of("grads").iter().map(|&x| x as f32).collect();
         let g = case.with_role(&[n], Role::Gradient(parameter), g);
         let m0 = case.with_role(&[n], Role::Moment(parameter, 0), m);
         let v0 = case.with_role(&[n], Role::Moment(parameter, 1), v);
-        case.op(Adam::default(), &[hyper, g], &[parameter, m0, v0]);
+        case.op(
+            Update::from(Adam::default()),
+            &[hyper, g],
+            &[parameter, m0, v0],
+        );
         let case = case.case(format!("adam step {}", step + 1));
         // Each result against its own size: gradients here span eleven powers of ten.
         let want = [of("params"), of("m"), of("v")];

@@ -10,7 +10,7 @@ use nin_wgpu::fuse::fuse;
 use nin_wgpu::graph::{Graph, GraphBuilder, Phase, Role, ValueId};
 use nin_wgpu::models::{MODELS, Model};
 use nin_wgpu::ops::{
-    Activation, Add, AvgPool2d, Conv2d, GlobalAvgPool, LocalResponseNorm, Pool2d,
+    Activation, Add, AvgPool2d, Conv2d, GlobalAvgPool, Linear, LocalResponseNorm, Pool2d,
     SoftmaxCrossEntropy,
 };
 use nin_wgpu::reference::Reference;
@@ -143,6 +143,22 @@ fn check_op(name: &str, op: impl Fn(&mut GraphBuilder, ValueId) -> Built) {
             Ok(net.global_avg_pool(x)?)
         });
         check.check(&format!("{name}, fused: {fused}"), 40);
+    }
+}
+
+#[test]
+fn linear_layers_have_the_gradient_of_their_finite_differences() {
+    for fused in [false, true] {
+        let mut check = Check::new([3, 2, 4, 3], fused, |net, x| {
+            let x = net.conv2d("before", x, 3, Conv2d::new(3, 1, 1)?)?;
+            let x = net.relu(x)?;
+            let x = net.flatten(x)?;
+            let x = net.linear("first", x, 11)?;
+            let x = net.relu(x)?;
+            let x = net.linear_by("second", x, 7, Linear::default().without_bias())?;
+            Ok(net.linear("logits", x, 5)?)
+        });
+        check.check(&format!("linear, fused: {fused}"), 40);
     }
 }
 

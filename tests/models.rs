@@ -189,7 +189,7 @@ fn parameters_are_named_and_shaped_as_torchvisions() {
         model.build(&mut net, x, 1000).expect("builds");
         let graph = net.finish();
         let got: BTreeMap<String, Vec<usize>> = graph
-            .stored()
+            .state()
             .map(|id| graph.value(id))
             .map(|value| (value.name.clone(), value.shape.dims().to_vec()))
             .collect();

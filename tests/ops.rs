@@ -32,6 +32,11 @@ fn conv2d_matches_the_reference_at_odd_shapes_in_every_algorithm() {
 }
 
 #[test]
+fn linear_matches_the_reference_at_odd_sizes_in_every_algorithm() {
+    check(&cases::linear::cases(), &Conv2dAlgorithm::ALL);
+}
+
+#[test]
 fn max_pool2d_matches_the_reference_with_overlap_rest_padding_and_ties() {
     check(&cases::max_pool2d::cases(), ANY);
 }
@@ -116,8 +121,18 @@ fn softmax_cross_entropy_matches_the_reference_with_ignored_rows() {
 }
 
 #[test]
-fn adam_matches_the_reference_at_the_first_step_and_late() {
-    check(&cases::adam::cases(), ANY);
+fn optimizers_match_the_reference_at_the_first_step_and_late() {
+    check(&cases::optimizer::cases(), ANY);
+}
+
+#[test]
+fn the_norm_of_gradients_matches_the_reference_whole_and_in_parts() {
+    check(&cases::gradient_norm::cases(), ANY);
+}
+
+#[test]
+fn moving_averages_match_the_reference_at_the_first_step_later_and_in_parts() {
+    check(&cases::ema::cases(), ANY);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use nin_wgpu::train::{Home, OnBad, Schedule, TrainOptions};
 use serde_json::{Value, json};
 
 use crate::cache;
+use crate::optimizer::OptimizerArgs;
 use crate::pictures::{FitName, InvertName};
 use crate::size::size;
 
@@ -134,7 +135,7 @@ pub(crate) struct Args {
     /// Images of a step [default: the recipe's]
     #[arg(long, value_name = "N", value_parser = at_least_one::<usize>, help_heading = "How to train", allow_negative_numbers = true)]
     pub(crate) batch_size: Option<usize>,
-    /// Adam's learning rate [default: the recipe's]
+    /// The optimizer's learning rate [default: the recipe's]
     #[arg(long, value_name = "RATE", value_parser = rate, help_heading = "How to train", allow_negative_numbers = true)]
     pub(crate) lr: Option<f64>,
     /// Steps over which the learning rate rises to its full value [default: the recipe's]
@@ -169,6 +170,9 @@ pub(crate) struct Args {
             "normalize", "image_size", "fit", "invert", "balance", "init", "seed", "patience", "no_shuffle", "out", "log_every", "checkpoint_every", "dump"]
     )]
     pub(crate) resume: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) optimizer: OptimizerArgs,
 
     /// Run folder [default: runs/<model>-<dataset>]
     #[arg(long, value_name = "DIR", help_heading = "What to write")]
@@ -425,6 +429,7 @@ impl Args {
             "learning_rate": options.learning_rate,
             "warmup_steps": options.warmup_steps,
             "schedule": options.schedule,
+            "training": options.training,
             "normalize": self.normalize,
             "augment": options.augment,
             "image_size": options.image_size,

@@ -18,6 +18,7 @@ use nin_wgpu::program::Program;
 use nin_wgpu::train::{Event, Home, Progress, Summary, Waiting, training_program_on};
 
 use crate::args::{Args, TuneName};
+use crate::optimizer;
 use crate::setup::Setup;
 
 /// Prints a line. Whoever reads no further, `head` say, has seen enough: the training goes on, and is saved.
@@ -114,6 +115,9 @@ impl Screen {
         told!("         {}", pictures(setup));
         for note in &split.notes {
             told!("         {note}");
+        }
+        if let Some(says) = optimizer::describe(&options.training) {
+            told!("updates  {says}");
         }
         if let Some(counts) = unequal(train) {
             told!("         classes of {counts} images; --balance trains on each equally often");

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use nin_wgpu::checkpoint::{self, Metadata};
 use nin_wgpu::data::{DataError, Dataset, Loader, Outline, Split};
 use nin_wgpu::device::Device;
+use nin_wgpu::graph::GraphError;
 use nin_wgpu::init::Init;
 use nin_wgpu::models::{Model, Recipe};
 use nin_wgpu::ops::{Augment, Normalize};
@@ -33,17 +34,18 @@ pub(crate) fn options(
     model: &Model,
     normalize: Normalize,
     augment: Augment,
-) -> TrainOptions {
+) -> Result<TrainOptions> {
     let recipe = match args.recipe {
         RecipeName::Default => model.recipe,
         RecipeName::Seed => Recipe::SEED,
     };
-    TrainOptions {
+    Ok(TrainOptions {
         batch_size: args.batch_size.unwrap_or(recipe.batch_size),
         epochs: args.epochs.unwrap_or(recipe.epochs),
         learning_rate: args.lr.unwrap_or(recipe.learning_rate),
         warmup_steps: args.warmup.unwrap_or(recipe.warmup_steps),
         schedule: args.schedule.map_or(recipe.schedule, Into::into),
+        training: args.optimizer.training()?,
         normalize,
         augment,
         seed: args.seed,
@@ -59,7 +61,7 @@ pub(crate) fn options(
         workers: args.workers.unwrap_or(0),
         on_bad: args.on_bad.into(),
         balance: args.balance,
-    }
+    })
 }
 
 /// Finds the data set, or downloads it, and takes the first images of each part.
@@ -184,13 +186,25 @@ pub(crate) fn new_run(args: &Args, model: Model, device: &Device) -> Result<Setu
     let (statistics, note) = normalization(args, &split.train, initial.as_ref());
     split.notes.extend(note);
     let normalize = Normalize::from_channels(&statistics);
-    let options = options(args, &model, normalize, args.augment.of(&split.train));
+    let options = options(args, &model, normalize, args.augment.of(&split.train))?;
     let outline = split.train.outline();
     let Outline { image, classes, .. } = outline;
-    let program = training_program(&model, &outline, &options).with_context(|| {
+    let program = training_program(&model, &outline, &options).map_err(|error| {
         let ([_, h, w], [to_h, to_w]) = (image, model.native_size);
         let name = model.name;
-        format!("cannot train {name} on {h}x{w} pictures (--image-size {to_h}x{to_w} brings them to its own size)")
+        let context = match &error {
+            nin_wgpu::Error::Graph(GraphError::NothingToTrain) => "--freeze".to_owned(),
+            nin_wgpu::Error::Graph(GraphError::NoParameter { prefix, .. }) => {
+                match options.training.frozen.contains(prefix) {
+                    true => "--freeze".to_owned(),
+                    false => "--lr-of".to_owned(),
+                }
+            }
+            _ => format!(
+                "cannot train {name} on {h}x{w} pictures (--image-size {to_h}x{to_w} brings them to its own size)"
+            ),
+        };
+        anyhow!(error).context(context)
     })?;
     let of = describe(model.name, image, classes);
     let parameters = parameters(args, &program, &of, initial)?;

@@ -239,7 +239,18 @@ impl Runtime for Executor {
             Some(region) if value.role != Role::Activation => region,
             _ => return Err(GpuError::NotKept(value.name.clone()).into()),
         };
-        let words = readback::read(&self.gpu, self.slot(region), region.offset, region.bytes)?;
+        let regions = match self.plan.pages(id) {
+            [] => vec![region],
+            pages => pages.iter().map(|page| page.region).collect(),
+        };
+        let read = |region: Region| {
+            readback::read(&self.gpu, self.slot(region), region.offset, region.bytes)
+        };
+        let words = regions
+            .into_iter()
+            .map(read)
+            .collect::<Result<Vec<_>, _>>()?;
+        let words = words.concat();
         Ok(match value.dtype {
             DType::F32 => words,
             DType::U32 => words.iter().map(|word| word.to_bits() as f32).collect(),

@@ -2,7 +2,7 @@
 //!
 //! - Batch normalisation in evaluation becomes part of the convolution before it (`fold.rs`).
 //! - An addition behind a batch normalisation becomes part of its epilogue.
-//! - A ReLU behind a convolution, an addition or a batch normalisation becomes part of its epilogue.
+//! - A ReLU behind a convolution, a linear layer, an addition or a batch normalisation becomes part of its epilogue.
 //! - Global average pooling, the loss behind it and the pooling's gradient become one op.
 //! - The mask of a ReLU's gradient becomes part of the epilogue of whatever produced that gradient, be it a sum.
 //!
@@ -133,6 +133,10 @@ fn absorb(producer: &mut Node, node: &Node) -> bool {
             producer.op = norm.with_mask().into();
             None
         }
+        (Op::Linear(linear), Op::Relu(_)) if !linear.relu() => {
+            producer.op = linear.with_relu().into();
+            None
+        }
         (Op::Add(add), Op::Relu(_)) if add.is_plain() => {
             producer.op = add.with_relu().into();
             None
@@ -142,6 +146,10 @@ fn absorb(producer: &mut Node, node: &Node) -> bool {
             Some(node.inputs[1])
         }
         (Op::Conv2dDgrad(dgrad), Op::ReluBackward(_)) if producer.inputs.len() == 2 => {
+            producer.op = dgrad.with_mask().into();
+            Some(node.inputs[1])
+        }
+        (Op::LinearDgrad(dgrad), Op::ReluBackward(_)) if producer.inputs.len() == 2 => {
             producer.op = dgrad.with_mask().into();
             Some(node.inputs[1])
         }

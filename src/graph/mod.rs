@@ -49,6 +49,29 @@ pub enum GraphError {
     /// An op has no gradient.
     #[error("op `{0}` cannot be differentiated")]
     NotDifferentiable(&'static str),
+    /// A number of a training outside its range.
+    #[error("{option} is {got}, expected {want}")]
+    Option {
+        /// What the number is.
+        option: &'static str,
+        /// Its value.
+        got: String,
+        /// Its range.
+        want: &'static str,
+    },
+    /// A prefix that is meant to name parameters and names none.
+    #[error("{option}: no parameter's name begins with `{prefix}`; the layers are {layers}")]
+    NoParameter {
+        /// What the prefix is for.
+        option: &'static str,
+        /// The prefix.
+        prefix: String,
+        /// The layers that have parameters.
+        layers: String,
+    },
+    /// A training without anything that it would move.
+    #[error("the network has no parameter to train; freeze fewer, or add a layer that has some")]
+    NothingToTrain,
 }
 
 /// Index of a value in its graph.
@@ -74,6 +97,8 @@ pub enum Role {
     Statistic,
     /// First (0) or second (1) moment of a parameter's gradient, or its sum over the parts of a batch (2).
     Moment(ValueId, u8),
+    /// Exponential moving average of a parameter.
+    Average(ValueId),
     /// Accumulates over runs until the host takes it.
     Accumulator,
     /// Computed by a run and readable after it.

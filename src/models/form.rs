@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::graph::{GraphBuilder, GraphError, ValueId};
-use crate::ops::{Conv2d, Pool2d};
+use crate::ops::Conv2d;
 
 /// Width of a preset, and whether it has batch norm.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

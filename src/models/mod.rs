@@ -104,7 +104,7 @@ pub struct Recipe {
     pub batch_size: usize,
     /// Passes over the training set.
     pub epochs: u64,
-    /// Adam's learning rate.
+    /// The optimizer's learning rate, Adam's unless told otherwise.
     pub learning_rate: f64,
     /// Steps over which it rises to its full value.
     pub warmup_steps: u64,

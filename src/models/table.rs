@@ -39,6 +39,10 @@ pub fn layers(graph: &Graph) -> Vec<Layer> {
                     format!("conv {0}x{0}{relu}", conv.filter()),
                 )
             }
+            Op::Linear(linear) => {
+                let relu = if linear.relu() { " + ReLU" } else { "" };
+                (node.layer.clone(), format!("linear{relu}"))
+            }
             Op::Activation(activation) => (node.layer.clone(), activation.to_string()),
             Op::Relu(_) => (node.layer.clone(), "ReLU".into()),
             Op::BatchNorm(norm) => {

@@ -10,6 +10,7 @@ mod kernel;
 mod lowering;
 mod options;
 pub mod shaders;
+mod slabs;
 mod slots;
 
 pub use algorithm::{Conv2dAlgorithm, Conv2dChoices, Direction};
@@ -36,6 +37,18 @@ pub enum PlanError {
         /// The tensor.
         tensor: String,
         /// Bytes it needs.
+        need: u64,
+        /// Bytes the device binds.
+        limit: u64,
+    },
+    /// A parameter above the largest storage binding that cannot be cut.
+    #[error(
+        "parameter `{tensor}` needs {need} bytes at once, but this device binds at most {limit}, and only weights [K,C] of linear layers are cut to fit; use fewer channels, or `--device cpu`"
+    )]
+    Parameter {
+        /// The parameter.
+        tensor: String,
+        /// Bytes it needs in one piece.
         need: u64,
         /// Bytes the device binds.
         limit: u64,
@@ -180,21 +193,35 @@ pub struct Plan {
     pages: HashMap<ValueId, Vec<Page>>,
 }
 
+/// Lowers every node; with the number of dispatches that are the prologue's.
+fn lower<'a>(
+    graph: &'a Graph,
+    options: &'a PlanOptions,
+    sum_parts: bool,
+) -> Result<(Lowering<'a>, usize), PlanError> {
+    let mut lowering = Lowering::new(graph, options, sum_parts)?;
+    let first = graph.prologue();
+    let mut prologue = 0;
+    for (i, node) in graph.nodes().iter().enumerate() {
+        lowering.enter(node);
+        node.op.lower(node, &mut lowering)?;
+        if i < first {
+            prologue = lowering.dispatched();
+        }
+    }
+    Ok((lowering, prologue))
+}
+
 impl Plan {
     /// Plans `graph`: a pure function of graph and options.
     ///
     /// # Errors
     /// [`PlanError`] if the graph exceeds `options.limits`, naming the tensor or kernel.
     pub fn new(graph: Graph, options: &PlanOptions) -> Result<Self, PlanError> {
-        let mut lowering = Lowering::new(&graph, options)?;
-        let first = graph.prologue();
-        let mut prologue = 0;
-        for (i, node) in graph.nodes().iter().enumerate() {
-            lowering.enter(node);
-            node.op.lower(node, &mut lowering)?;
-            if i < first {
-                prologue = lowering.dispatched();
-            }
+        let (mut lowering, mut prologue) = lower(&graph, options, true)?;
+        if !lowering.parts_fit() {
+            // Each layer then sums its own.
+            (lowering, prologue) = lower(&graph, options, false)?;
         }
         let (dispatches, mut buffers, regions, pages) = lowering.finish();
         let slots = slots::assign(&dispatches, &mut buffers);

@@ -43,7 +43,9 @@ use crate::graph::fuse::fuse;
 use crate::graph::shape::{DType, Shape, ShapeError};
 use crate::graph::tensor::Tensor;
 use crate::graph::{Graph, GraphBuilder, GraphError, MapGrid, Phase, Role, ValueId};
-use crate::ops::{Adam, Augment, Gather, Normalize, Op, Softmax, SoftmaxCrossEntropy};
+use crate::ops::{
+    Augment, Ema, Gather, GradientNorm, Normalize, Op, Softmax, SoftmaxCrossEntropy, Update,
+};
 
 /// Named parameters and running statistics, in the order of the network's layers.
 pub type Parameters = Vec<(String, Tensor)>;
@@ -85,6 +87,8 @@ enum Goal {
     Train {
         training: Training,
         hyper: ValueId,
+        norm: Option<ValueId>,
+        averaging: Option<ValueId>,
         random: Option<ValueId>,
         boxes: Option<ValueId>,
         metrics: ValueId,
@@ -116,7 +120,7 @@ impl Program {
     /// `[batch,C,H,W]`.
     ///
     /// # Errors
-    /// [`GraphError`] if the network does not fit its images, or has no parameter.
+    /// [`GraphError`] if the network does not fit its images, has no parameter to train, or not those that the training names.
     pub fn training(
         source: &Source,
         size: [usize; 2],
@@ -146,6 +150,7 @@ impl Program {
         network: impl Fn(&mut GraphBuilder, ValueId) -> Result<ValueId, GraphError>,
     ) -> Result<Self, GraphError> {
         let training = training.into();
+        training.check()?;
         let (mut net, logits, labels) = forward(Phase::Train, source, size, part, network)?;
         let (metrics, dlogits) = loss(net.graph_mut(), logits, labels)?;
         let random = net.random();
@@ -154,11 +159,20 @@ impl Program {
             return Err(GraphError::UnevenParts { batch, part });
         }
         let boxes = graph.find("boxes").filter(|_| source.augment.resized);
-        autodiff::backward(&mut graph, logits, dlogits)?;
+        let frozen = training.frozen(&graph)?;
+        autodiff::backward_but(&mut graph, logits, dlogits, &frozen)?;
         let in_parts = part < batch;
-        let hyper = shape(&[if in_parts { 5 } else { 2 }])?;
-        let hyper = graph.add_value("hyper", hyper, DType::F32, Role::Input);
-        update(&mut graph, training.optimizer, hyper, in_parts)?;
+        let len = if in_parts || training.clip_norm.is_some() {
+            6
+        } else {
+            3
+        };
+        let hyper = graph.add_value("hyper", shape(&[len])?, DType::F32, Role::Input);
+        let (parameters, norm) = update(&mut graph, &training, hyper, in_parts)?;
+        let averaging = match training.ema {
+            Some(_) => Some(average(&mut graph, &parameters)?),
+            None => None,
+        };
         fuse(&mut graph);
         Ok(Self {
             graph,
@@ -168,6 +182,8 @@ impl Program {
             goal: Goal::Train {
                 training,
                 hyper,
+                norm,
+                averaging,
                 random,
                 boxes,
                 metrics,
@@ -330,28 +346,73 @@ fn loss(
     Ok((metrics, out[0]))
 }
 
-/// Appends the optimizer over every parameter that has a gradient.
-fn update(graph: &mut Graph, adam: Adam, hyper: ValueId, in_parts: bool) -> Result<(), GraphError> {
-    let all: Vec<ValueId> = graph.parameters().collect();
-    let gradients: Vec<(ValueId, ValueId)> = graph.gradients().collect();
-    let mut inputs = vec![hyper];
-    let mut updates = Vec::new();
-    for &parameter in &all {
-        if let Some(&(_, gradient)) = gradients.iter().find(|(of, _)| *of == parameter) {
-            inputs.push(gradient);
-            updates.push(parameter);
-        }
+/// Adds a value of each parameter's shape, named after it.
+fn beside(
+    graph: &mut Graph,
+    parameters: &[ValueId],
+    kind: &str,
+    role: impl Fn(ValueId) -> Role,
+) -> Vec<ValueId> {
+    let add = |&parameter: &ValueId| {
+        let value = graph.value(parameter);
+        let (name, shape) = (format!("{}.{kind}", value.name), value.shape);
+        graph.add_value(name, shape, DType::F32, role(parameter))
+    };
+    parameters.iter().map(add).collect()
+}
+
+/// Appends the optimizer over every parameter that has a gradient; returns those, and the gradients' norm if they are clipped.
+fn update(
+    graph: &mut Graph,
+    training: &Training,
+    hyper: ValueId,
+    in_parts: bool,
+) -> Result<(Vec<ValueId>, Option<ValueId>), GraphError> {
+    let mut gradients: Vec<(ValueId, ValueId)> = graph.gradients().collect();
+    if gradients.is_empty() {
+        return Err(GraphError::NothingToTrain);
     }
-    let parameters = updates.clone();
-    let kinds = ["moment1", "moment2", "sum"];
-    for (n, kind) in (0..).zip(&kinds[..if in_parts { 3 } else { 2 }]) {
-        for &parameter in &parameters {
-            let value = graph.value(parameter);
-            let (name, shape) = (format!("{}.{kind}", value.name), value.shape);
-            let role = Role::Moment(parameter, n);
-            updates.push(graph.add_value(name, shape, DType::F32, role));
-        }
+    gradients.sort_by_key(|(parameter, _)| *parameter);
+    let (parameters, mut gradients): (Vec<_>, Vec<_>) = gradients.into_iter().unzip();
+    let mut updates = parameters.clone();
+    for (n, kind) in (0..).zip(&["moment1", "moment2"][..training.optimizer.moments()]) {
+        let role = |parameter| Role::Moment(parameter, n);
+        updates.extend(beside(graph, &parameters, kind, role));
     }
-    graph.push("optimizer", adam, &inputs, &updates)?;
-    Ok(())
+    let mut sums = Vec::new();
+    if in_parts {
+        let role = |parameter| Role::Moment(parameter, 2);
+        sums = beside(graph, &parameters, "sum", role);
+    }
+    let mut norm = None;
+    if training.clip_norm.is_some() {
+        let mut inputs = gradients.clone();
+        if in_parts {
+            inputs.insert(0, hyper);
+            gradients.clone_from(&sums);
+        }
+        let op = GradientNorm { in_parts };
+        let of_all = graph.push("clip", op, &inputs, &sums)?[0];
+        graph.keep(of_all);
+        norm = Some(of_all);
+    } else {
+        updates.extend(sums);
+    }
+    let op = Update {
+        optimizer: training.optimizer,
+        groups: training.groups(graph, &parameters)?,
+        clip_norm: training.clip_norm,
+    };
+    let inputs: Vec<ValueId> = [hyper].into_iter().chain(gradients).chain(norm).collect();
+    graph.push("optimizer", op, &inputs, &updates)?;
+    Ok((parameters, norm))
+}
+
+/// Appends the moving average of `parameters`; returns its input, what the parameters weigh in it.
+fn average(graph: &mut Graph, parameters: &[ValueId]) -> Result<ValueId, GraphError> {
+    let weight = graph.add_value("averaging", shape(&[1])?, DType::F32, Role::Input);
+    let averages = beside(graph, parameters, "ema", Role::Average);
+    let inputs: Vec<ValueId> = [weight].iter().chain(parameters).copied().collect();
+    graph.push("average", Ema, &inputs, &averages)?;
+    Ok(weight)
 }

@@ -6,7 +6,7 @@ use crate::backend::runtime::{Runtime, RuntimeError, write_error};
 use crate::data::{DataError, Draw, check_labels, resized_crop};
 use crate::graph::tensor::{HostSlice, Tensor};
 use crate::graph::{Role, ValueId};
-use crate::ops::IGNORE;
+use crate::ops::{Ema, IGNORE};
 
 /// Errors of running a program.
 #[derive(Debug, thiserror::Error)]
@@ -82,17 +82,25 @@ impl Run {
         Ok(self.runtime.write(id, data)?)
     }
 
-    /// Writes every parameter and running statistic that the program has and `parameters` names.
+    /// Writes every parameter and running statistic that the program has and `parameters` names; an average of it begins there.
     ///
     /// # Errors
     /// [`RuntimeError`] if a shape differs.
     pub fn set_parameters(&mut self, parameters: &Parameters) -> Result<()> {
         for (name, tensor) in parameters {
             if let Some(id) = self.program.graph.find(name) {
-                self.runtime.write(id, tensor.data.as_slice().into())?;
+                for id in [Some(id), self.average_of(id)].into_iter().flatten() {
+                    self.runtime.write(id, tensor.data.as_slice().into())?;
+                }
             }
         }
         Ok(())
+    }
+
+    fn average_of(&self, parameter: ValueId) -> Option<ValueId> {
+        let graph = &self.program.graph;
+        let mut ids = graph.ids();
+        ids.find(|&id| graph.value(id).role == Role::Average(parameter))
     }
 
     /// Reads every parameter and running statistic back, waiting for the device.
@@ -106,21 +114,61 @@ impl Run {
             .collect()
     }
 
-    /// Reads the optimizer's moments back, two for each parameter: `{name}.moment1` and `{name}.moment2`.
-    /// [`Run::set_parameters`] writes them too.
+    /// Reads every parameter's moving average back, under the parameter's name; the parameter itself where it has none.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] if the device fails.
+    pub fn averaged(&mut self) -> Result<Parameters> {
+        let ids: Vec<ValueId> = self.program.graph.parameters().collect();
+        let read = |id| {
+            let average = self.average_of(id).unwrap_or(id);
+            Ok((self.name(id), self.tensor(average)?))
+        };
+        ids.into_iter().map(read).collect()
+    }
+
+    /// Whether the program keeps a moving average of its parameters.
+    pub fn averages(&self) -> bool {
+        let averaging =
+            |goal: &Goal| matches!(goal, Goal::Train { averaging, .. } if averaging.is_some());
+        averaging(&self.program.goal)
+    }
+
+    /// Reads back what the optimizer keeps of each parameter that it moves: its moments, `{name}.moment1` and
+    /// `{name}.moment2`, as many as there are, and `{name}.ema` if it is averaged. [`Run::set_parameters`] writes them too.
     ///
     /// # Errors
     /// [`RuntimeError`] if the device fails.
     pub fn moments(&mut self) -> Result<Parameters> {
         let graph = &self.program.graph;
-        let is_moment = |id: &ValueId| matches!(graph.value(*id).role, Role::Moment(_, 0 | 1));
-        let ids: Vec<ValueId> = graph.ids().filter(is_moment).collect();
+        let is_kept = |id: &ValueId| {
+            matches!(
+                graph.value(*id).role,
+                Role::Moment(_, 0 | 1) | Role::Average(_)
+            )
+        };
+        let ids: Vec<ValueId> = graph.ids().filter(is_kept).collect();
         ids.into_iter()
             .map(|id| Ok((self.name(id), self.tensor(id)?)))
             .collect()
     }
 
-    /// Reads the gradient of every parameter back, under the parameter's name.
+    /// Norm of all gradients of the last step before they were clipped; `None` if they are not
+    /// ([`Training::clip_norm`](super::Training::clip_norm)).
+    ///
+    /// # Errors
+    /// [`RuntimeError`] if the device fails.
+    pub fn gradient_norm(&mut self) -> Result<Option<f32>> {
+        let Goal::Train {
+            norm: Some(norm), ..
+        } = self.program.goal
+        else {
+            return Ok(None);
+        };
+        Ok(self.runtime.read(norm)?.first().copied())
+    }
+
+    /// Reads the gradient of every parameter that is trained back, under the parameter's name: as it is before clipping.
     ///
     /// # Errors
     /// [`RuntimeError`] if the device fails.
@@ -194,9 +242,11 @@ impl Run {
         let Goal::Train {
             training,
             hyper,
+            averaging,
             random,
             boxes,
             metrics,
+            ..
         } = self.program.goal.clone()
         else {
             return Err(wrong_goal("training"));
@@ -210,13 +260,15 @@ impl Run {
         for (i, chunk) in indices.chunks(part).enumerate() {
             let (first, last) = (i == 0, i + 1 == parts);
             let weight = chunk.len() as f32 / self.program.batch as f32;
-            let whole = training.optimizer.hyper(learning_rate, step);
-            let of_part =
-                training
-                    .optimizer
-                    .hyper_of_part(learning_rate, step, first, weight, last);
-            let numbers = if parts == 1 { &whole[..] } else { &of_part };
+            let optimizer = &training.optimizer;
+            let numbers = optimizer.hyper_of_part(learning_rate, step, first, weight, last);
+            // Those of the part are left out where the program has no use for them.
+            let numbers = &numbers[..self.program.graph.value(hyper).shape.len()];
             self.runtime.write(hyper, numbers.into())?;
+            if let (Some(averaging), Some(decay)) = (averaging, training.ema) {
+                let weight = if last { Ema::weight(decay, step) } else { 0.0 };
+                self.runtime.write(averaging, [weight].as_slice().into())?;
+            }
             if let Some(random) = random {
                 let words = [seed, step as u32, (i * part) as u32];
                 self.runtime.write(random, words.as_slice().into())?;

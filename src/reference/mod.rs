@@ -4,7 +4,6 @@
 //! cores. Both run the same [`Graph`], node by node.
 
 pub(crate) mod activation;
-pub(crate) mod adam;
 pub(crate) mod add;
 pub(crate) mod avg_pool2d;
 pub(crate) mod batch_norm;
@@ -12,10 +11,14 @@ pub(crate) mod concat;
 pub(crate) mod conv2d;
 pub(crate) mod conv2d_gemm;
 pub(crate) mod dropout;
+pub(crate) mod ema;
 pub(crate) mod gather;
 pub(crate) mod global_avg_pool;
+pub(crate) mod gradient_norm;
+pub(crate) mod linear;
 pub(crate) mod local_response_norm;
 pub(crate) mod max_pool2d;
+pub(crate) mod optimizer;
 mod peak;
 pub(crate) mod relu;
 pub(crate) mod softmax;
@@ -91,6 +94,14 @@ pub trait Real:
         dw: &mut [Self],
         db: Option<&mut [Self]>,
     );
+    /// `to [m,n] = a [m,k] * b [k,n]`, the sizes being `[m,n,k]`; each factor comes with the distances of its rows and columns.
+    #[doc(hidden)]
+    fn multiply(
+        sizes: [usize; 3],
+        a: (&[Self], [usize; 2]),
+        b: (&[Self], [usize; 2]),
+        to: &mut [Self],
+    );
 }
 
 mod sealed {
@@ -100,7 +111,7 @@ mod sealed {
 }
 
 macro_rules! real {
-    ($float:ty, $conv2d:path, $erfc:path) => {
+    ($float:ty, $conv2d:path, $erfc:path, $multiply:path) => {
         impl Real for $float {
             fn from_f64(x: f64) -> Self {
                 x as Self
@@ -157,12 +168,20 @@ macro_rules! real {
                 use $conv2d as algorithm;
                 algorithm::wgrad(g, x, dy, dw, db);
             }
+            fn multiply(
+                sizes: [usize; 3],
+                a: (&[Self], [usize; 2]),
+                b: (&[Self], [usize; 2]),
+                to: &mut [Self],
+            ) {
+                $multiply(sizes, a, b, to);
+            }
         }
     };
 }
 
-real!(f32, conv2d_gemm, libm::erfcf);
-real!(f64, conv2d, libm::erfc);
+real!(f32, conv2d_gemm, libm::erfcf, conv2d_gemm::multiply);
+real!(f64, conv2d, libm::erfc, linear::multiply);
 
 /// Elements below which elementwise work is not worth another thread.
 pub(crate) const GRAIN: usize = 1 << 14;

@@ -7,7 +7,7 @@ use crate::backend::runtime::{Runtime, RuntimeError};
 use crate::graph::rng::floats;
 use crate::graph::shape::DType;
 use crate::graph::{Graph, Node, Role, Value, ValueId};
-use crate::ops::{Adam, Conv2d, Tolerance};
+use crate::ops::{Conv2d, Optimizer, Tolerance};
 use crate::reference::Reference;
 
 /// Agreement demanded of a whole step: its errors add up from layer to layer.
@@ -29,6 +29,8 @@ pub(super) struct Expected {
 /// A graph with its data.
 pub(super) struct Case {
     pub(super) op: &'static str,
+    /// Layer of its node; empty for a whole graph.
+    pub(super) layer: String,
     pub(super) shapes: String,
     pub(super) is_convolution: bool,
     pub(super) graph: Graph,
@@ -107,6 +109,7 @@ impl<'g> Start<'g> {
         let data = self.before.iter();
         Case {
             op,
+            layer: String::new(),
             shapes,
             is_convolution: false,
             graph,
@@ -149,23 +152,25 @@ impl<'g> Start<'g> {
         let mut graph = Graph::default();
         let mut copies: HashMap<ValueId, ValueId> = HashMap::new();
         let mut data = Vec::new();
-        // Updates first: the gradients and moments of an optimizer name the parameters that they belong to.
-        for &id in node.updates.iter().chain(&node.inputs) {
+        // What an optimizer works on lies beside the parameters that it belongs to; so these come first, wanted or not.
+        let parameter_of = |id: &ValueId| match self.graph.value(*id).role {
+            Role::Gradient(of) | Role::Moment(of, _) | Role::Average(of) => Some(of),
+            _ => None,
+        };
+        let operands: Vec<ValueId> = node.updates.iter().chain(&node.inputs).copied().collect();
+        let beside: Vec<ValueId> = operands.iter().filter_map(parameter_of).collect();
+        for &id in beside.iter().chain(&operands) {
             if copies.contains_key(&id) {
                 continue;
             }
             let value = self.graph.value(id);
-            let of = |id: &ValueId| copies.get(id).copied();
             let role = match value.role {
-                role @ (Role::Parameter | Role::Statistic | Role::Accumulator)
-                    if node.updates.contains(&id) =>
-                {
-                    role
-                }
-                Role::Moment(parameter, n) => {
-                    of(&parameter).map_or(Role::Input, |parameter| Role::Moment(parameter, n))
-                }
-                Role::Gradient(parameter) => of(&parameter).map_or(Role::Input, Role::Gradient),
+                role @ Role::Accumulator if node.updates.contains(&id) => role,
+                role @ Role::Statistic if node.updates.contains(&id) => role,
+                Role::Gradient(of) => Role::Gradient(copies[&of]),
+                Role::Moment(of, n) => Role::Moment(copies[&of], n),
+                Role::Average(of) => Role::Average(copies[&of]),
+                Role::Parameter if beside.contains(&id) => Role::Parameter,
                 _ => Role::Input,
             };
             let copy = graph.add_value(value.name.clone(), value.shape, value.dtype, role);
@@ -181,6 +186,7 @@ impl<'g> Start<'g> {
         }
         let case = Case {
             op: node.op.name(),
+            layer: node.layer.clone(),
             shapes: self.graph.shapes(node),
             is_convolution: Conv2d::of_node(self.graph, node).is_some(),
             graph,
@@ -206,9 +212,10 @@ fn start(id: ValueId, value: &Value) -> Vec<f32> {
     };
     match (value.name.as_str(), value.dtype, value.role) {
         ("hyper", ..) => {
-            let hyper = Adam::default().hyper_of_part(1e-3, 10, false, 0.4, true);
+            let hyper = Optimizer::default().hyper_of_part(1e-3, 10, false, 0.4, true);
             hyper[..len].to_vec()
         }
+        ("averaging", ..) => vec![0.25],
         ("indices", ..) => whole(super::networks::IMAGES[0]),
         ("boxes", ..) => {
             let words = BOXES.iter().flatten().cycle();

@@ -229,7 +229,19 @@ pub fn load_trained(path: &Path) -> Result<(Parameters, Metadata), CheckpointErr
     }
 }
 
-/// Checks that `parameters`, read from `path`, are parameters and statistics of `graph`: all of them, each of its shape.
+/// Whether two shapes are one but for ones at the end: a linear layer's `[K,C]` and the `[K,C,1,1]` of a 1x1 convolution hold
+/// the same weights.
+fn is_same(a: Shape, b: Shape) -> bool {
+    let [a, b] = [&a, &b].map(|shape| {
+        let dims = shape.dims();
+        let end = dims.iter().rposition(|&side| side > 1);
+        dims[..end.map_or(1, |last| last + 1)].to_vec()
+    });
+    a == b
+}
+
+/// Checks that `parameters`, read from `path`, are parameters and statistics of `graph`: all of them, each of its shape but
+/// for ones at the end.
 ///
 /// # Errors
 /// [`CheckpointError::Mismatch`], which names the first that differs.
@@ -249,7 +261,7 @@ pub fn check(path: &Path, parameters: &Parameters, graph: &Graph) -> Result<(), 
         let value = graph.value(id);
         wanted.push(value.name.as_str());
         let got = found.get(value.name.as_str()).map(|tensor| tensor.shape);
-        if got != Some(value.shape) {
+        if got.is_none_or(|got| !is_same(got, value.shape)) {
             let got = got.map_or_else(|| "missing".to_owned(), |shape| shape.to_string());
             return Err(mismatch(&value.name, got, value.shape.to_string()));
         }

@@ -91,9 +91,11 @@ pub enum Event<'a> {
         step: u64,
         /// Whether no epoch had a better accuracy on the validation set, or on the test set if there is none.
         best: bool,
-        /// The parameters.
+        /// The parameters for use: the moving average of those that are trained, if there is one.
         parameters: &'a Parameters,
-        /// The optimizer's moments.
+        /// The parameters that training goes on with.
+        trained: &'a Parameters,
+        /// What the optimizer keeps of them: moments, and the average.
         moments: &'a Parameters,
         /// Options and progress.
         state: &'a State,

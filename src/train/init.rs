@@ -16,7 +16,7 @@ pub enum Init {
     /// Made for deep stacks of small convolutions that end in a ReLU, in closed form:
     ///
     /// - a square 1x1 layer is the identity plus a tenth of Kaiming noise, so that signals pass it unmixed at first;
-    /// - any other layer is Kaiming normal, `N(0, 2 / (C*R*S))` (He et al., arXiv:1502.01852);
+    /// - any other layer, linear ones too, is Kaiming normal, `N(0, 2 / (C*R*S))` (He et al., arXiv:1502.01852);
     /// - a filter larger than 1x1 has its mean taken off, so that it answers to contrast and not to brightness;
     /// - biases are 0, but 0.3 in the last layer larger than 1x1: its maps, one a class in `nin`, then start alive.
     ///
@@ -36,7 +36,8 @@ impl Init {
     /// A value for every parameter and running statistic of a graph, from a seed.
     ///
     /// # Errors
-    /// [`ShapeError`] for a parameter that is neither a filter bank `[K,C,R,S]` nor a bias behind one, nor of a normalisation.
+    /// [`ShapeError`] for a parameter that is neither a filter bank `[K,C,R,S]`, nor a weight `[K,C]`, nor a bias behind one, nor
+    /// of a normalisation.
     pub fn parameters(self, graph: &Graph, seed: u64) -> Result<Parameters, ShapeError> {
         let mut rng = StdRng::seed_from_u64(seed);
         let values: Vec<&Value> = graph.state().map(|id| graph.value(id)).collect();
@@ -59,6 +60,16 @@ impl Init {
                         Self::PyTorch => uniform(fan_in, &mut tensor.data, &mut rng),
                     }
                 }
+                [_, c] => {
+                    fan_in = c;
+                    match self {
+                        Self::Kaiming => {
+                            let std = (2.0 / c as f32).sqrt();
+                            tensor.data.fill_with(|| std * normal(&mut rng));
+                        }
+                        Self::PyTorch => uniform(fan_in, &mut tensor.data, &mut rng),
+                    }
+                }
                 [_] => match self {
                     Self::Kaiming if i > 0 && last_wide == Some(i - 1) => {
                         tensor.data.fill(LAST_BIAS)
@@ -67,7 +78,7 @@ impl Init {
                     Self::PyTorch => uniform(fan_in, &mut tensor.data, &mut rng),
                 },
                 _ => {
-                    let want = "a filter bank [K,C,R,S] or a bias [K]";
+                    let want = "a filter bank [K,C,R,S], a weight [K,C] or a bias [K]";
                     return Err(value.shape.mismatch("init", "parameter", want));
                 }
             }
@@ -137,6 +148,27 @@ mod tests {
         let x = net.conv2d("c", x, 10, Conv2d::new(3, 1, 1)?)?;
         net.conv2d("d", x, 10, Conv2d::new(1, 1, 0)?)?;
         Ok(net.finish())
+    }
+
+    #[test]
+    fn linear_weights_spread_by_their_inputs_and_square_ones_are_no_identity()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let mut net = GraphBuilder::new(Phase::Eval);
+        let x = net.input("images", &[1, 60, 1, 1])?;
+        let x = net.linear("a", x, 60)?;
+        net.linear("b", x, 100)?;
+        let graph = net.finish();
+        let kaiming = Init::Kaiming.parameters(&graph, 7)?;
+        for (_, w) in kaiming.iter().step_by(2) {
+            let want = (2.0f32 / 60.0).sqrt();
+            assert!((std(&w.data) / want - 1.0).abs() < 0.05);
+        }
+        for (_, tensor) in Init::PyTorch.parameters(&graph, 7)? {
+            let bound = 1.0 / 60f32.sqrt();
+            assert!(tensor.data.iter().all(|w| w.abs() <= bound));
+            assert!(tensor.data.iter().any(|w| w.abs() > 0.8 * bound));
+        }
+        Ok(())
     }
 
     fn std(data: &[f32]) -> f32 {

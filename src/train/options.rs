@@ -8,6 +8,7 @@ use super::{Home, OnBad, TrainError};
 use crate::data::Outline;
 use crate::models::Schedule;
 use crate::ops::{Augment, Normalize};
+use crate::program::Training;
 
 /// How to train.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,12 +18,14 @@ pub struct TrainOptions {
     pub batch_size: usize,
     /// Passes over the training set.
     pub epochs: u64,
-    /// Adam's learning rate.
+    /// The optimizer's learning rate.
     pub learning_rate: f64,
     /// Steps over which the learning rate rises linearly to its full value.
     pub warmup_steps: u64,
     /// How it goes on from there.
     pub schedule: Schedule,
+    /// How each step moves the parameters. A moving average of them is what is tested and kept for use, if there is one.
+    pub training: Training,
     /// Mean and standard deviation that each channel is normalised by.
     pub normalize: Normalize,
     /// Random changes to the training images; see [`augment_of`](Self::augment_of).
@@ -64,6 +67,7 @@ impl Default for TrainOptions {
             learning_rate: 3e-4,
             warmup_steps: 30,
             schedule: Schedule::Constant,
+            training: Training::default(),
             normalize: Normalize::default(),
             augment: Augment::NONE,
             image_size: None,

@@ -6,7 +6,6 @@ use crate::backend::device::Device;
 use crate::data::Outline;
 use crate::error::Result;
 use crate::models::Model;
-use crate::ops::Adam;
 use crate::plan::PlanError;
 use crate::program::Program;
 
@@ -58,7 +57,8 @@ fn in_parts(model: &Model, data: &Outline, options: &TrainOptions, part: usize) 
     options.check(data.len)?;
     let (source, size) = source(model, data, options, options.batch_size, true);
     let sizes = [options.batch_size, part];
-    let program = Program::training_in_parts(&source, size, sizes, Adam::default(), |net, x| {
+    let training = options.training.clone();
+    let program = Program::training_in_parts(&source, size, sizes, training, |net, x| {
         model.build(net, x, data.classes)
     });
     Ok(program?)

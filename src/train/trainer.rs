@@ -109,8 +109,8 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    /// Takes a run up after `step` steps: with the parameters of that moment given to [`Trainer::new`] and its moments
-    /// given here, it goes on as if it had never stopped.
+    /// Takes a run up after `step` steps: with the parameters of that moment given to [`Trainer::new`] and what the optimizer kept of
+    /// them given here, it goes on as if it had never stopped.
     ///
     /// # Errors
     /// [`TrainError::Resume`] if the data differ in size, [`crate::backend::runtime::RuntimeError`] if the moments do not fit.
@@ -165,7 +165,7 @@ impl<'a> Trainer<'a> {
                 epoch
             };
             stopped = self.stop.load(Ordering::Relaxed);
-            let parameters = self.train.parameters()?;
+            let parameters = self.train.averaged()?;
             let mut best = false;
             for notice in self.split.train.take_notices() {
                 tell(Event::Notice(notice))?;
@@ -234,18 +234,23 @@ impl<'a> Trainer<'a> {
             .is_some_and(|patience| since >= patience)
     }
 
-    /// Hands everything that the run depends on to `tell`.
+    /// Hands everything that the run depends on to `tell`; `parameters` are those for use.
     fn checkpoint(
         &mut self,
         parameters: &Parameters,
         best: bool,
         tell: &mut impl FnMut(Event<'_>) -> Result<()>,
     ) -> Result<()> {
+        let trained = match self.train.averages() {
+            true => Some(self.train.parameters()?),
+            false => None,
+        };
         tell(Event::Checkpoint {
             epoch: self.step / self.steps_per_epoch(),
             step: self.step,
             best,
             parameters,
+            trained: trained.as_ref().unwrap_or(parameters),
             moments: &self.train.moments()?,
             state: &self.state,
         })
@@ -280,7 +285,7 @@ impl<'a> Trainer<'a> {
                 Err(error) => {
                     // What was trained until then is not lost.
                     self.collect(epoch, tell)?;
-                    let parameters = self.train.parameters()?;
+                    let parameters = self.train.averaged()?;
                     self.checkpoint(&parameters, false, tell)?;
                     return Err(error);
                 }
@@ -346,7 +351,7 @@ impl<'a> Trainer<'a> {
                 break;
             }
             if save {
-                let parameters = self.train.parameters()?;
+                let parameters = self.train.averaged()?;
                 self.checkpoint(&parameters, false, tell)?;
             }
         }

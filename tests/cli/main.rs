@@ -9,6 +9,7 @@ mod doctor;
 mod errors;
 mod files;
 mod made;
+mod optimizer;
 mod options;
 mod photos;
 mod pictures;

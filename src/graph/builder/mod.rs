@@ -5,6 +5,7 @@
 mod activation;
 mod conv2d;
 mod join;
+mod linear;
 mod norm;
 mod pool2d;
 

@@ -173,7 +173,7 @@ fn method(to: &Lowering<'_>, direction: Direction, g: &Geometry) -> Method {
 }
 
 /// Lowers the forward pass over `x` and `w`, perhaps a bias, and `y`.
-pub(super) fn forward(
+pub(in crate::ops) fn forward(
     to: &mut Lowering<'_>,
     g: &Geometry,
     relu: bool,
@@ -192,13 +192,15 @@ pub(super) fn forward(
         Method::Whole(family, variant, block) => {
             let workgroups = workgroups(to, variant, block, [g.n * g.pixels(), g.k])?;
             let words = uniform.words();
-            to.dispatch(&family.forward, variant, words, &bindings, workgroups)
+            to.dispatch(&family.forward, variant, words, &bindings, workgroups)?;
+            to.set_flops(g.flops());
+            Ok(())
         }
     }
 }
 
 /// Lowers the input gradient.
-pub(super) fn dgrad(
+pub(in crate::ops) fn dgrad(
     to: &mut Lowering<'_>,
     g: &Geometry,
     [dy, w]: [Region; 2],
@@ -216,13 +218,15 @@ pub(super) fn dgrad(
         Method::Whole(family, variant, block) => {
             let workgroups = workgroups(to, variant, block, [g.n * g.h * g.w, g.c])?;
             let words = uniform.words();
-            to.dispatch(&family.dgrad, variant, words, &bindings, workgroups)
+            to.dispatch(&family.dgrad, variant, words, &bindings, workgroups)?;
+            to.set_flops(g.flops());
+            Ok(())
         }
     }
 }
 
 /// Lowers the filter and bias gradients: parts, and their sum in order unless the optimizer does it.
-pub(super) fn wgrad(
+pub(in crate::ops) fn wgrad(
     to: &mut Lowering<'_>,
     g: &Geometry,
     [x, dy]: [Region; 2],
@@ -251,6 +255,7 @@ pub(super) fn wgrad(
                 &[x, dy, partial],
                 [across, down, splits as u64],
             )?;
+            to.set_flops(g.flops());
             (splits, partial)
         }
     };

@@ -3,7 +3,7 @@
 //! Square filters, one stride and one padding for both axes. ReLU may ride in the epilogue of the forward pass, and
 //! the ReLU mask of the layer before in that of dgrad.
 
-mod kernels;
+pub(super) mod kernels;
 
 pub(super) use kernels::sum_parts;
 
@@ -118,7 +118,7 @@ impl fmt::Display for Geometry {
 }
 
 impl Conv2d {
-    /// Which computation of which convolution a node of `graph` is, if it is one.
+    /// Which computation of which convolution a node of `graph` is, if it is one; a linear layer is one of 1x1.
     pub fn of_node(graph: &Graph, node: &Node) -> Option<(Direction, Geometry)> {
         let shape = |i: usize| graph.value(node.inputs[i]).shape;
         Some(match &node.op {
@@ -131,7 +131,7 @@ impl Conv2d {
                 let [_, k, ..] = shape(1).nchw("conv2d.wgrad", "dy").ok()?;
                 (Direction::Wgrad, wgrad.conv.checked(shape(0), k))
             }
-            _ => return None,
+            op => return super::linear::computation(op, shape),
         })
     }
 
@@ -312,9 +312,12 @@ impl Definition for Conv2d {
             dy
         };
         let (x, w) = (node.inputs[0], node.inputs[1]);
-        let gradients = tape.push(&node.layer, Conv2dWgrad::new(conv), &[x, dz])?;
-        for (&parameter, gradient) in node.inputs[1..].iter().zip(gradients) {
-            tape.set_gradient(parameter, gradient)?;
+        let parameters = &node.inputs[1..];
+        if parameters.iter().any(|&parameter| tape.wants(parameter)) {
+            let gradients = tape.push(&node.layer, Conv2dWgrad::new(conv), &[x, dz])?;
+            for (&parameter, gradient) in parameters.iter().zip(gradients) {
+                tape.set_gradient(parameter, gradient)?;
+            }
         }
         if tape.wants(x) {
             let [_, _, height, width] = tape.dims4(x);
