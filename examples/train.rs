@@ -6,12 +6,16 @@ mod adapters;
 mod args;
 #[path = "common/cache.rs"]
 mod cache;
+#[path = "train/find_lr.rs"]
+mod find_lr;
 #[path = "common/pictures.rs"]
 mod pictures;
 #[path = "train/screen.rs"]
 mod screen;
 #[path = "train/setup.rs"]
 mod setup;
+#[path = "train/tuning.rs"]
+mod tuning;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -82,7 +86,7 @@ fn print_plan(args: &Args) -> Result<()> {
         .limit_train
         .map_or(outline.len, |limit| limit.min(outline.len));
     let model = Model::find(args.model.as_deref().unwrap_or("nin"))?;
-    let options = setup::options(args, model, Normalize::default(), Augment::NONE);
+    let options = setup::options(args, model, Normalize::default(), Augment::NONE)?;
     let program = training_program(model, &outline, &options)?;
     let plan = Plan::new(program.graph().clone(), &device)?;
     // Whoever reads no further has seen enough.
@@ -113,6 +117,9 @@ fn train(args: &Args) -> Result<()> {
                 "nin"
             };
             let model = Model::find(args.model.as_deref().unwrap_or(default))?;
+            if args.tuning.find_lr {
+                return find_lr::run(args, model, &device);
+            }
             setup::new_run(args, model, &device)?
         }
     };

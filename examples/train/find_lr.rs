@@ -1,0 +1,126 @@
+//! `train --find-lr`: which learning rate to train at.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use nin_wgpu::device::Device;
+use nin_wgpu::models::Model;
+use nin_wgpu::output::{WriteError, write_whole};
+use nin_wgpu::pictures::rates;
+use nin_wgpu::train::{RateStep, find_lr};
+
+use crate::args::Args;
+use crate::setup::{self, Prepared};
+
+/// Steps between two lines on the screen.
+const EVERY: usize = 10;
+
+/// Runs the test, prints what came of it and how to go on, and writes it beside what the folder holds.
+pub(crate) fn run(args: &Args, model: &'static Model, device: &Device) -> Result<()> {
+    let prepared = setup::prepare(args, model)?;
+    let Prepared {
+        split,
+        options,
+        parameters,
+        ..
+    } = &prepared;
+    let folder = args
+        .out
+        .clone()
+        .unwrap_or_else(|| setup::run_folder(model, &args.dataset));
+    std::fs::create_dir_all(&folder)
+        .map_err(|source| WriteError {
+            path: folder.clone(),
+            source,
+        })
+        .context("--out")?;
+    // Whoever reads no further has seen enough.
+    let told = |text: String| {
+        let _ = writeln!(std::io::stdout(), "{text}");
+    };
+    if !args.quiet {
+        told(format!("model    {} ({})", model.name, model.summary));
+        told(format!("device   {device}"));
+    }
+    let mut done = 0;
+    let test = find_lr(device, model, &split.train, parameters, options, |step| {
+        done += 1;
+        if !args.quiet && done % EVERY == 1 {
+            told(format!(
+                "learning rate {:.1e}  loss {:.4}",
+                step.rate, step.smoothed
+            ));
+        }
+        Ok(())
+    })
+    .context("--find-lr")?;
+    let suggestion = format!("{:.1e}", test.suggestion);
+    let [picture, table] = unused(&folder);
+    let losses: Vec<_> = test
+        .steps
+        .iter()
+        .map(|step| [step.rate, step.loss, step.smoothed])
+        .collect();
+    let title = format!("{} on {}", model.name, split.train.name());
+    let svg = rates::svg(&title, &losses, test.suggestion)?;
+    write_whole(&picture, svg.as_bytes())?;
+    write_whole(&table, csv(&test.steps).as_bytes())?;
+    if test.diverged && !args.quiet {
+        told(format!("the loss diverged after {done} steps"));
+    }
+    told(format!(
+        "saved    {}, {}",
+        picture.display(),
+        table.display()
+    ));
+    told(format!(
+        "suggest  a learning rate of {suggestion}: a tenth of that at which the loss was least"
+    ));
+    told(format!(
+        "next     cargo run --release --example train --{} --lr {suggestion}",
+        command()
+    ));
+    Ok(())
+}
+
+/// `find-lr.svg` and `find-lr.csv`, or the first numbered pair that overwrites nothing.
+fn unused(folder: &Path) -> [PathBuf; 2] {
+    let named = |name: String| ["svg", "csv"].map(|ending| folder.join(format!("{name}.{ending}")));
+    let numbered = (2..).map(|n| named(format!("find-lr-{n}")));
+    let mut all = std::iter::once(named("find-lr".to_owned())).chain(numbered);
+    all.find(|pair| !pair.iter().any(|path| path.exists()))
+        .expect("invariant: there is a number without a file")
+}
+
+fn csv(steps: &[RateStep]) -> String {
+    let mut text = "learning_rate,loss,smoothed_loss\n".to_owned();
+    for step in steps {
+        text += &format!("{:e},{},{}\n", step.rate, step.loss, step.smoothed);
+    }
+    text
+}
+
+/// This command's flags, but `--find-lr` and an earlier rate, as a shell takes them.
+fn command() -> String {
+    let mut flags = String::new();
+    let mut given = std::env::args().skip(1);
+    while let Some(flag) = given.next() {
+        match flag.as_str() {
+            "--find-lr" => {}
+            "--lr" => drop(given.next()),
+            rate if rate.starts_with("--lr=") => {}
+            plain if plain.chars().all(is_plain) && !plain.is_empty() => {
+                flags += " ";
+                flags += plain;
+            }
+            other => flags += &format!(" '{}'", other.replace('\'', r"'\''")),
+        }
+    }
+    flags
+}
+
+/// Whether a shell takes a character as it stands.
+fn is_plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c)
+}
