@@ -44,16 +44,20 @@ pub(crate) fn run(args: &Args, model: &'static Model, device: &Device) -> Result
         told(format!("device   {device}"));
     }
     let mut done = 0;
-    let test = find_lr(device, model, &split.train, parameters, options, |step| {
-        done += 1;
-        if !args.quiet && done % EVERY == 1 {
-            told(format!(
-                "learning rate {:.1e}  loss {:.4}",
-                step.rate, step.smoothed
-            ));
-        }
-        Ok(())
-    })
+    let test = find_lr(
+        device,
+        model,
+        &split.train,
+        parameters,
+        options,
+        |rate, loss| {
+            done += 1;
+            if !args.quiet && done % EVERY == 1 {
+                told(format!("learning rate {rate:.1e}  loss {loss:.4}"));
+            }
+            Ok(())
+        },
+    )
     .context("--find-lr")?;
     let suggestion = format!("{:.1e}", test.suggestion);
     let [picture, table] = unused(&folder);
@@ -75,7 +79,7 @@ pub(crate) fn run(args: &Args, model: &'static Model, device: &Device) -> Result
         table.display()
     ));
     told(format!(
-        "suggest  a learning rate of {suggestion}: a tenth of that at which the loss was least"
+        "suggest  a learning rate of {suggestion}: that at which the loss fell most steeply"
     ));
     told(format!(
         "next     cargo run --release --example train --{} --lr {suggestion}",

@@ -117,3 +117,107 @@ fn plain<'a>(names: &[&'a str], is_wanted: impl Fn(&str) -> bool) -> Vec<&'a str
     }
     names
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::shape::Shape;
+
+    fn zeros(names: &[(&str, &[usize])]) -> Parameters {
+        let zero = |(name, dims): &(&str, &[usize])| {
+            let shape = Shape::new(dims).expect("valid");
+            ((*name).to_owned(), Tensor::zeros(shape))
+        };
+        names.iter().map(zero).collect()
+    }
+
+    fn file(parameters: Parameters) -> Checkpoint {
+        Checkpoint {
+            parameters,
+            metadata: None,
+            others: Vec::new(),
+        }
+    }
+
+    /// What `tests/fixtures/make.py` wrote by torch and safetensors.
+    fn wrapped() -> (std::path::PathBuf, Checkpoint) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/wrapped.safetensors");
+        let file = Checkpoint::open(&path).expect("the fixture is committed");
+        (path, file)
+    }
+
+    #[test]
+    fn a_file_of_pytorchs_wrappers_in_four_types_gives_its_parameters()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let (path, file) = wrapped();
+        let others: Vec<_> = file.others.iter().map(|(_, kind)| kind.as_str()).collect();
+        assert_eq!(others, ["BOOL", "I64"]);
+        let wanted: [(&str, &[usize]); 4] = [
+            ("conv1.weight", &[4, 1, 3, 3]),
+            ("conv1.bias", &[4]),
+            ("conv2.weight", &[2, 4, 1, 1]),
+            ("conv2.bias", &[2]),
+        ];
+        let adopted = adopt(&path, &file, zeros(&wanted))?;
+        assert_eq!((adopted.taken, adopted.fresh.len()), (4, 0));
+        for (name, tensor) in &adopted.parameters {
+            let want = (0..tensor.data.len()).map(|i| i as f32 / 8.0 - 1.0);
+            assert!(tensor.data.iter().copied().eq(want), "{name}");
+        }
+        let left: Vec<_> = ["bias", "running_mean", "running_var", "weight"]
+            .map(|name| format!("_orig_mod.module.norm.{name}"))
+            .into();
+        assert_eq!(adopted.left_out, left);
+        Ok(())
+    }
+
+    #[test]
+    fn what_does_not_fit_starts_anew_and_says_what_the_file_has()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let (path, file) = wrapped();
+        let wanted: [(&str, &[usize]); 4] = [
+            ("conv1.bias", &[4]),
+            ("conv2.weight", &[3, 4, 1, 1]),
+            ("mask", &[2]),
+            ("conv3.bias", &[3]),
+        ];
+        let adopted = adopt(&path, &file, zeros(&wanted))?;
+        assert_eq!(adopted.taken, 1);
+        let pairs = [
+            ("conv2.weight", "2x4x1x1"),
+            ("mask", "BOOL"),
+            ("conv3.bias", "missing"),
+        ];
+        let fresh = pairs.map(|(name, got)| (name.to_owned(), got.to_owned()));
+        assert_eq!(adopted.fresh, fresh);
+        let error = adopt(&path, &file, zeros(&wanted[1..])).expect_err("nothing fits");
+        assert!(
+            matches!(error, CheckpointError::NothingFits { .. }),
+            "{error}"
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn prefixes_are_taken_off_where_that_makes_names_fit() {
+        let path = Path::new("some.safetensors");
+        let taken = |names: &[&str], wanted: &str| {
+            let names: Vec<(&str, &[usize])> = names.iter().map(|&name| (name, &[1][..])).collect();
+            let adopted = adopt(path, &file(zeros(&names)), zeros(&[(wanted, &[1])]));
+            adopted.map_or(0, |adopted| adopted.taken)
+        };
+        for (names, wanted, count) in [
+            (&["module.a"][..], "a", 1),
+            (&["module._orig_mod.a", "b"], "a", 1),
+            (&["model.a", "model.b"], "a", 1),
+            (&["model.module.a", "_orig_mod.model.b"], "a", 1),
+            // Not all have it, so it is a part of their names.
+            (&["model.a", "b"], "a", 0),
+            // It is wanted as it is.
+            (&["module.a"], "module.a", 1),
+            (&["model.a"], "model.a", 1),
+        ] {
+            assert_eq!(taken(names, wanted), count, "{names:?} for {wanted}");
+        }
+    }
+}

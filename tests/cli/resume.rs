@@ -124,6 +124,14 @@ fn in_two_parts(flags: &[&str]) {
         assert!(read(&one) == read(&two), "{name} differs");
     }
     assert_eq!(steps(&one), steps(&two));
+    let rates = |run: &Path| -> Vec<_> {
+        let lines = metrics(run, "epoch");
+        lines
+            .iter()
+            .map(|line| line["learning_rate"].clone())
+            .collect()
+    };
+    assert_eq!(rates(&one), rates(&two));
     let tests = |run: &Path| metrics(run, "test");
     assert_eq!(tests(&one), tests(&two));
 }
@@ -131,6 +139,22 @@ fn in_two_parts(flags: &[&str]) {
 #[test]
 fn a_run_with_a_validation_split_holds_the_same_images_out_when_it_goes_on() {
     in_two_parts(&["--val-split", "0.25"]);
+}
+
+#[test]
+fn a_run_that_accumulates_and_lowers_its_rate_goes_on_bit_for_bit() {
+    in_two_parts(&["--accumulate", "3"]);
+    // So that epochs without progress are among those before the stop and after it.
+    in_two_parts(&[
+        "--schedule",
+        "plateau",
+        "--patience-lr",
+        "1",
+        "--epochs",
+        "3",
+        "--limit-train",
+        "8",
+    ]);
 }
 
 #[test]
