@@ -8,7 +8,7 @@ use nin_wgpu::device::Device;
 use nin_wgpu::models::Model;
 use nin_wgpu::output::{WriteError, write_whole};
 use nin_wgpu::pictures::rates;
-use nin_wgpu::train::{RateStep, find_lr};
+use nin_wgpu::train::{RateStep, RunFolder, find_lr};
 
 use crate::args::Args;
 use crate::setup::{self, Prepared};
@@ -83,7 +83,7 @@ pub(crate) fn run(args: &Args, model: &'static Model, device: &Device) -> Result
     ));
     told(format!(
         "next     cargo run --release --example train --{} --lr {suggestion}",
-        command()
+        command(&folder)
     ));
     Ok(())
 }
@@ -105,20 +105,29 @@ fn csv(steps: &[RateStep]) -> String {
     text
 }
 
-/// This command's flags, but `--find-lr` and an earlier rate, as a shell takes them.
-fn command() -> String {
+/// This command's flags, but `--find-lr` and an earlier rate, as a shell takes them; the run goes to `folder`, if that was named,
+/// or if there is a run in it to the next of its name.
+fn command(folder: &Path) -> String {
     let mut flags = String::new();
+    let mut add = |flag: &str| match !flag.is_empty() && flag.chars().all(is_plain) {
+        true => flags += &format!(" {flag}"),
+        false => flags += &format!(" '{}'", flag.replace('\'', r"'\''")),
+    };
     let mut given = std::env::args().skip(1);
     while let Some(flag) = given.next() {
-        match flag.as_str() {
+        let (name, value) = flag.split_once('=').unzip();
+        match name.unwrap_or(&flag) {
             "--find-lr" => {}
-            "--lr" => drop(given.next()),
-            rate if rate.starts_with("--lr=") => {}
-            plain if plain.chars().all(is_plain) && !plain.is_empty() => {
-                flags += " ";
-                flags += plain;
+            "--lr" if value.is_none() => drop(given.next()),
+            "--lr" => {}
+            "--out" => {
+                if value.is_none() {
+                    given.next();
+                }
+                add("--out");
+                add(&RunFolder::unused(folder).to_string_lossy());
             }
-            other => flags += &format!(" '{}'", other.replace('\'', r"'\''")),
+            _ => add(&flag),
         }
     }
     flags

@@ -165,16 +165,21 @@ impl<'a> Trainer<'a> {
         if now > before && self.step >= at(before).steps {
             let message = format!(
                 "the learning rate ({schedule}) has come to its end after the {before} epochs that the run was for; with {now} it \
-                 would jump to {:.2e}. Start a new run from its parameters: --init FILE, with an --lr and --epochs of its own",
+                 would jump to {:.2e}. Start a new run from its last.safetensors by --init, with --lr and --epochs of its own",
                 rates[1]
             );
             return Err(TrainError::Resume(message).into());
         }
-        self.notices.push(format!(
-            "the learning rate ({schedule}) is laid over {now} epochs now, and was over {before}: it goes on at {:.2e} instead \
-             of {:.2e}",
-            rates[1], rates[0]
-        ));
+        let mut notice = format!(
+            "the learning rate ({schedule}) is laid over {now} epochs now, and was over {before}"
+        );
+        if rates[0] != rates[1] {
+            notice += &format!(
+                "; it goes on at {:.2e} instead of {:.2e}",
+                rates[1], rates[0]
+            );
+        }
+        self.notices.push(notice);
         Ok(())
     }
 

@@ -105,16 +105,17 @@ fn numbers_of_another_schedule_and_out_of_range_are_refused() {
             "--find-lr --plan",
             &["--find-lr", "--plan", "cannot be used"],
         ),
-        (
-            "--find-lr --resume x",
-            &["--find-lr", "--resume", "cannot be used"],
-        ),
     ];
     for (flags, parts) in cases {
         let mut command = short_run(&folder.path().join("run"));
         let error = refused(command.args(flags.split_whitespace()));
         assert_says(&error, parts);
     }
+    let error = refused(example("train").args(["--resume", "x", "--find-lr"]));
+    assert_says(
+        &error,
+        &["'--find-lr'", "'--resume <DIR>'", "cannot be used"],
+    );
     assert!(contents(folder.path()).is_empty(), "something was written");
 }
 
@@ -157,7 +158,7 @@ fn steps_of_several_batches_are_those_of_one_large_batch_but_for_rounding() {
 #[test]
 fn a_rate_is_found_nothing_is_overwritten_and_the_command_it_names_trains() {
     let folder = new_folder();
-    let (out, after) = (folder.path().join("a run"), folder.path().join("after"));
+    let (out, after) = (folder.path().join("a run"), folder.path().join("a run-2"));
     ok(&mut short_run(&out));
     let before = contents(&out);
     let text = ok(short_run(&out).args(["--lr", "7", "--find-lr"]));
@@ -218,7 +219,7 @@ fn a_rate_is_found_nothing_is_overwritten_and_the_command_it_names_trains() {
     let next = line(&text, "next     cargo run --release --example train -- ");
     assert!(next.contains("'") && !next.contains("--find-lr") && !next.contains("--lr 7"));
     assert!(next.ends_with(&format!(" --lr {suggestion}")), "{next}");
-    let flags = next.replace(&format!("'{}'", out.display()), "OUT");
+    let flags = next.replace(&format!("'{}'", after.display()), "OUT");
     let mut command = example("train");
     let flags = flags.split(' ').map(|flag| match flag {
         "OUT" => after.as_os_str(),
