@@ -6,6 +6,8 @@ mod adapters;
 mod args;
 #[path = "common/cache.rs"]
 mod cache;
+#[path = "train/find_lr.rs"]
+mod find_lr;
 #[path = "train/optimizer.rs"]
 mod optimizer;
 #[path = "common/pictures.rs"]
@@ -16,6 +18,8 @@ mod screen;
 mod setup;
 #[path = "common/size.rs"]
 mod size;
+#[path = "train/tuning.rs"]
+mod tuning;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -116,6 +120,9 @@ fn train(args: &Args) -> Result<()> {
                 "nin"
             };
             let model = args.model(default)?;
+            if args.tuning.find_lr {
+                return find_lr::run(args, &model, &device);
+            }
             setup::new_run(args, model, &device)?
         }
     };

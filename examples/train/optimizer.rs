@@ -11,10 +11,10 @@ use nin_wgpu::program::Training;
 #[command(next_help_heading = "How each step moves the parameters")]
 pub(crate) struct OptimizerArgs {
     /// Rule by which parameters follow from their gradients: adam, adamw (Adam whose weight decay is no part of the gradient)
-    /// or sgd; each has PyTorch's defaults [default: adam]
+    /// or sgd; each has PyTorch's defaults [default: the recipe's, adam unless it says otherwise]
     #[arg(long, value_enum, value_name = "NAME")]
     optimizer: Option<OptimizerName>,
-    /// Part of its last direction that sgd keeps [default: 0]
+    /// Part of its last direction that sgd keeps [default: 0, or the recipe's]
     #[arg(long, value_name = "PART", value_parser = part, allow_negative_numbers = true)]
     momentum: Option<f32>,
     /// Let sgd look ahead along its direction
@@ -72,36 +72,27 @@ fn factor(s: &str) -> Result<(String, f32), &'static str> {
 }
 
 impl OptimizerArgs {
-    /// What the flags say.
-    pub(crate) fn training(&self) -> Result<Training> {
-        let name = self.optimizer.unwrap_or(OptimizerName::Adam);
-        let optimizer: Optimizer = match name {
-            OptimizerName::Sgd => {
-                let weight_decay = self.weight_decay.unwrap_or(0.0);
-                let sgd = Sgd {
-                    momentum: self.momentum.unwrap_or(0.0),
-                    weight_decay,
-                    nesterov: self.nesterov,
-                    ..Sgd::default()
-                };
-                sgd.into()
+    /// What the flags say, over a recipe's optimizer.
+    pub(crate) fn training(&self, recipe: Optimizer) -> Result<Training> {
+        let mut optimizer = match self.optimizer {
+            None => recipe,
+            Some(OptimizerName::Adam) => Adam::DEFAULT.into(),
+            Some(OptimizerName::Adamw) => Adam::adamw().into(),
+            Some(OptimizerName::Sgd) => Sgd::DEFAULT.into(),
+        };
+        match &mut optimizer {
+            Optimizer::Sgd(sgd) => {
+                sgd.momentum = self.momentum.unwrap_or(sgd.momentum);
+                sgd.nesterov |= self.nesterov;
+                sgd.weight_decay = self.weight_decay.unwrap_or(sgd.weight_decay);
             }
-            _ if self.momentum.is_some() => {
+            Optimizer::Adam(_) if self.momentum.is_some() => {
                 bail!("--momentum is for --optimizer sgd; Adam has one of its own")
             }
-            _ => {
-                let adam = match name {
-                    OptimizerName::Adamw => Adam::adamw(),
-                    _ => Adam::default(),
-                };
-                let weight_decay = self.weight_decay.unwrap_or(adam.weight_decay);
-                Adam {
-                    weight_decay,
-                    ..adam
-                }
-                .into()
+            Optimizer::Adam(adam) => {
+                adam.weight_decay = self.weight_decay.unwrap_or(adam.weight_decay);
             }
-        };
+        }
         Ok(Training {
             optimizer,
             decay_all: self.decay_all,

@@ -2,7 +2,7 @@
 
 use super::{Builder, Form, Model, Recipe, Schedule, block, dense_head};
 use crate::graph::{GraphBuilder, GraphError, ValueId};
-use crate::ops::{Conv2d, Pool2d};
+use crate::ops::{Adam, Conv2d, Optimizer, Pool2d};
 
 /// Output channels, filter, stride and padding of each convolution, and whether a pool follows.
 const LAYERS: [(usize, usize, usize, usize, bool); 5] = [
@@ -58,6 +58,7 @@ pub(super) const ALEXNET: Model = Model {
     recipe: Recipe {
         batch_size: 64,
         epochs: 10,
+        optimizer: Optimizer::Adam(Adam::DEFAULT),
         learning_rate: 1e-4,
         warmup_steps: 100,
         schedule: Schedule::Cosine,

@@ -4,7 +4,7 @@
 
 use super::{Builder, Form, Model, Recipe, Schedule, block};
 use crate::graph::{GraphBuilder, GraphError, ValueId};
-use crate::ops::{Conv2d, Pool2d};
+use crate::ops::{Adam, Conv2d, Optimizer, Pool2d};
 
 fn lenet(
     net: &mut GraphBuilder,
@@ -48,6 +48,7 @@ pub(super) const LENET: Model = Model {
     recipe: Recipe {
         batch_size: 64,
         epochs: 10,
+        optimizer: Optimizer::Adam(Adam::DEFAULT),
         learning_rate: 1e-3,
         warmup_steps: 30,
         schedule: Schedule::Cosine,

@@ -5,17 +5,18 @@ mod form;
 mod lenet;
 mod nin;
 mod resnet;
+mod schedule;
 mod table;
 mod vgg;
 
 pub use form::Form;
+pub use schedule::{At, Schedule};
 pub use table::{Layer, layers};
 
 use form::{block, dense_head};
 
-use serde::{Deserialize, Serialize};
-
 use crate::graph::{GraphBuilder, GraphError, ValueId};
+use crate::ops::{Adam, Optimizer, Sgd};
 
 /// Errors of naming a model.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -85,18 +86,6 @@ enum Builder {
     Preset(fn(&mut GraphBuilder, ValueId, usize, Form) -> Result<ValueId, GraphError>),
 }
 
-/// How the learning rate goes on after the warm-up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Schedule {
-    /// It stays.
-    #[default]
-    Constant,
-    /// It falls along half a cosine, to 0 after the last epoch (Loshchilov, Hutter, arXiv:1608.03983, without restarts).
-    Cosine,
-}
-
 /// How a preset is trained unless told otherwise, from [`crate::train::init::Init::Kaiming`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Recipe {
@@ -104,7 +93,9 @@ pub struct Recipe {
     pub batch_size: usize,
     /// Passes over the training set.
     pub epochs: u64,
-    /// The optimizer's learning rate, Adam's unless told otherwise.
+    /// Rule by which parameters follow from their gradients.
+    pub optimizer: Optimizer,
+    /// Its learning rate.
     pub learning_rate: f64,
     /// Steps over which it rises to its full value.
     pub warmup_steps: u64,
@@ -117,6 +108,7 @@ impl Recipe {
     pub const DEFAULT: Self = Self {
         batch_size: 32,
         epochs: 8,
+        optimizer: Optimizer::Adam(Adam::DEFAULT),
         learning_rate: 1e-3,
         warmup_steps: 30,
         schedule: Schedule::Cosine,
@@ -126,9 +118,31 @@ impl Recipe {
     pub const SEED: Self = Self {
         batch_size: 16,
         epochs: 3,
+        optimizer: Optimizer::Adam(Adam::DEFAULT),
         learning_rate: 1e-3,
         warmup_steps: 0,
         schedule: Schedule::Constant,
+    };
+
+    /// The paper's training of its CIFAR-10 network (Lin, Chen, Yan, arXiv:1312.4400, section 4), with the numbers that the
+    /// authors published beside their code (`NIN/cifar-10_params` and the README of github.com/mavenlin/cuda-convnet): SGD with
+    /// momentum 0.9, and a rate that is divided by ten twice, by them after 200 and 230 of 260 epochs. Their loss counts a
+    /// tenth (`coeff`), so a rate of 1 (`epsW`) is 0.1 here, and a decay of 1e-5 (`wc`) is 1e-4.
+    pub const PAPER: Self = Self {
+        batch_size: 128,
+        epochs: 260,
+        optimizer: Optimizer::Sgd(Sgd {
+            momentum: 0.9,
+            weight_decay: 1e-4,
+            ..Sgd::DEFAULT
+        }),
+        learning_rate: 0.1,
+        warmup_steps: 0,
+        schedule: Schedule::Plateau {
+            patience: 10,
+            gamma: 0.1,
+            drops: 2,
+        },
     };
 }
 

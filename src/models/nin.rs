@@ -5,7 +5,7 @@
 
 use super::{Builder, Form, Model, Recipe, Schedule, block};
 use crate::graph::{GraphBuilder, GraphError, ValueId};
-use crate::ops::{Conv2d, Pool2d};
+use crate::ops::{Adam, Conv2d, Optimizer, Pool2d};
 
 /// Output channels of a convolution.
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +106,7 @@ pub(super) const NIN: Model = Model {
     recipe: Recipe {
         batch_size: 16,
         epochs: 3,
+        optimizer: Optimizer::Adam(Adam::DEFAULT),
         learning_rate: 3e-4,
         warmup_steps: 30,
         schedule: Schedule::Constant,
@@ -144,6 +145,7 @@ pub(super) const NIN_PAPER: Model = Model {
     recipe: Recipe {
         batch_size: 128,
         epochs: 30,
+        optimizer: Optimizer::Adam(Adam::DEFAULT),
         learning_rate: 1e-3,
         warmup_steps: 100,
         schedule: Schedule::Cosine,
@@ -163,6 +165,7 @@ pub(super) const NIN_SMALL: Model = Model {
     recipe: Recipe {
         batch_size: 32,
         epochs: 8,
+        optimizer: Optimizer::Adam(Adam::DEFAULT),
         learning_rate: 2e-3,
         warmup_steps: 30,
         schedule: Schedule::Cosine,
@@ -194,6 +197,7 @@ pub(super) const NIN_FINE: Model = Model {
     recipe: Recipe {
         batch_size: 64,
         epochs: 8,
+        optimizer: Optimizer::Adam(Adam::DEFAULT),
         learning_rate: 2e-3,
         warmup_steps: 100,
         schedule: Schedule::Cosine,

@@ -4,7 +4,7 @@
 
 use super::{Builder, Form, Model, Recipe, Schedule};
 use crate::graph::{GraphBuilder, GraphError, ValueId};
-use crate::ops::{Conv2d, Pool2d};
+use crate::ops::{Adam, Conv2d, Optimizer, Pool2d};
 
 /// Side from which on pictures get the stem for large ones.
 const LARGE: usize = 64;
@@ -77,6 +77,7 @@ pub(super) const RESNET18: Model = Model {
     recipe: Recipe {
         batch_size: 64,
         epochs: 5,
+        optimizer: Optimizer::Adam(Adam::DEFAULT),
         learning_rate: 1e-3,
         warmup_steps: 100,
         schedule: Schedule::Cosine,

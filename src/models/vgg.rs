@@ -3,7 +3,7 @@
 
 use super::{Builder, Form, Model, Recipe, Schedule, block, dense_head};
 use crate::graph::{GraphBuilder, GraphError, ValueId};
-use crate::ops::{Conv2d, Pool2d};
+use crate::ops::{Adam, Conv2d, Optimizer, Pool2d};
 
 /// Output channels of each 3x3 convolution, and whether a pool follows.
 const LAYERS: [(usize, bool); 8] = [
@@ -62,6 +62,7 @@ pub(super) const VGG11: Model = Model {
     recipe: Recipe {
         batch_size: 64,
         epochs: 10,
+        optimizer: Optimizer::Adam(Adam::DEFAULT),
         learning_rate: 1e-4,
         warmup_steps: 100,
         schedule: Schedule::Cosine,

@@ -10,6 +10,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use super::State;
+pub use super::adopt::{Adopted, adopt};
 pub use super::error::CheckpointError;
 use crate::data::{Dataset, Preparation};
 use crate::graph::Graph;
@@ -166,54 +167,88 @@ fn save_as(
     Ok(write_whole(path, &bytes)?)
 }
 
-/// A file's tensors and, if `train` wrote it, its metadata. Tensors of integers are left out: PyTorch counts in them how many
-/// batches a layer has seen.
+/// What a file holds.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    /// Tensors of floats, sorted by name.
+    pub parameters: Parameters,
+    /// What it says of itself, if `train` wrote it.
+    pub metadata: Option<Metadata>,
+    /// Tensors that cannot be parameters, such as counters, with what they are.
+    pub others: Vec<(String, String)>,
+}
+
+impl Checkpoint {
+    /// Reads a file; tensors of 64 and of 16 bits become `f32`.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Read`], [`CheckpointError::Format`]; [`CheckpointError::Pickle`] if it is a file of `torch.save`.
+    pub fn open(path: &Path) -> Result<Self, CheckpointError> {
+        let format = |message: String| CheckpointError::Format {
+            path: path.to_owned(),
+            message,
+        };
+        let bytes = std::fs::read(path).map_err(|source| CheckpointError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        // A zip archive, or a pickle of protocol 2 to 5 as older versions wrote them.
+        if bytes.starts_with(b"PK\x03\x04") || matches!(bytes[..], [0x80, 2..=5, ..]) {
+            return Err(CheckpointError::Pickle {
+                path: path.to_owned(),
+            });
+        }
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| format(e.to_string()))?;
+        let file = SafeTensors::deserialize(&bytes).map_err(|e| format(e.to_string()))?;
+        let (mut parameters, mut others) = (Parameters::new(), Vec::new());
+        for (name, view) in file.iter() {
+            match (floats(&view), Shape::new(view.shape())) {
+                (Some(data), Ok(shape)) => {
+                    parameters.push((name.to_owned(), Tensor { shape, data }));
+                }
+                (None, _) => others.push((name.to_owned(), format!("{:?}", view.dtype()))),
+                (_, Err(error)) => others.push((name.to_owned(), error.to_string())),
+            }
+        }
+        parameters.sort_by(|(a, _), (b, _)| a.cmp(b));
+        others.sort();
+        let metadata = header
+            .metadata()
+            .as_ref()
+            .and_then(|all| all.get(KEY))
+            .map(|json| serde_json::from_str(json).map_err(|e| format(format!("metadata: {e}"))))
+            .transpose()?;
+        Ok(Self {
+            parameters,
+            metadata,
+            others,
+        })
+    }
+}
+
+/// The numbers of a tensor; `None` if they are no floats.
+fn floats(view: &TensorView<'_>) -> Option<Vec<f32>> {
+    let bytes = view.data();
+    let halves = || bytemuck::pod_collect_to_vec::<u8, u16>(bytes).into_iter();
+    Some(match view.dtype() {
+        Dtype::F32 => bytemuck::pod_collect_to_vec(bytes),
+        Dtype::F64 => bytemuck::pod_collect_to_vec::<u8, f64>(bytes)
+            .into_iter()
+            .map(|x| x as f32)
+            .collect(),
+        Dtype::F16 => halves().map(|x| f16::from_bits(x).to_f32()).collect(),
+        Dtype::BF16 => halves().map(|x| bf16::from_bits(x).to_f32()).collect(),
+        _ => return None,
+    })
+}
+
+/// A file's tensors of floats and, if `train` wrote it, its metadata.
 ///
 /// # Errors
-/// [`CheckpointError::Read`], [`CheckpointError::Format`].
+/// As [`Checkpoint::open`].
 pub fn load(path: &Path) -> Result<(Parameters, Option<Metadata>), CheckpointError> {
-    let format = |message: String| CheckpointError::Format {
-        path: path.to_owned(),
-        message,
-    };
-    let bytes = std::fs::read(path).map_err(|source| CheckpointError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| format(e.to_string()))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| format(e.to_string()))?;
-    let mut tensors = Parameters::new();
-    for (name, view) in file.iter() {
-        let halves = bytemuck::pod_collect_to_vec::<u8, u16>;
-        let data = match view.dtype() {
-            Dtype::F32 => bytemuck::pod_collect_to_vec(view.data()),
-            Dtype::F16 => halves(view.data())
-                .into_iter()
-                .map(|x| f16::from_bits(x).to_f32())
-                .collect(),
-            Dtype::BF16 => halves(view.data())
-                .into_iter()
-                .map(|x| bf16::from_bits(x).to_f32())
-                .collect(),
-            Dtype::I64 | Dtype::U64 | Dtype::I32 | Dtype::U32 => continue,
-            other => {
-                return Err(format(format!(
-                    "tensor `{name}` is {other:?}, expected F32, F16 or BF16"
-                )));
-            }
-        };
-        let shape =
-            Shape::new(view.shape()).map_err(|e| format(format!("tensor `{name}`: {e}")))?;
-        tensors.push((name.to_owned(), Tensor { shape, data }));
-    }
-    tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let metadata = header
-        .metadata()
-        .as_ref()
-        .and_then(|all| all.get(KEY))
-        .map(|json| serde_json::from_str(json).map_err(|e| format(format!("metadata: {e}"))))
-        .transpose()?;
-    Ok((tensors, metadata))
+    let file = Checkpoint::open(path)?;
+    Ok((file.parameters, file.metadata))
 }
 
 /// A checkpoint that `train` wrote: parameters and metadata.

@@ -30,6 +30,8 @@ pub struct Interval {
     pub loss: f64,
     /// Mean top-1 accuracy.
     pub accuracy: f64,
+    /// Learning rate of the last step.
+    pub learning_rate: f64,
     /// Time since the interval before.
     pub seconds: f64,
     /// Part of that time in which the host waited for pictures to be loaded.
@@ -51,6 +53,8 @@ pub struct Epoch {
     /// Accuracy on the test set after the epoch, if there is no validation set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_accuracy: Option<f64>,
+    /// Learning rate of the last step.
+    pub learning_rate: f64,
     /// Time for training and testing.
     pub seconds: f64,
     /// Part of that time in which training waited for pictures to be loaded.

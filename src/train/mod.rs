@@ -1,14 +1,17 @@
 //! Training: epochs, steps, learning rates, metrics. Emits events and prints nothing.
 
+mod adopt;
 pub mod checkpoint;
 pub(crate) mod error;
 mod evaluate;
 mod events;
+mod find_lr;
 mod fit;
 mod folder;
 pub mod init;
 mod options;
 mod order;
+mod plateau;
 mod profile;
 mod program;
 mod state;
@@ -19,9 +22,11 @@ pub use crate::models::Schedule;
 pub use error::TrainError;
 pub use evaluate::{evaluate, evaluate_telling};
 pub use events::{Epoch, Event, Interval, Progress};
+pub use find_lr::{RateStep, RateTest, find_lr};
 pub use fit::{Fitted, fit};
 pub use folder::{Resumed, RunFolder};
 pub use options::TrainOptions;
+pub use plateau::Plateau;
 pub use profile::{Waiting, profile};
 pub use program::{training_program, training_program_on};
 pub use state::State;

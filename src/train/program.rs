@@ -18,7 +18,7 @@ pub fn training_program(model: &Model, data: &Outline, options: &TrainOptions) -
     in_parts(model, data, options, options.batch_size)
 }
 
-/// The same for a device: in as many parts as its largest binding asks.
+/// The same for a device: a step in as many parts as it has batches, or as the device's largest binding asks.
 ///
 /// # Errors
 /// As [`training_program`], and [`PlanError`] if the device cannot hold a batch of one image.
@@ -28,8 +28,8 @@ pub fn training_program_on(
     data: &Outline,
     options: &TrainOptions,
 ) -> Result<Program> {
-    let batch = options.batch_size;
-    let mut part = batch;
+    let batch = options.step_images();
+    let mut part = options.batch_size;
     loop {
         let program = in_parts(model, data, options, part)?;
         match device.check(program.graph()) {
@@ -55,8 +55,8 @@ fn smaller_part(batch: usize, part: usize, even: bool) -> usize {
 
 fn in_parts(model: &Model, data: &Outline, options: &TrainOptions, part: usize) -> Result<Program> {
     options.check(data.len)?;
-    let (source, size) = source(model, data, options, options.batch_size, true);
-    let sizes = [options.batch_size, part];
+    let (source, size) = source(model, data, options, options.step_images(), true);
+    let sizes = [options.step_images(), part];
     let training = options.training.clone();
     let program = Program::training_in_parts(&source, size, sizes, training, |net, x| {
         model.build(net, x, data.classes)

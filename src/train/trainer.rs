@@ -10,11 +10,11 @@ use super::events::{Epoch, Event, Interval, Progress};
 use super::order::epoch_order;
 use super::program::training_program_on;
 use super::supply::Supply;
-use super::{State, TrainError, TrainOptions};
+use super::{Plateau, State, TrainError, TrainOptions};
 use crate::backend::device::Device;
 use crate::data::{Bad, Dataset, Split};
 use crate::error::Result;
-use crate::models::Model;
+use crate::models::{At, Model};
 use crate::program::{Metrics, Parameters, Run};
 
 /// What a training came to.
@@ -50,6 +50,8 @@ pub struct Trainer<'a> {
     waiting: VecDeque<Waiting>,
     since: Instant,
     warned: Vec<usize>,
+    /// What people should know of, before the first step.
+    notices: Vec<String>,
     stop: Arc<AtomicBool>,
 }
 
@@ -57,6 +59,7 @@ pub struct Trainer<'a> {
 struct Waiting {
     step: u64,
     interval: u64,
+    learning_rate: f64,
 }
 
 /// Snapshots that may be under way before the host waits.
@@ -75,7 +78,7 @@ impl<'a> Trainer<'a> {
         options: TrainOptions,
     ) -> Result<Self> {
         let program = training_program_on(device, model, &split.train.outline(), &options)?;
-        let supply = Supply::new(&split.train, &options, options.batch_size, true);
+        let supply = Supply::new(&split.train, &options, options.step_images(), true);
         let mut train = program.load(device)?;
         let mut bad = supply.place(&mut train)?;
         train.set_parameters(parameters)?;
@@ -99,12 +102,14 @@ impl<'a> Trainer<'a> {
                 epoch_so_far: Metrics::empty(),
                 best_accuracy: 0.0,
                 best_epoch: 0,
+                plateau: Plateau::default(),
             },
             step: 0,
             first_step: 0,
             waiting: VecDeque::new(),
             since: Instant::now(),
             warned: Vec::new(),
+            notices: Vec::new(),
             stop: Arc::default(),
         })
     }
@@ -113,7 +118,8 @@ impl<'a> Trainer<'a> {
     /// them given here, it goes on as if it had never stopped.
     ///
     /// # Errors
-    /// [`TrainError::Resume`] if the data differ in size, [`crate::backend::runtime::RuntimeError`] if the moments do not fit.
+    /// [`TrainError::Resume`] if the data differ in size, or if the learning rate came to its end and more epochs would raise it
+    /// again; [`crate::backend::runtime::RuntimeError`] if the moments do not fit.
     pub fn resume(&mut self, step: u64, moments: &Parameters, state: &State) -> Result<()> {
         let sizes = |state: &State| [state.train_images, state.val_images, state.test_images];
         let (was, is) = (sizes(state), sizes(&self.state));
@@ -129,11 +135,51 @@ impl<'a> Trainer<'a> {
             return Err(TrainError::Resume(message.into()).into());
         }
         self.train.set_parameters(moments)?;
+        self.state.plateau = state.plateau.clone();
         (self.step, self.first_step) = (step, step);
         self.state.epoch_so_far = state.epoch_so_far.clone();
         self.state.untested = state.untested;
         self.state.best_accuracy = state.best_accuracy;
         self.state.best_epoch = state.best_epoch;
+        self.check_schedule(state)
+    }
+
+    /// A schedule that has an end is another one when there are more epochs, or less.
+    fn check_schedule(&mut self, was: &State) -> Result<()> {
+        let (before, now) = (was.options.epochs, self.state.options.epochs);
+        let schedule = self.state.options.schedule;
+        if !schedule.ends() || before == now {
+            return Ok(());
+        }
+        let mut old = was.options.clone();
+        // What differs is to be the epochs alone.
+        old.schedule = schedule;
+        let at = |epochs| At {
+            steps: epochs * self.steps_per_epoch(),
+            ..self.at(self.step + 1)
+        };
+        let rates = [
+            old.learning_rate_at(at(before)),
+            self.state.options.learning_rate_at(at(now)),
+        ];
+        if now > before && self.step >= at(before).steps {
+            let message = format!(
+                "the learning rate ({schedule}) has come to its end after the {before} epochs that the run was for; with {now} it \
+                 would jump to {:.2e}. Start a new run from its last.safetensors by --init, with --lr and --epochs of its own",
+                rates[1]
+            );
+            return Err(TrainError::Resume(message).into());
+        }
+        let mut notice = format!(
+            "the learning rate ({schedule}) is laid over {now} epochs now, and was over {before}"
+        );
+        if rates[0] != rates[1] {
+            notice += &format!(
+                "; it goes on at {:.2e} instead of {:.2e}",
+                rates[1], rates[0]
+            );
+        }
+        self.notices.push(notice);
         Ok(())
     }
 
@@ -151,6 +197,9 @@ impl<'a> Trainer<'a> {
         let bad = std::mem::take(&mut self.bad);
         if !bad.is_empty() {
             tell(Event::BadPictures(&bad))?;
+        }
+        for notice in std::mem::take(&mut self.notices) {
+            tell(Event::Notice(notice))?;
         }
         let per_epoch = self.steps_per_epoch();
         let mut stopped = false;
@@ -180,6 +229,7 @@ impl<'a> Trainer<'a> {
                         return Err(error);
                     }
                 };
+                let learning_rate = self.state.options.learning_rate_at(self.at(self.step));
                 let trained = &self.state.epoch_so_far;
                 tell(Event::Epoch(Epoch {
                     epoch,
@@ -187,6 +237,7 @@ impl<'a> Trainer<'a> {
                     train_accuracy: trained.accuracy(),
                     val_accuracy: self.split.val.is_some().then_some(accuracy),
                     test_accuracy: self.split.val.is_none().then_some(accuracy),
+                    learning_rate,
                     seconds: start.elapsed().as_secs_f64(),
                     waited: self.waited[1].as_secs_f64(),
                 }))?;
@@ -196,6 +247,8 @@ impl<'a> Trainer<'a> {
                     self.state.best_epoch = epoch;
                 }
                 if self.step.is_multiple_of(per_epoch) {
+                    let schedule = self.state.options.schedule;
+                    self.state.plateau.after_epoch(accuracy, schedule);
                     self.state.epoch_so_far = Metrics::empty();
                 }
             }
@@ -212,11 +265,21 @@ impl<'a> Trainer<'a> {
     }
 
     fn steps_per_epoch(&self) -> u64 {
-        (self.split.train.len() / self.state.options.batch_size) as u64
+        (self.split.train.len() / self.state.options.step_images()) as u64
     }
 
     fn all_steps(&self) -> u64 {
         self.state.options.epochs * self.steps_per_epoch()
+    }
+
+    /// Where `step` is.
+    fn at(&self, step: u64) -> At {
+        At {
+            step,
+            per_epoch: self.steps_per_epoch(),
+            steps: self.all_steps(),
+            drops: self.state.plateau.drops(),
+        }
     }
 
     fn finished(&self) -> bool {
@@ -269,8 +332,9 @@ impl<'a> Trainer<'a> {
         let end = options
             .max_steps
             .map_or(epoch * per_epoch, |most| most.min(epoch * per_epoch));
-        let from = (self.step - before) as usize * options.batch_size;
-        let to = (end - before) as usize * options.batch_size;
+        let images = options.step_images();
+        let from = (self.step - before) as usize * images;
+        let to = (end - before) as usize * images;
         let order = order.get(from..to).unwrap_or_default().to_vec();
         // A step's random changes follow from its number alone, wherever the run was taken up.
         let random = (options.seed as u32, self.step as u32 + 1);
@@ -303,7 +367,7 @@ impl<'a> Trainer<'a> {
             let every = |steps: u64| steps > 0 && self.step.is_multiple_of(steps);
             let save = every(options.checkpoint_every);
             let snapshot = last || save || every(options.log_every);
-            let rate = options.learning_rate_at(self.step, self.all_steps());
+            let rate = options.learning_rate_at(self.at(self.step));
             self.train
                 .queue_train_step(batch, rate, self.step, options.seed as u32, snapshot)?;
             if self.step == 1 && options.first_step {
@@ -315,6 +379,7 @@ impl<'a> Trainer<'a> {
                 self.waiting.push_back(Waiting {
                     step: self.step,
                     interval,
+                    learning_rate: rate,
                 });
                 interval = 0;
             }
@@ -326,8 +391,7 @@ impl<'a> Trainer<'a> {
                     self.report(epoch, &metrics, tell)?;
                 }
                 let done = self.first_step + self.train.completed() - before;
-                let [images, of] =
-                    [done, end - before].map(|steps| steps * options.batch_size as u64);
+                let [images, of] = [done, end - before].map(|steps| steps * images as u64);
                 tell(Event::Progress(Progress {
                     epoch,
                     images,
@@ -378,7 +442,12 @@ impl<'a> Trainer<'a> {
         metrics: &Metrics,
         tell: &mut impl FnMut(Event<'_>) -> Result<()>,
     ) -> Result<()> {
-        let Some(Waiting { step, interval }) = self.waiting.pop_front() else {
+        let Some(Waiting {
+            step,
+            interval,
+            learning_rate,
+        }) = self.waiting.pop_front()
+        else {
             return Ok(());
         };
         let seconds = self.since.elapsed().as_secs_f64();
@@ -398,6 +467,7 @@ impl<'a> Trainer<'a> {
             step,
             loss,
             accuracy,
+            learning_rate,
             seconds,
             waited: std::mem::take(&mut self.waited[0]).as_secs_f64(),
         }))?;

@@ -22,25 +22,28 @@ pub struct Adam {
 }
 
 impl Default for Adam {
-    /// PyTorch's defaults: 0.9, 0.999, 1e-8, no decay.
+    /// [`Adam::DEFAULT`].
     fn default() -> Self {
-        Self {
-            beta1: 0.9,
-            beta2: 0.999,
-            eps: 1e-8,
-            weight_decay: 0.0,
-            decoupled: false,
-        }
+        Self::DEFAULT
     }
 }
 
 impl Adam {
+    /// PyTorch's defaults: 0.9, 0.999, 1e-8, no decay.
+    pub const DEFAULT: Self = Self {
+        beta1: 0.9,
+        beta2: 0.999,
+        eps: 1e-8,
+        weight_decay: 0.0,
+        decoupled: false,
+    };
+
     /// AdamW at PyTorch's defaults: those of Adam, and a decoupled decay of 0.01.
     pub fn adamw() -> Self {
         Self {
             weight_decay: 0.01,
             decoupled: true,
-            ..Self::default()
+            ..Self::DEFAULT
         }
     }
 

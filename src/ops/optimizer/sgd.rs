@@ -9,7 +9,7 @@ use super::widen;
 /// `p -= rate g`.
 ///
 /// Source: Sutskever and others, <https://proceedings.mlr.press/v28/sutskever13.html>.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sgd {
     /// Part of the last direction that a step keeps; 0 for none.
     pub momentum: f32,
@@ -21,7 +21,22 @@ pub struct Sgd {
     pub nesterov: bool,
 }
 
+impl Default for Sgd {
+    /// [`Sgd::DEFAULT`].
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
 impl Sgd {
+    /// PyTorch's defaults: neither momentum nor decay.
+    pub const DEFAULT: Self = Self {
+        momentum: 0.0,
+        dampening: 0.0,
+        weight_decay: 0.0,
+        nesterov: false,
+    };
+
     /// The numbers that change each step: the learning rate, the part of the gradient that goes into the direction, and the
     /// learning rate again. `step` counts from 1.
     pub fn hyper(&self, learning_rate: f64, step: u64) -> [f32; 3] {
