@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::Real;
+use super::{GRAIN, Real};
 use crate::ops::Channels;
 
 /// Numbers that are summed side by side, so that a compiler makes vectors of them.
@@ -94,17 +94,19 @@ pub(crate) fn normalize<T: Real>(
     let pixels = sizes.pixels;
     // Not-a-number fails the comparison and passes through.
     let behind = |value: T| if relu && value < zero { zero } else { value };
-    y.par_chunks_mut(pixels).enumerate().for_each(|(i, y)| {
-        let [mean, scale, shift] = of(i % sizes.channels);
-        let map = i * pixels..(i + 1) * pixels;
-        let pairs = y.iter_mut().zip(&x[map.clone()]);
-        match shortcut {
-            Some(shortcut) => pairs
-                .zip(&shortcut[map])
-                .for_each(|((y, &x), &s)| *y = behind((x - mean) * scale + shift + s)),
-            None => pairs.for_each(|(y, &x)| *y = behind((x - mean) * scale + shift)),
-        }
-    });
+    let maps = y.par_chunks_mut(pixels).enumerate();
+    maps.with_min_len(GRAIN.div_ceil(pixels))
+        .for_each(|(i, y)| {
+            let [mean, scale, shift] = of(i % sizes.channels);
+            let map = i * pixels..(i + 1) * pixels;
+            let pairs = y.iter_mut().zip(&x[map.clone()]);
+            match shortcut {
+                Some(shortcut) => pairs
+                    .zip(&shortcut[map])
+                    .for_each(|((y, &x), &s)| *y = behind((x - mean) * scale + shift + s)),
+                None => pairs.for_each(|(y, &x)| *y = behind((x - mean) * scale + shift)),
+            }
+        });
 }
 
 /// `dweight` and `dbias`.
@@ -137,16 +139,18 @@ pub(crate) fn backward<T: Real>(
 ) {
     let pixels = sizes.pixels;
     let len = T::from_f64(sizes.len as f64);
-    dx.par_chunks_mut(pixels).enumerate().for_each(|(i, dx)| {
-        let c = i % sizes.channels;
-        let (mean, invstd) = (saved[c], saved[sizes.channels + c]);
-        let (scale, mean_dy) = (weight[c] * invstd, dbias[c] / len);
-        let slope = invstd * dweight[c] / len;
-        let map = i * pixels..(i + 1) * pixels;
-        for ((dx, &dy), &x) in dx.iter_mut().zip(&dy[map.clone()]).zip(&x[map]) {
-            *dx = scale * (dy - mean_dy - (x - mean) * slope);
-        }
-    });
+    let maps = dx.par_chunks_mut(pixels).enumerate();
+    maps.with_min_len(GRAIN.div_ceil(pixels))
+        .for_each(|(i, dx)| {
+            let c = i % sizes.channels;
+            let (mean, invstd) = (saved[c], saved[sizes.channels + c]);
+            let (scale, mean_dy) = (weight[c] * invstd, dbias[c] / len);
+            let slope = invstd * dweight[c] / len;
+            let map = i * pixels..(i + 1) * pixels;
+            for ((dx, &dy), &x) in dx.iter_mut().zip(&dy[map.clone()]).zip(&x[map]) {
+                *dx = scale * (dy - mean_dy - (x - mean) * slope);
+            }
+        });
 }
 
 /// Filters and bias of the convolution that one and the normalisation behind it are together.

@@ -85,3 +85,24 @@ pub(super) fn evaluation_program(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_shrink_to_the_next_number_of_them_or_to_the_next_divisor() {
+        let all = |even| {
+            let mut parts = vec![12];
+            while let Some(&part) = parts.last().filter(|&&part| part > 1) {
+                parts.push(smaller_part(12, part, even));
+            }
+            parts
+        };
+        assert_eq!(all(true), [12, 6, 4, 3, 2, 1]);
+        assert_eq!(all(false), [12, 6, 4, 3, 2, 1]);
+        assert_eq!(smaller_part(10, 5, false), 4);
+        assert_eq!(smaller_part(10, 5, true), 2);
+        assert_eq!(smaller_part(7, 7, true), 1);
+    }
+}
