@@ -5,6 +5,7 @@ pub mod checkpoint;
 pub(crate) mod error;
 mod evaluate;
 mod events;
+mod extension;
 mod find_lr;
 mod fit;
 mod folder;
@@ -18,7 +19,7 @@ mod state;
 mod supply;
 mod trainer;
 
-pub use crate::models::Schedule;
+pub use crate::models::{At, Schedule};
 pub use error::TrainError;
 pub use evaluate::{evaluate, evaluate_telling};
 pub use events::{Epoch, Event, Interval, Progress};

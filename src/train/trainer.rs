@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::evaluate::Examination;
 use super::events::{Epoch, Event, Interval, Progress};
+use super::extension;
 use super::order::epoch_order;
 use super::program::training_program_on;
 use super::supply::Supply;
@@ -141,45 +142,9 @@ impl<'a> Trainer<'a> {
         self.state.untested = state.untested;
         self.state.best_accuracy = state.best_accuracy;
         self.state.best_epoch = state.best_epoch;
-        self.check_schedule(state)
-    }
-
-    /// A schedule that has an end is another one when there are more epochs, or less.
-    fn check_schedule(&mut self, was: &State) -> Result<()> {
-        let (before, now) = (was.options.epochs, self.state.options.epochs);
-        let schedule = self.state.options.schedule;
-        if !schedule.ends() || before == now {
-            return Ok(());
-        }
-        let mut old = was.options.clone();
-        // What differs is to be the epochs alone.
-        old.schedule = schedule;
-        let at = |epochs| At {
-            steps: epochs * self.steps_per_epoch(),
-            ..self.at(self.step + 1)
-        };
-        let rates = [
-            old.learning_rate_at(at(before)),
-            self.state.options.learning_rate_at(at(now)),
-        ];
-        if now > before && self.step >= at(before).steps {
-            let message = format!(
-                "the learning rate ({schedule}) has come to its end after the {before} epochs that the run was for; with {now} it \
-                 would jump to {:.2e}. Start a new run from its last.safetensors by --init, with --lr and --epochs of its own",
-                rates[1]
-            );
-            return Err(TrainError::Resume(message).into());
-        }
-        let mut notice = format!(
-            "the learning rate ({schedule}) is laid over {now} epochs now, and was over {before}"
-        );
-        if rates[0] != rates[1] {
-            notice += &format!(
-                "; it goes on at {:.2e} instead of {:.2e}",
-                rates[1], rates[0]
-            );
-        }
-        self.notices.push(notice);
+        let next = self.at(self.step + 1);
+        let notice = extension::check(&state.options, &self.state.options, next)?;
+        self.notices.extend(notice);
         Ok(())
     }
 
