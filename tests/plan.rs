@@ -4,7 +4,7 @@ mod cases;
 
 use nin_wgpu::graph::{GraphBuilder, GraphError, ValueId};
 use nin_wgpu::models::{MODELS, Model};
-use nin_wgpu::ops::Adam;
+use nin_wgpu::ops::{Adam, Conv2d};
 use nin_wgpu::plan::{
     Access, Conv2dAlgorithm, Conv2dChoices, Plan, PlanError, PlanLimits, PlanOptions,
 };
@@ -295,6 +295,51 @@ fn a_device_of_small_workgroups_gets_kernels_that_need_no_more() {
         let plan = plan(limits, Conv2dChoices::of_hardware(&limits)).expect("a smaller plan");
         let mut dispatches = plan.dispatches().iter();
         assert!(dispatches.all(|d| d.kernel.shader != "conv2d_implicit_gemm"));
+    }
+}
+
+#[test]
+fn a_depthwise_convolution_has_its_kernel_on_every_kind_of_device() {
+    let network = |net: &mut GraphBuilder, x| -> Result<ValueId, GraphError> {
+        let x = net.conv2d("stem", x, 8, Conv2d::new(1, 1, 0)?)?;
+        let depthwise = Conv2d::new(3, 1, 1)?.with_groups(8)?;
+        let x = net.conv2d("depthwise", x, 8, depthwise)?;
+        let x = net.conv2d("grouped", x, 8, Conv2d::new(3, 1, 1)?.with_groups(2)?)?;
+        net.global_avg_pool(x)
+    };
+    let source = Source::new(2, [1, 16, 16]);
+    let program = Program::training(&source, [16, 16], 2, Adam::default(), network);
+    let graph = program.expect("builds").graph().clone();
+    let limits = PlanLimits::default();
+    let small = PlanLimits {
+        max_invocations: 64,
+        ..limits
+    };
+    for (limits, conv2d, shader) in [
+        (limits, Conv2dChoices::HARDWARE, "conv2d_depthwise"),
+        (limits, Conv2dChoices::SOFTWARE, "conv2d_depthwise"),
+        (
+            small,
+            Conv2dChoices::of_hardware(&small),
+            "conv2d_depthwise",
+        ),
+        // Panels are of one group; where they were asked for, the direct kernels stand in.
+        (limits, Conv2dAlgorithm::Columns.into(), "conv2d_direct"),
+    ] {
+        let options = PlanOptions { limits, conv2d };
+        let plan = Plan::new(graph.clone(), &options).expect("fits");
+        let shaders = |layer| -> Vec<&str> {
+            let dispatches = plan.dispatches().iter().filter(|d| d.layer == layer);
+            dispatches.map(|d| d.kernel.shader).collect()
+        };
+        assert_eq!(shaders("depthwise"), [shader; 3]);
+        let grouped = shaders("grouped");
+        assert_eq!(grouped.len(), 3);
+        assert!(
+            grouped
+                .iter()
+                .all(|&shader| matches!(shader, "conv2d_direct" | "conv2d_implicit_gemm"))
+        );
     }
 }
 

@@ -7,7 +7,7 @@ use crate::backend::runtime::{Runtime, RuntimeError};
 use crate::graph::rng::floats;
 use crate::graph::shape::DType;
 use crate::graph::{Graph, Node, Role, Value, ValueId};
-use crate::ops::{Adam, Conv2d, Tolerance};
+use crate::ops::{Adam, Conv2d, Geometry, Tolerance};
 use crate::reference::Reference;
 
 /// Agreement demanded of a whole step: its errors add up from layer to layer.
@@ -30,7 +30,8 @@ pub(super) struct Expected {
 pub(super) struct Case {
     pub(super) op: &'static str,
     pub(super) shapes: String,
-    pub(super) is_convolution: bool,
+    /// Of a convolution.
+    pub(super) geometry: Option<Geometry>,
     pub(super) graph: Graph,
     /// Values that the host writes; whole numbers too are floats here, as [`Runtime::read`] gives them.
     data: Vec<(ValueId, Vec<f32>)>,
@@ -108,7 +109,7 @@ impl<'g> Start<'g> {
         Case {
             op,
             shapes,
-            is_convolution: false,
+            geometry: None,
             graph,
             data: data.map(|(&id, data)| (of(id), data.clone())).collect(),
             results: Vec::new(),
@@ -178,7 +179,7 @@ impl<'g> Start<'g> {
         let case = Case {
             op: node.op.name(),
             shapes: self.graph.shapes(node),
-            is_convolution: Conv2d::of_node(self.graph, node).is_some(),
+            geometry: Conv2d::of_node(self.graph, node).map(|(_, geometry)| geometry),
             graph,
             data,
             results: Vec::new(),
