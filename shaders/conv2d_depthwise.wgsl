@@ -57,13 +57,13 @@ fn forward(
     let pixel = min(columns, vec4u(pixels - 1u));
     let p = pixel / u.q;
     let q = pixel % u.q;
-    let from = map / u.k * u.h * u.w;
+    let first = map / u.k * u.h * u.w;
     let k = map % (u.groups * u.k);
     var sum = vec4f(0.0);
     for (var tap = 0u; tap < u.r * u.s; tap++) {
         let offset = tap_offset(u, tap);
         let input = input_tap4(u, p, q, vec4u(offset.x), vec4u(offset.y));
-        sum += w[k * u.r * u.s + tap] * load_x(from + input.at, input.inside);
+        sum += w[k * u.r * u.s + tap] * load_x(first + input.at, input.inside);
     }
     if u.biased != 0u {
         sum += b[k];

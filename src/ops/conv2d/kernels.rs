@@ -133,8 +133,10 @@ const DIRECT_BLOCK: [u64; 2] = [256, 8];
 const WGRAD_WORKGROUPS: u64 = 256;
 /// … but each keeps at least this many pixels …
 const WGRAD_PIXELS: u64 = 512;
-/// … and all partial sums together stay below this many elements.
+/// … and all partial sums together stay below this many elements;
 const WGRAD_PARTIALS: u64 = 4 << 20;
+/// but no loop has more turns: Mesa 22.3's software driver ends it after 65,535, without a word.
+const TURNS: u64 = 65_535;
 
 /// How one computation is done.
 enum Method {
@@ -273,18 +275,16 @@ pub(super) fn wgrad(
         }
         Method::Depthwise => {
             let kernel = depthwise::kernel(Direction::Wgrad);
-            in_splits(
-                to,
-                g,
-                kernel,
-                Variant::Plain,
-                depthwise::over_filters(g),
-                [x, dy],
-            )?
+            let (workgroups, turn) = (depthwise::over_filters(g), depthwise::LANES);
+            in_splits(to, g, (kernel, Variant::Plain), workgroups, turn, [x, dy])?
         }
         Method::Whole(family, variant, block) => {
             let workgroups = workgroups(to, g, variant, block, [columns, g.k])?;
-            in_splits(to, g, &family.wgrad, variant, workgroups, [x, dy])?
+            let turn = match variant {
+                Variant::Tile(tile) => tile.k.into(),
+                _ => 1,
+            };
+            in_splits(to, g, (&family.wgrad, variant), workgroups, turn, [x, dy])?
         }
     };
     let parts = Parts {
@@ -312,16 +312,17 @@ pub(super) fn wgrad(
     )
 }
 
-/// Dispatches a filter gradient in parts of its pixels, `workgroups` to each; says how many parts, and where they are.
+/// Dispatches a filter gradient in parts of its pixels, `workgroups` to each, of which a turn of the kernel's loop takes `turn`;
+/// says how many parts, and where they are.
 fn in_splits(
     to: &mut Lowering<'_>,
     g: &Geometry,
-    kernel: &'static Kernel,
-    variant: Variant,
+    (kernel, variant): (&'static Kernel, Variant),
     [across, down, groups]: [u64; 3],
+    turn: u64,
     [x, dy]: [Region; 2],
 ) -> Result<(usize, Region), PlanError> {
-    let splits = wgrad_splits(g, across * down * groups);
+    let splits = wgrad_splits(g, across * down * groups, turn);
     let partial = to.parts("partial_dw", splits * g.k * g.gradient_columns());
     let uniform = ConvUniform {
         pixels_per_split: (g.n * g.pixels()).div_ceil(splits) as u32,
@@ -387,10 +388,12 @@ fn check_tile(tile: Tile, limits: PlanLimits) -> Result<(), PlanError> {
 }
 
 /// Into how many parts the reduction over `N*P*Q` is cut; their sums are added in order, so results repeat.
-fn wgrad_splits(g: &Geometry, workgroups: u64) -> usize {
-    let most = ((g.n * g.pixels()) as u64 / WGRAD_PIXELS).max(1);
+fn wgrad_splits(g: &Geometry, workgroups: u64, turn: u64) -> usize {
+    let pixels = (g.n * g.pixels()) as u64;
+    let most = (pixels / WGRAD_PIXELS).max(1);
     let memory = (WGRAD_PARTIALS / (g.k * g.gradient_columns()) as u64).max(1);
     WGRAD_WORKGROUPS
         .div_ceil(workgroups)
-        .clamp(1, most.min(memory).min(64)) as usize
+        .clamp(1, most.min(memory).min(64))
+        .max(pixels.div_ceil(turn * TURNS)) as usize
 }

@@ -1,12 +1,14 @@
 //! Depthwise convolution: kernels for as many groups as channels.
 
 use super::{ConvUniform, Family, Geometry, family};
-use crate::plan::{Direction, Kernel, Lowering, PlanError, Region, Variant};
+use crate::plan::{Direction, Kernel, Lowering, PlanError, Region, Variant, WORKGROUP};
 
 static DEPTHWISE: Family = family("conv2d_depthwise");
 
 /// Pixels of a map that an invocation owns, or columns of a filter that a workgroup does.
 const OWNED: usize = 4;
+/// Lanes of a workgroup, which share the pixels of the filter gradient.
+pub(super) const LANES: u64 = WORKGROUP;
 
 pub(super) fn kernel(direction: Direction) -> &'static Kernel {
     DEPTHWISE.kernel(direction)
