@@ -3,7 +3,7 @@
 mod cases;
 
 use nin_wgpu::graph::{Graph, GraphBuilder, GraphError, Role, ValueId};
-use nin_wgpu::models::{MODELS, Model};
+use nin_wgpu::models::{MODELS, Model, layers};
 use nin_wgpu::ops::{Adam, Conv2d, Conv2dWgrad};
 use nin_wgpu::plan::{
     Access, Conv2dAlgorithm, Conv2dChoices, Plan, PlanError, PlanLimits, PlanOptions,
@@ -336,6 +336,12 @@ fn a_depthwise_convolution_has_its_kernel_on_every_kind_of_device() {
     let source = Source::new(2, [1, 16, 16]);
     let program = Program::training(&source, [16, 16], 2, Adam::default(), network);
     let graph = program.expect("builds").graph().clone();
+    let kinds: Vec<_> = layers(&graph).into_iter().map(|layer| layer.kind).collect();
+    let pool = "global average pool";
+    assert_eq!(
+        kinds,
+        ["conv 1x1", "conv 3x3, 8 groups", "conv 3x3, 2 groups", pool]
+    );
     let limits = PlanLimits::default();
     let small = PlanLimits {
         max_invocations: 64,
