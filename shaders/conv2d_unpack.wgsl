@@ -1,4 +1,4 @@
-// Stores the product of conv2d_columns.wgsl where it belongs, and finishes the convolution.
+// Stores the product of conv2d_columns.wgsl where it belongs, and finishes the convolution, of one group.
 //   forward:  y[n,k,p,q]  = c[k,npq] + bias[k], then ReLU
 //     1 c read [NPQ/COLUMNS,rows,COLUMNS]   2 bias read [K]                      3 y write [N,K,P,Q]
 //   dgrad:    dx[n,c,h,w] = c[c,nhw] where mask > 0
@@ -100,7 +100,7 @@ fn store_dw(k: u32, column: u32, value: f32) {
 
 @compute @workgroup_size(LANES)
 fn wgrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-    let end = u.c * u.r * u.r + u.biased;
+    let end = u.c * u.r * u.s + u.biased;
     let columns = columns_of(group.x, lane);
     let live = columns < vec4u(end);
     let first = group.y * ROWS;

@@ -173,6 +173,26 @@ fn conv2d_has_the_gradient_of_its_finite_differences() {
 }
 
 #[test]
+fn conv2d_of_any_kind_has_the_gradient_of_its_finite_differences() {
+    check_op("rectangular, dilated, padded apart", |net, x| {
+        let conv = Conv2d::rectangular([3, 2], [2, 1])?.with_dilation([2, 3])?;
+        let conv = conv.with_paddings([[2, 0], [1, 3]])?;
+        Ok(net.conv2d("tested", x, 6, conv)?)
+    });
+    check_op("in groups", |net, x| {
+        let conv = Conv2d::rectangular([2, 3], [1, 2])?.with_groups(2)?;
+        Ok(net.conv2d("tested", x, 6, conv.with_padding([0, 1])?)?)
+    });
+    for (filters, stride) in [(4, 1), (8, 2)] {
+        check_op("depthwise", |net, x| {
+            let conv = Conv2d::new(3, stride, 1)?.with_groups(4)?.without_bias();
+            let x = net.conv2d("tested", x, filters, conv)?;
+            Ok(net.relu(x)?)
+        });
+    }
+}
+
+#[test]
 fn conv2d_without_bias_has_the_gradient_of_its_finite_differences() {
     check_op("conv2d without bias", |net, x| {
         let conv = Conv2d::new(3, 2, 1)?.without_bias();

@@ -6,7 +6,7 @@ use cases::{Case, Data, assert_agreement, gpu, of_graph, on_gpu, on_reference};
 use nin_wgpu::data::image_file::Picture;
 use nin_wgpu::data::{Fit, View};
 use nin_wgpu::models::{MODELS, Model};
-use nin_wgpu::ops::{Activation, Adam, Augment};
+use nin_wgpu::ops::{Activation, Adam, Augment, Conv2d};
 use nin_wgpu::plan::Conv2dAlgorithm;
 use nin_wgpu::program::{Program, Source};
 
@@ -17,7 +17,13 @@ fn check(cases: &[Case], algorithms: &[Conv2dAlgorithm]) {
         assert_agreement(case, "the CPU", &on_reference::<f32>(case), &want);
         let Some(gpu) = gpu() else { continue };
         let available = Conv2dAlgorithm::available(gpu.plan_options().limits);
-        for &algorithm in algorithms.iter().filter(|a| available.contains(a)) {
+        let mut nodes = case.graph.nodes().iter();
+        let geometry = nodes.find_map(|node| Conv2d::of_node(&case.graph, node));
+        let serves = |a: &Conv2dAlgorithm| geometry.is_none_or(|(_, g)| a.serves(&g));
+        let algorithms = algorithms
+            .iter()
+            .filter(|a| available.contains(a) && serves(a));
+        for &algorithm in algorithms {
             let by = format!("{} ({algorithm:?})", gpu.description());
             assert_agreement(case, &by, &on_gpu(gpu, case, algorithm), &want);
         }

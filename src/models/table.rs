@@ -2,7 +2,7 @@
 
 use crate::graph::shape::Shape;
 use crate::graph::{Graph, Node, Role};
-use crate::ops::{Definition, Op};
+use crate::ops::{Conv2d, Definition, Op};
 
 /// A row of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,20 @@ pub struct Layer {
     pub parameters: usize,
     /// Floating-point operations of the forward pass over the batch.
     pub flops: u64,
+}
+
+/// What a convolution is: `conv 3x3`, or `conv 3x1, dilation 2x1, 4 groups`.
+fn convolution(conv: &Conv2d) -> String {
+    let [r, s] = conv.filter();
+    let mut kind = format!("conv {r}x{s}");
+    if conv.dilation() != [1; 2] {
+        let [down, across] = conv.dilation();
+        kind += &format!(", dilation {down}x{across}");
+    }
+    if conv.groups() > 1 {
+        kind += &format!(", {} groups", conv.groups());
+    }
+    kind
 }
 
 /// The layers of the forward part of a graph, fused or not.
@@ -34,10 +48,7 @@ pub fn layers(graph: &Graph) -> Vec<Layer> {
         let (name, kind) = match &node.op {
             Op::Conv2d(conv) => {
                 let relu = if conv.relu() { " + ReLU" } else { "" };
-                (
-                    node.layer.clone(),
-                    format!("conv {0}x{0}{relu}", conv.filter()),
-                )
+                (node.layer.clone(), convolution(conv) + relu)
             }
             Op::Linear(linear) => {
                 let relu = if linear.relu() { " + ReLU" } else { "" };

@@ -164,7 +164,7 @@ impl Pool2d {
             return Err(ShapeError::Window {
                 op: "pool2d",
                 window: self.extent(),
-                pad: self.pad,
+                pad: self.pad.map(|both| [both; 2]),
                 got: x,
             });
         };

@@ -16,7 +16,7 @@ mod slots;
 pub use algorithm::{Conv2dAlgorithm, Conv2dChoices, Direction};
 pub use kernel::{Access, Binding, Field, Kernel, Panel, Tile, Variant};
 pub(crate) use kernel::{Word, read, uniforms, update, write};
-pub(crate) use lowering::{Lowering, Parts};
+pub(crate) use lowering::{Lowering, Parts, WORKGROUP};
 pub use options::{PlanLimits, PlanOptions};
 pub use slots::Slot;
 

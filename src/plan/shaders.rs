@@ -45,6 +45,7 @@ pub const SOURCES: &[(&str, &str)] = sources![
     "concat",
     "conv2d_columns",
     "conv2d_columns_subgroup",
+    "conv2d_depthwise",
     "conv2d_direct",
     "conv2d_implicit_gemm",
     "conv2d_naive",

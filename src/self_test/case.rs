@@ -7,7 +7,7 @@ use crate::backend::runtime::{Runtime, RuntimeError};
 use crate::graph::rng::floats;
 use crate::graph::shape::DType;
 use crate::graph::{Graph, Node, Role, Value, ValueId};
-use crate::ops::{Conv2d, Optimizer, Tolerance};
+use crate::ops::{Conv2d, Geometry, Optimizer, Tolerance};
 use crate::reference::Reference;
 
 /// Agreement demanded of a whole step: its errors add up from layer to layer.
@@ -32,7 +32,8 @@ pub(super) struct Case {
     /// Layer of its node; empty for a whole graph.
     pub(super) layer: String,
     pub(super) shapes: String,
-    pub(super) is_convolution: bool,
+    /// Of a convolution.
+    pub(super) geometry: Option<Geometry>,
     pub(super) graph: Graph,
     /// Values that the host writes; whole numbers too are floats here, as [`Runtime::read`] gives them.
     data: Vec<(ValueId, Vec<f32>)>,
@@ -111,7 +112,7 @@ impl<'g> Start<'g> {
             op,
             layer: String::new(),
             shapes,
-            is_convolution: false,
+            geometry: None,
             graph,
             data: data.map(|(&id, data)| (of(id), data.clone())).collect(),
             results: Vec::new(),
@@ -188,7 +189,7 @@ impl<'g> Start<'g> {
             op: node.op.name(),
             layer: node.layer.clone(),
             shapes: self.graph.shapes(node),
-            is_convolution: Conv2d::of_node(self.graph, node).is_some(),
+            geometry: Conv2d::of_node(self.graph, node).map(|(_, geometry)| geometry),
             graph,
             data,
             results: Vec::new(),

@@ -124,6 +124,20 @@ fn normalized(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError>
     net.global_avg_pool(y)
 }
 
+/// Filters of other kinds: rectangular, dilated, in groups and depthwise, with sides padded apart.
+fn filters(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError> {
+    let tall = Conv2d::rectangular([3, 2], [2, 1])?;
+    let x = net.conv2d("tall", x, 8, tall.with_paddings([[1, 0], [0, 1]])?)?;
+    let x = net.relu(x)?;
+    let x = net.conv2d("depthwise", x, 16, Conv2d::new(3, 1, 1)?.with_groups(8)?)?;
+    let x = net.relu(x)?;
+    let grouped = Conv2d::rectangular([1, 3], [1, 2])?.with_dilation([1, 2])?;
+    let x = net.conv2d("grouped", x, 12, grouped.with_groups(4)?.without_bias())?;
+    let x = net.relu(x)?;
+    let x = net.conv2d("last", x, 10, Conv2d::new(1, 1, 0)?)?;
+    net.global_avg_pool(x)
+}
+
 /// Every node of these networks, and their training steps whole.
 pub(super) fn cases() -> Result<Vec<Case>> {
     let [images, batch] = IMAGES;
@@ -140,6 +154,7 @@ pub(super) fn cases() -> Result<Vec<Case>> {
         Program::training(&source, [31, 29], batch, adam, fused)?,
         Program::training(&augmented, [17, 14], batch, adam, apart)?,
         Program::training(&source, [17, 14], batch, adam, branches)?,
+        Program::training(&source, [17, 14], batch, adam, filters)?,
         Program::training_in_parts(&resized, [17, 14], [batch, 2], adam, apart)?,
         Program::training(&source, [117, 113], batch, adam, normalized)?,
     ];

@@ -41,7 +41,7 @@ impl Init {
     pub fn parameters(self, graph: &Graph, seed: u64) -> Result<Parameters, ShapeError> {
         let mut rng = StdRng::seed_from_u64(seed);
         let values: Vec<&Value> = graph.state().map(|id| graph.value(id)).collect();
-        let is_wide = |value: &Value| matches!(value.shape.dims(), [_, _, r, _] if *r > 1);
+        let is_wide = |value: &Value| matches!(value.shape.dims(), [_, _, r, s] if r * s > 1);
         let last_wide = values.iter().rposition(|value| is_wide(value));
         let mut fan_in = 1;
         let mut parameters = Parameters::new();
@@ -56,7 +56,7 @@ impl Init {
                 [k, c, r, s] => {
                     fan_in = c * r * s;
                     match self {
-                        Self::Kaiming => kaiming([k, c, r], &mut tensor.data, &mut rng),
+                        Self::Kaiming => kaiming([k, c, r * s], &mut tensor.data, &mut rng),
                         Self::PyTorch => uniform(fan_in, &mut tensor.data, &mut rng),
                     }
                 }
@@ -111,16 +111,16 @@ fn uniform(fan_in: usize, data: &mut [f32], rng: &mut StdRng) {
     data.fill_with(|| rng.random_range(-bound..bound));
 }
 
-fn kaiming([k, c, r]: [usize; 3], filters: &mut [f32], rng: &mut StdRng) {
+fn kaiming([k, c, window]: [usize; 3], filters: &mut [f32], rng: &mut StdRng) {
     let terms = filters.len() / k;
     let std = (2.0 / terms as f32).sqrt();
-    let near_identity = r == 1 && k == c;
+    let near_identity = window == 1 && k == c;
     let std = if near_identity { NOISE * std } else { std };
     filters.fill_with(|| std * normal(rng));
     for (i, filter) in filters.chunks_mut(terms).enumerate() {
         if near_identity {
             filter[i] += 1.0;
-        } else if r > 1 {
+        } else if window > 1 {
             let mean = filter.iter().sum::<f32>() / terms as f32;
             filter.iter_mut().for_each(|w| *w -= mean);
         }

@@ -160,7 +160,7 @@ impl Case {
         let conv = Conv2d::of(g)?;
         let (x, w, y) = (
             [g.n, g.c, g.h, g.w],
-            [g.k, g.c, g.r, g.r],
+            [g.k, g.c / g.groups, g.r, g.s],
             [g.n, g.k, g.p, g.q],
         );
         let (op, shapes): (Op, Vec<&[usize]>) = match direction {

@@ -10,9 +10,12 @@
 //! other stays cheap if it is contiguous along the sum. So `dgrad` transposes the filters once
 //! rather than in every GEMM, and `wgrad` accumulates a transposed gradient: what it packs is the
 //! small `dy`, not the columns.
+//!
+//! The channels of a group are convolved like an image of so many channels.
 
 mod blocks;
 mod columns;
+mod depthwise;
 mod dgrad;
 mod forward;
 pub(super) mod matrix;

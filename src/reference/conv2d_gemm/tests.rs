@@ -1,7 +1,8 @@
 //! Agreement with plain loops, and the same bits every time.
 
 use super::{dgrad, forward, wgrad};
-use crate::ops::Geometry;
+use crate::graph::shape::{Shape, ShapeError};
+use crate::ops::{Conv2d, Geometry};
 use crate::reference::conv2d;
 
 fn geometry(
@@ -11,20 +12,15 @@ fn geometry(
     [h, w]: [usize; 2],
     [r, stride, pad]: [usize; 3],
 ) -> Geometry {
-    let out = |size: usize| (size + 2 * pad - r) / stride + 1;
-    Geometry {
-        n,
-        c,
-        h,
-        w,
-        k,
-        r,
-        stride,
-        pad,
-        p: out(h),
-        q: out(w),
-        biased: true,
-    }
+    let conv = Conv2d::new(r, stride, pad).expect("valid");
+    let x = Shape::new(&[n, c, h, w]).expect("valid");
+    conv.geometry(x, k).expect("fits")
+}
+
+/// Of `x [n,c,h,w]` to `k` channels.
+fn general([n, c, h, w, k]: [usize; 5], conv: Result<Conv2d, ShapeError>) -> Geometry {
+    let x = Shape::new(&[n, c, h, w]).expect("valid");
+    conv.and_then(|conv| conv.geometry(x, k)).expect("fits")
 }
 
 /// Odd shapes, after some so large that they take several blocks.
@@ -44,6 +40,21 @@ fn geometries() -> Vec<Geometry> {
             }
         }
     }
+    let dilated = |rows, columns| {
+        let conv = Conv2d::rectangular([3, 2], [rows, columns])?;
+        conv.with_dilation([2, 3])?.with_paddings([[1, 3], [4, 0]])
+    };
+    for (stride, groups) in [(1, 1), (2, 1), (1, 2), (3, 6), (1, 6)] {
+        let conv = dilated(1, stride).and_then(|conv| conv.with_groups(groups));
+        for n in [1, 3] {
+            all.push(general([n, 6, 13, 17, 12], conv.clone()));
+        }
+    }
+    // Several blocks and parts in each group; many groups; rows longer than the lanes of a sum.
+    let grouped = |groups| Conv2d::new(3, 1, 1).and_then(|conv| conv.with_groups(groups));
+    all.push(general([2, 60, 61, 45, 10], grouped(2)));
+    all.push(general([1, 66, 3, 5, 99], grouped(33)));
+    all.push(general([2, 5, 40, 45, 5], grouped(5)));
     all
 }
 
