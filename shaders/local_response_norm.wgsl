@@ -32,10 +32,10 @@ struct Uniform {
 // d of channel c, at the pixel of an image that begins at `first`.
 fn divisor(first: u32, c: u32) -> f32 {
     let before = u.size / 2u;
-    let from = c - min(c, before);
-    let to = min(c + u.size - before, u.channels);
+    let low = c - min(c, before);
+    let high = min(c + u.size - before, u.channels);
     var sum = 0.0;
-    for (var j = from; j < to; j++) {
+    for (var j = low; j < high; j++) {
         let value = x[first + j * u.pixels];
         sum += value * value;
     }
@@ -69,10 +69,10 @@ fn backward(
     let first = i - c * u.pixels;
     // The windows that c lies in are those of the channels about it, mirrored.
     let behind = u.size - 1u - u.size / 2u;
-    let from = c - min(c, behind);
-    let to = min(c + u.size / 2u + 1u, u.channels);
+    let low = c - min(c, behind);
+    let high = min(c + u.size / 2u + 1u, u.channels);
     var sum = 0.0;
-    for (var j = from; j < to; j++) {
+    for (var j = low; j < high; j++) {
         let at = first + j * u.pixels;
         sum += dy[at] * x[at] * pow(divisor(first, j), -u.beta - 1.0);
     }

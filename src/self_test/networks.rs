@@ -105,14 +105,14 @@ fn optimizers(source: &Source) -> Result<Vec<Program>> {
 }
 
 /// Local response normalisation, and batch normalisation: with a ReLU, a shortcut or both behind it, and a mask; of few large channels, which are cut into chunks,
-/// and in evaluation as part of a convolution and alone.
+/// and in evaluation as part of a convolution and alone. No bias stands before one: its gradient is nothing but rounding.
 fn normalized(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError> {
     let x = net.batch_norm("images", x)?;
     let x = net.local_response_norm(x, LocalResponseNorm::new(2)?)?;
-    let x = net.conv2d("stem", x, 6, Conv2d::new(3, 2, 1)?)?;
+    let x = net.conv2d("stem", x, 6, Conv2d::new(3, 2, 1)?.without_bias())?;
     let x = net.batch_norm("stem.norm", x)?;
     let x = net.relu(x)?;
-    let y = net.conv2d("block", x, 6, Conv2d::new(3, 1, 1)?)?;
+    let y = net.conv2d("block", x, 6, Conv2d::new(3, 1, 1)?.without_bias())?;
     let y = net.batch_norm("block.norm", y)?;
     let y = net.add(y, x)?;
     let y = net.relu(y)?;
