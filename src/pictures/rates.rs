@@ -34,7 +34,9 @@ fn draw(
     let root = root.margin(8, 0, 0, 0);
     let root = root.titled(title, (FONT, 26, &INK).into_text_style(&root))?;
     let edge = |at: Option<&RateLoss>, or| at.map_or(or, |[rate, ..]| *rate);
-    let rates = edge(steps.first(), 1e-6)..edge(steps.last(), 1.0);
+    let first = edge(steps.first(), 1e-6);
+    // An axis has two ends, also that of a test of one step.
+    let rates = first..edge(steps.last(), 1.0).max(10.0 * first);
     // Above what was learnt from, so that the end, where the loss rises without bound, does not press all else flat.
     let highest = steps.first().map_or(1.0, |[_, loss, _]| 1.5 * loss);
     let mut chart = ChartBuilder::on(&root)

@@ -161,7 +161,7 @@ fn a_rate_is_found_nothing_is_overwritten_and_the_command_it_names_trains() {
     let (out, after) = (folder.path().join("a run"), folder.path().join("a run-2"));
     ok(&mut short_run(&out));
     let before = contents(&out);
-    let text = ok(short_run(&out).args(["--lr", "7", "--find-lr"]));
+    let text = ok(short_run(&out).args(["--lr", "0.123", "--find-lr"]));
     let again = ok(short_run(&out).args(["--find-lr", "--quiet"]));
     assert_says(
         &text,
@@ -217,7 +217,7 @@ fn a_rate_is_found_nothing_is_overwritten_and_the_command_it_names_trains() {
     );
 
     let next = line(&text, "next     cargo run --release --example train -- ");
-    assert!(next.contains("'") && !next.contains("--find-lr") && !next.contains("--lr 7"));
+    assert!(next.contains("'") && !next.contains("--find-lr") && !next.contains("0.123"));
     assert!(next.ends_with(&format!(" --lr {suggestion}")), "{next}");
     let flags = next.replace(&format!("'{}'", after.display()), "OUT");
     let mut command = example("train");
