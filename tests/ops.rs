@@ -111,6 +111,16 @@ fn softmax_cross_entropy_matches_the_reference_with_ignored_rows() {
 }
 
 #[test]
+fn mean_squared_error_matches_the_reference_with_rows_without_weight() {
+    check(&cases::mean_squared_error::cases(), ANY);
+}
+
+#[test]
+fn one_hot_matches_the_reference_with_ignored_rows() {
+    check(&cases::one_hot::cases(), ANY);
+}
+
+#[test]
 fn adam_matches_the_reference_at_the_first_step_and_late() {
     check(&cases::adam::cases(), ANY);
 }

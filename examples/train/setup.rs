@@ -10,9 +10,11 @@ use nin_wgpu::init::Init;
 use nin_wgpu::models::{Model, Recipe};
 use nin_wgpu::ops::{Augment, Normalize};
 use nin_wgpu::program::{Parameters, Program};
-use nin_wgpu::train::{Resumed, RunFolder, TrainOptions, training_program};
+use nin_wgpu::train::{
+    Resumed, RunFolder, TrainError, TrainOptions, balanced_class_weights, training_program,
+};
 
-use crate::args::{Args, InitChoice, RecipeName};
+use crate::args::{Args, ClassWeights, InitChoice, RecipeName};
 use crate::cache;
 use crate::screen;
 
@@ -59,6 +61,12 @@ pub(crate) fn options(
         workers: args.workers.unwrap_or(0),
         on_bad: args.on_bad.into(),
         balance: args.balance,
+        label_smoothing: args.label_smoothing,
+        class_weights: match &args.class_weights {
+            Some(ClassWeights::Given(weights)) => weights.clone(),
+            // Those follow from the data, which is not at hand yet.
+            Some(ClassWeights::Balanced) | None => Vec::new(),
+        },
     }
 }
 
@@ -184,9 +192,16 @@ pub(crate) fn new_run(args: &Args, model: &'static Model, device: &Device) -> Re
     let (statistics, note) = normalization(args, &split.train, initial.as_ref());
     split.notes.extend(note);
     let normalize = Normalize::from_channels(&statistics);
-    let options = options(args, model, normalize, args.augment.of(&split.train));
+    let mut options = options(args, model, normalize, args.augment.of(&split.train));
+    if matches!(args.class_weights, Some(ClassWeights::Balanced)) {
+        options.class_weights = balanced_class_weights(&split.train);
+    }
     let outline = split.train.outline();
     let Outline { image, classes, .. } = outline;
+    let got = options.class_weights.len();
+    if got != 0 && got != classes {
+        return Err(TrainError::ClassWeights { got, classes }).context("--class-weights");
+    }
     let program = training_program(model, &outline, &options).with_context(|| {
         let ([_, h, w], [to_h, to_w]) = (image, model.native_size);
         let name = model.name;

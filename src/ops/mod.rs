@@ -17,6 +17,8 @@ mod gather;
 mod global_avg_pool;
 mod linear;
 mod max_pool2d;
+mod mean_squared_error;
+mod one_hot;
 mod pool2d;
 mod relu;
 mod reshape;
@@ -35,6 +37,8 @@ pub use gather::{Augment, CropBox, Gather, MAX_EXTENT, Normalize};
 pub use global_avg_pool::{GlobalAvgPool, GlobalAvgPoolBackward};
 pub use linear::{Linear, LinearDgrad, LinearWgrad};
 pub use max_pool2d::{MaxPool2d, MaxPool2dBackward};
+pub use mean_squared_error::MeanSquaredError;
+pub use one_hot::OneHot;
 pub use pool2d::{Pool2d, PoolGeometry};
 pub use relu::{Relu, ReluBackward};
 pub use reshape::Reshape;
@@ -210,6 +214,8 @@ registry!(
     Softmax,
     SoftmaxCrossEntropy,
     PooledCrossEntropy,
+    OneHot,
+    MeanSquaredError,
     Adam,
 );
 

@@ -52,6 +52,8 @@ pub const SOURCES: &[(&str, &str)] = sources![
     "global_avg_pool",
     "max_pool2d",
     "max_pool2d_general",
+    "mean_squared_error",
+    "one_hot",
     "peak_copy",
     "peak_fma",
     "relu",

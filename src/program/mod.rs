@@ -35,7 +35,7 @@ mod training;
 
 pub use metrics::Metrics;
 pub use run::{Run, RunError};
-pub use training::Training;
+pub use training::{Loss, Training};
 
 use crate::backend::device::{Device, LoadError};
 use crate::graph::autodiff;
@@ -88,9 +88,11 @@ enum Goal {
         random: Option<ValueId>,
         boxes: Option<ValueId>,
         metrics: ValueId,
+        losses: ValueId,
     },
     Evaluate {
         metrics: ValueId,
+        losses: ValueId,
     },
     Infer {
         probabilities: ValueId,
@@ -143,7 +145,7 @@ impl Program {
     ) -> Result<Self, GraphError> {
         let training = training.into();
         let (mut net, logits, labels) = forward(Phase::Train, source, size, part, network)?;
-        let (metrics, dlogits) = loss(net.graph_mut(), logits, labels)?;
+        let [metrics, losses, dlogits] = loss(net.graph_mut(), logits, labels, &training.loss)?;
         let random = net.random();
         let mut graph = net.finish();
         let boxes = graph.find("boxes").filter(|_| source.augment.resized);
@@ -164,6 +166,7 @@ impl Program {
                 random,
                 boxes,
                 metrics,
+                losses,
             },
         })
     }
@@ -179,7 +182,8 @@ impl Program {
         network: impl Fn(&mut GraphBuilder, ValueId) -> Result<ValueId, GraphError>,
     ) -> Result<Self, GraphError> {
         let (mut net, logits, labels) = forward(Phase::Eval, source, size, batch, network)?;
-        let (metrics, _) = loss(net.graph_mut(), logits, labels)?;
+        let plain = Loss::default();
+        let [metrics, losses, _] = loss(net.graph_mut(), logits, labels, &plain)?;
         let mut graph = net.finish();
         fuse(&mut graph);
         Ok(Self {
@@ -187,7 +191,7 @@ impl Program {
             logits,
             batch,
             part: batch,
-            goal: Goal::Evaluate { metrics },
+            goal: Goal::Evaluate { metrics, losses },
         })
     }
 
@@ -304,12 +308,13 @@ fn class_maps(graph: &Graph, logits: ValueId) -> Option<ValueId> {
     matches!(node.op, Op::GlobalAvgPool(_)).then(|| node.inputs[0])
 }
 
-/// Appends the loss; returns the metrics and the gradient of the logits.
+/// Appends the loss; returns the metrics, the losses of the images and the gradient of the logits.
 fn loss(
     graph: &mut Graph,
     logits: ValueId,
     labels: ValueId,
-) -> Result<(ValueId, ValueId), GraphError> {
+    loss: &Loss,
+) -> Result<[ValueId; 3], GraphError> {
     let classes = graph
         .value(logits)
         .shape
@@ -319,8 +324,9 @@ fn loss(
         .unwrap_or(1);
     let len = shape(&[SoftmaxCrossEntropy::metrics_len(classes)])?;
     let metrics = graph.add_value("metrics", len, DType::F32, Role::Accumulator);
-    let out = graph.push("loss", SoftmaxCrossEntropy, &[logits, labels], &[metrics])?;
-    Ok((metrics, out[0]))
+    let [dlogits, losses] = loss.push(graph, [logits, labels, metrics])?;
+    graph.keep(losses);
+    Ok([metrics, losses, dlogits])
 }
 
 /// Appends the optimizer over every parameter that has a gradient.

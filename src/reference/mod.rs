@@ -15,6 +15,8 @@ pub(crate) mod gather;
 pub(crate) mod global_avg_pool;
 pub(crate) mod linear;
 pub(crate) mod max_pool2d;
+pub(crate) mod mean_squared_error;
+pub(crate) mod one_hot;
 mod peak;
 pub(crate) mod relu;
 pub(crate) mod softmax;

@@ -4,7 +4,7 @@ use super::Result;
 use super::case::{Case, Start};
 use crate::graph::{GraphBuilder, GraphError, ValueId};
 use crate::ops::{Activation, Adam, Augment, Conv2d, Linear, Pool2d};
-use crate::program::{Program, Source};
+use crate::program::{Loss, Program, Source, Training};
 
 /// Images of the data set, and of a batch.
 pub(super) const IMAGES: [usize; 2] = [7, 5];
@@ -70,10 +70,14 @@ pub(super) fn cases() -> Result<Vec<Case>> {
     let augmented = source.clone().with_augment(augment);
     let resized = source.clone().with_augment(augment.of_parts());
     let adam = Adam::default();
+    let squared = Training {
+        optimizer: adam,
+        loss: Loss::MeanSquaredError,
+    };
     let steps = [
         Program::training(&source, [31, 29], batch, adam, fused)?,
         Program::training(&augmented, [17, 14], batch, adam, apart)?,
-        Program::training(&source, [17, 14], batch, adam, branches)?,
+        Program::training(&source, [17, 14], batch, squared, branches)?,
         Program::training_in_parts(&resized, [17, 14], [batch, 2], adam, apart)?,
     ];
     let inference = Program::inference(&source, [31, 29], batch, fused)?;

@@ -1,6 +1,7 @@
 //! Training: epochs, steps, learning rates, metrics. Emits events and prints nothing.
 
 pub mod checkpoint;
+mod class_weights;
 pub(crate) mod error;
 mod evaluate;
 mod events;
@@ -16,6 +17,7 @@ mod supply;
 mod trainer;
 
 pub use crate::models::Schedule;
+pub use class_weights::balanced_class_weights;
 pub use error::TrainError;
 pub use evaluate::{evaluate, evaluate_telling};
 pub use events::{Epoch, Event, Interval, Progress};

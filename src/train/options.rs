@@ -40,6 +40,10 @@ pub struct TrainOptions {
     pub on_bad: OnBad,
     /// Whether every class is trained on equally often, however many pictures it has.
     pub balance: bool,
+    /// Part of each target that is spread over all classes alike, at least 0 and below 1.
+    pub label_smoothing: f32,
+    /// How much the images of each class count; empty if all alike. see [`balanced_class_weights`](super::balanced_class_weights).
+    pub class_weights: Vec<f32>,
     /// Seed of initialisation, order of images, dropout and augmentation.
     pub seed: u64,
     /// Whether each epoch has an order of its own.
@@ -72,6 +76,8 @@ impl Default for TrainOptions {
             workers: 0,
             on_bad: OnBad::Stop,
             balance: false,
+            label_smoothing: 0.0,
+            class_weights: Vec::new(),
             seed: 1,
             shuffle: true,
             log_every: 100,
@@ -109,6 +115,13 @@ impl TrainOptions {
         }
         if self.log_every == 0 {
             return option("log interval", "0".into(), "at least 1");
+        }
+        if !(0.0..1.0).contains(&self.label_smoothing) {
+            return option(
+                "label smoothing",
+                self.label_smoothing.to_string(),
+                "at least 0 and below 1",
+            );
         }
         if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
             return option(

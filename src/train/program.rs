@@ -1,14 +1,14 @@
 //! The programs of a training: of a size that a device holds.
 
-use super::TrainOptions;
 use super::supply::source;
+use super::{TrainError, TrainOptions};
 use crate::backend::device::Device;
 use crate::data::Outline;
 use crate::error::Result;
 use crate::models::Model;
 use crate::ops::Adam;
 use crate::plan::PlanError;
-use crate::program::Program;
+use crate::program::{Loss, Program, Training};
 
 /// The training program of a preset, for data of a given size.
 ///
@@ -48,7 +48,21 @@ fn in_parts(model: &Model, data: &Outline, options: &TrainOptions, part: usize) 
     options.check(data.len)?;
     let (source, size) = source(model, data, options, options.batch_size, true);
     let sizes = [options.batch_size, part];
-    let program = Program::training_in_parts(&source, size, sizes, Adam::default(), |net, x| {
+    if ![0, data.classes].contains(&options.class_weights.len()) {
+        return Err(TrainError::ClassWeights {
+            got: options.class_weights.len(),
+            classes: data.classes,
+        }
+        .into());
+    }
+    let training = Training {
+        optimizer: Adam::default(),
+        loss: Loss::CrossEntropy {
+            label_smoothing: options.label_smoothing,
+            class_weights: options.class_weights.clone(),
+        },
+    };
+    let program = Program::training_in_parts(&source, size, sizes, training, |net, x| {
         model.build(net, x, data.classes)
     });
     Ok(program?)

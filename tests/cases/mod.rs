@@ -22,6 +22,8 @@ pub mod gather;
 pub mod global_avg_pool;
 pub mod linear;
 pub mod max_pool2d;
+pub mod mean_squared_error;
+pub mod one_hot;
 pub mod relu;
 pub mod reshape;
 pub mod softmax;

@@ -134,6 +134,11 @@ fn a_run_with_a_validation_split_holds_the_same_images_out_when_it_goes_on() {
 }
 
 #[test]
+fn a_run_with_another_loss_goes_on_with_it() {
+    in_two_parts(&["--label-smoothing", "0.1", "--class-weights", "balanced"]);
+}
+
+#[test]
 fn a_run_on_a_folder_of_pictures_finds_them_again() {
     let data = new_folder();
     write_classes(data.path(), 15);
