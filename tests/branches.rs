@@ -145,7 +145,12 @@ fn step(mut graph: Graph, logits: ValueId, adam: bool) -> Graph {
     let labels = graph.add_value("labels", shape(&[n]), DType::U32, Role::Input);
     let len = shape(&[SoftmaxCrossEntropy::metrics_len(classes)]);
     let metrics = graph.add_value("metrics", len, DType::F32, Role::Accumulator);
-    let loss = graph.push("loss", SoftmaxCrossEntropy, &[logits, labels], &[metrics]);
+    let loss = graph.push(
+        "loss",
+        SoftmaxCrossEntropy::default(),
+        &[logits, labels],
+        &[metrics],
+    );
     autodiff::backward(&mut graph, logits, loss.expect("fits")[0]).expect("differentiable");
     if adam {
         let gradients: Vec<_> = graph.gradients().collect();

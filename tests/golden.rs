@@ -14,8 +14,9 @@ use nin_wgpu::gpu::Executor;
 use nin_wgpu::graph::{Graph, GraphBuilder, GraphError, Phase, Role, ValueId};
 use nin_wgpu::ops::{
     Activation, ActivationBackward, Adam, AvgPool2d, AvgPool2dBackward, BatchNorm, Conv2d,
-    Conv2dDgrad, Conv2dWgrad, Gather, GlobalAvgPool, GlobalAvgPoolBackward, LocalResponseNorm,
-    LocalResponseNormBackward, MaxPool2d, MaxPool2dBackward, Normalize, Pool2d, Relu, ReluBackward,
+    Conv2dDgrad, Conv2dWgrad, Gather, GlobalAvgPool, GlobalAvgPoolBackward, IGNORE, Linear,
+    LinearDgrad, LinearWgrad, LocalResponseNorm, LocalResponseNormBackward, MaxPool2d,
+    MaxPool2dBackward, MeanSquaredError, Normalize, Pool2d, Relu, ReluBackward,
     SoftmaxCrossEntropy, Tolerance, Update,
 };
 use nin_wgpu::plan::{Conv2dAlgorithm, Plan};
@@ -288,18 +289,86 @@ fn pooling_relu_and_the_head_match_pytorch() {
         .map(|&x| x as u32)
         .collect();
     let labels = case.input_u32(&[6], labels);
-    let metrics = case.with_role(&[13], Role::Accumulator, vec![0.0; 13]);
-    case.op(SoftmaxCrossEntropy, &[logits, labels], &[metrics]);
+    let metrics = case.with_role(&[14], Role::Accumulator, vec![0.0; 14]);
+    case.op(
+        SoftmaxCrossEntropy::default(),
+        &[logits, labels],
+        &[metrics],
+    );
     let mut case = case.case("softmax_cross_entropy");
-    let sums = on_reference::<f64>(&case)[1].clone();
+    let sums = on_reference::<f64>(&case)[2].clone();
     let loss = fixture.get("op.cross_entropy.loss")[0];
     assert!(
         (sums[0] / sums[2] - loss).abs() < 1e-6,
         "{} and {loss}",
         sums[0] / sums[2]
     );
-    case.results.pop();
+    case.results.truncate(1);
     check(&case, 1e-6, &[fixture.get("op.cross_entropy.dlogits")]);
+}
+
+#[test]
+fn linear_layers_and_losses_of_every_kind_match_pytorch() {
+    let fixture = Fixture::load("dense.safetensors");
+    let input = |case: &mut CaseBuilder, name: &str| {
+        let data = fixture.get(name).iter().map(|&x| x as f32).collect();
+        case.input(fixture.dims(name), data)
+    };
+    let mut case = CaseBuilder::new();
+    let [x, w, b, dy] = ["x", "w", "b", "dy"].map(|t| input(&mut case, &format!("linear.{t}")));
+    let linear = Linear::default();
+    case.op(linear, &[x, w, b], &[]);
+    case.op(LinearDgrad::new(shape(&[5, 33])), &[dy, w], &[]);
+    case.op(LinearWgrad::new(linear), &[x, dy], &[]);
+    let want = ["y", "dx", "dw", "db"].map(|t| fixture.get(&format!("linear.{t}")));
+    check(&case.case("linear"), 1e-5, &want);
+
+    let weights: Vec<f32> = fixture
+        .get("loss.weights")
+        .iter()
+        .map(|&w| w as f32)
+        .collect();
+    let plain = SoftmaxCrossEntropy::default();
+    let smooth = plain.clone().with_label_smoothing(0.1).expect("in range");
+    let weighted = |loss: &SoftmaxCrossEntropy| {
+        let loss = loss.clone().with_class_weights(weights.clone());
+        loss.expect("weights")
+    };
+    let losses = [
+        ("weighted", weighted(&plain)),
+        ("both", weighted(&smooth)),
+        ("smooth", smooth),
+    ];
+    for (name, loss) in losses {
+        let mut case = CaseBuilder::new();
+        let logits = input(&mut case, "loss.logits");
+        let labels = fixture.get("loss.labels").iter();
+        let labels = labels.map(|&x| if x < 0.0 { IGNORE } else { x as u32 });
+        let labels = case.input_u32(&[7], labels.collect());
+        let metrics = case.with_role(&[9], Role::Accumulator, vec![0.0; 9]);
+        case.op(loss, &[logits, labels], &[metrics]);
+        let mut case = case.case(name);
+        let sums = on_reference::<f64>(&case)[2].clone();
+        let (got, want) = (
+            sums[0] / sums[8],
+            fixture.get(&format!("loss.{name}.mean"))[0],
+        );
+        assert!((got - want).abs() < 1e-6 * want, "{name}: {got} and {want}");
+        case.results.truncate(2);
+        let want = ["dlogits", "losses"].map(|t| fixture.get(&format!("loss.{name}.{t}")));
+        check(&case, 1e-6, &want);
+    }
+    let mut case = CaseBuilder::new();
+    let [x, targets] = ["x", "targets"].map(|t| input(&mut case, &format!("mse.{t}")));
+    let weights = case.input(&[6], vec![1.0; 6]);
+    let metrics = case.with_role(&[9], Role::Accumulator, vec![0.0; 9]);
+    case.op(MeanSquaredError, &[x, targets, weights], &[metrics]);
+    let mut case = case.case("mean_squared_error");
+    let sums = on_reference::<f64>(&case)[2].clone();
+    let want = fixture.get("mse.mean")[0];
+    assert!((sums[0] / sums[8] - want).abs() < 1e-6 * want);
+    case.results.truncate(1);
+    check(&case, 1e-6, &[fixture.get("mse.dx")]);
 }
 
 #[test]
@@ -515,7 +584,12 @@ fn a_network_that_branches_and_joins_has_the_gradients_of_pytorch() {
     let labels = graph.add_value("labels", shape(&[2]), DType::U32, Role::Input);
     let len = shape(&[SoftmaxCrossEntropy::metrics_len(5)]);
     let metrics = graph.add_value("metrics", len, DType::F32, Role::Accumulator);
-    let loss = graph.push("loss", SoftmaxCrossEntropy, &[logits, labels], &[metrics]);
+    let loss = graph.push(
+        "loss",
+        SoftmaxCrossEntropy::default(),
+        &[logits, labels],
+        &[metrics],
+    );
     autodiff::backward(&mut graph, logits, loss.expect("fits")[0]).expect("differentiable");
     fuse(&mut graph);
     let numbers = fixture.get("labels").iter().map(|&x| x as u32).collect();

@@ -38,14 +38,25 @@ impl Check {
     }
 
     /// The same for a finished forward graph, from images `x` to `logits`.
-    fn of(mut graph: Graph, x: ValueId, logits: ValueId, fused: bool) -> Self {
+    fn of(graph: Graph, x: ValueId, logits: ValueId, fused: bool) -> Self {
+        Self::with_loss(graph, x, logits, fused, SoftmaxCrossEntropy::default())
+    }
+
+    /// The same with this loss.
+    fn with_loss(
+        mut graph: Graph,
+        x: ValueId,
+        logits: ValueId,
+        fused: bool,
+        loss: SoftmaxCrossEntropy,
+    ) -> Self {
         let dims = graph.value(x).shape.dims().to_vec();
         let classes = graph.value(logits).shape.dims()[1];
         let labels = graph.add_value("labels", shape(&dims[..1]), DType::U32, Role::Input);
         let len = SoftmaxCrossEntropy::metrics_len(classes);
         let metrics = graph.add_value("metrics", shape(&[len]), DType::F32, Role::Accumulator);
         let dlogits = graph
-            .push("loss", SoftmaxCrossEntropy, &[logits, labels], &[metrics])
+            .push("loss", loss, &[logits, labels], &[metrics])
             .expect("fits")[0];
         autodiff::backward(&mut graph, logits, dlogits).expect("differentiable");
         if fused {
@@ -92,7 +103,7 @@ impl Check {
         self.run.set_real(self.metrics, &zeros);
         self.run.run().expect("runs");
         let sums = self.run.real(self.metrics);
-        sums[0] / sums[2]
+        sums[0] / sums[sums.len() - 1]
     }
 
     /// Compares up to `samples` elements of every parameter's gradient with central differences.
@@ -159,6 +170,26 @@ fn linear_layers_have_the_gradient_of_their_finite_differences() {
             Ok(net.linear("logits", x, 5)?)
         });
         check.check(&format!("linear, fused: {fused}"), 40);
+    }
+}
+
+#[test]
+fn the_loss_with_smoothing_and_class_weights_has_the_gradient_of_its_finite_differences() {
+    let plain = SoftmaxCrossEntropy::default();
+    let weights = vec![0.2, 1.0, 3.0, 0.5, 2.0];
+    let smooth = plain.clone().with_label_smoothing(0.2).expect("in range");
+    let weighted = plain.with_class_weights(weights.clone()).expect("weights");
+    let both = smooth.clone().with_class_weights(weights).expect("weights");
+    for loss in [smooth, weighted, both] {
+        for fused in [false, true] {
+            let mut net = GraphBuilder::new(Phase::Train);
+            let x = net.input("images", &[4, 3, 6, 5]).expect("valid");
+            let conv = Conv2d::new(3, 1, 1).expect("valid");
+            let y = net.conv2d("conv", x, 5, conv).expect("fits");
+            let logits = net.global_avg_pool(y).expect("fits");
+            let mut check = Check::with_loss(net.finish(), x, logits, fused, loss.clone());
+            check.check(&format!("{loss:?}, fused: {fused}"), 40);
+        }
     }
 }
 

@@ -142,6 +142,16 @@ fn moving_averages_match_the_reference_at_the_first_step_later_and_in_parts() {
 }
 
 #[test]
+fn mean_squared_error_matches_the_reference_with_rows_without_weight() {
+    check(&cases::mean_squared_error::cases(), ANY);
+}
+
+#[test]
+fn one_hot_matches_the_reference_with_ignored_rows() {
+    check(&cases::one_hot::cases(), ANY);
+}
+
+#[test]
 fn gather_matches_the_reference_and_blanks_indices_past_the_end() {
     check(&cases::gather::cases(), ANY);
 }

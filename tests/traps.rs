@@ -258,8 +258,8 @@ fn cross_entropy_of_huge_infinite_or_no_logits_is_what_pytorch_says() {
             let mut case = CaseBuilder::new();
             let x = case.input(&[1, 3], logits.to_vec());
             let labels = case.input_u32(&[1], vec![label]);
-            let metrics = case.with_role(&[6], Role::Accumulator, vec![0.0; 6]);
-            case.op(SoftmaxCrossEntropy, &[x, labels], &[metrics]);
+            let metrics = case.with_role(&[7], Role::Accumulator, vec![0.0; 7]);
+            case.op(SoftmaxCrossEntropy::default(), &[x, labels], &[metrics]);
             let name = format!("cross entropy {logits:?}, label {label}");
             let results = agreed(&case.case(&name), ANY);
             let one_hot = |l: usize| if l == label as usize { 1.0 } else { 0.0 };

@@ -95,6 +95,13 @@ pub(crate) struct Args {
     /// Train on every class equally often, however many pictures it has
     #[arg(long, help_heading = "Pictures")]
     pub(crate) balance: bool,
+    /// Weight of each class in the loss, in the order of the labels: numbers with commas between, or balanced for the inverse
+    /// of how many pictures a class has [default: all alike]
+    #[arg(long, value_name = "A,B,..|balanced", help_heading = "How to train")]
+    pub(crate) class_weights: Option<ClassWeights>,
+    /// Spread this part of each target over all classes alike: 0.1 is usual
+    #[arg(long, value_name = "PART", value_parser = smoothing, default_value_t = 0.0, help_heading = "How to train", allow_negative_numbers = true)]
+    pub(crate) label_smoothing: f32,
     /// List every file that is left out, and why
     #[arg(long, help_heading = "Pictures")]
     pub(crate) verbose: bool,
@@ -169,7 +176,7 @@ pub(crate) struct Args {
         value_name = "DIR",
         help_heading = "How to train",
         conflicts_with_all = ["model", "width", "batch_norm", "dropout", "dataset", "limit_train", "limit_test", "val_split", "augment", "recipe", "batch_size", "lr", "warmup", "schedule",
-            "step_every", "patience_lr", "gamma", "accumulate", "find_lr",
+            "step_every", "patience_lr", "gamma", "accumulate", "find_lr", "label_smoothing", "class_weights",
             "normalize", "image_size", "fit", "invert", "balance", "init", "seed", "patience", "no_shuffle", "out", "log_every", "checkpoint_every", "dump"]
     )]
     pub(crate) resume: Option<PathBuf>,
@@ -355,6 +362,38 @@ impl FromStr for InitChoice {
             path => Self::File(path.into()),
         })
     }
+}
+
+/// How much each class counts in the loss.
+#[derive(Clone, Debug)]
+pub(crate) enum ClassWeights {
+    Balanced,
+    Given(Vec<f32>),
+}
+
+impl FromStr for ClassWeights {
+    type Err = &'static str;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        if s == "balanced" {
+            return Ok(Self::Balanced);
+        }
+        let weight = |s: &str| {
+            s.trim()
+                .parse()
+                .ok()
+                .filter(|w: &f32| w.is_finite() && *w >= 0.0)
+        };
+        let weights: Option<Vec<f32>> = s.split(',').map(weight).collect();
+        let weights = weights.filter(|weights| weights.iter().any(|&w| w > 0.0));
+        let wanted = "expected balanced, or a number for each class, at least 0 and not all 0, such as 1,2.5,1";
+        weights.map(Self::Given).ok_or(wanted)
+    }
+}
+
+fn smoothing(s: &str) -> Result<f32, &'static str> {
+    let number = s.parse().ok().filter(|part| (0.0..1.0).contains(part));
+    number.ok_or("expected a number of at least 0 and below 1, such as 0.1")
 }
 
 pub(crate) fn at_least_one<T: FromStr + PartialOrd + From<u8>>(s: &str) -> Result<T, &'static str> {

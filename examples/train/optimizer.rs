@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use nin_wgpu::ops::{Adam, Optimizer, Sgd};
-use nin_wgpu::program::Training;
+use nin_wgpu::program::{Loss, Training};
 
 /// How each step moves the parameters.
 #[derive(Debug, clap::Args)]
@@ -94,6 +94,7 @@ impl OptimizerArgs {
             }
         }
         Ok(Training {
+            loss: Loss::default(),
             optimizer,
             decay_all: self.decay_all,
             rates: self.lr_of.clone(),

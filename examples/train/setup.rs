@@ -10,10 +10,12 @@ use nin_wgpu::graph::GraphError;
 use nin_wgpu::init::Init;
 use nin_wgpu::models::{Model, Recipe};
 use nin_wgpu::ops::{Augment, Normalize};
-use nin_wgpu::program::{Parameters, Program};
-use nin_wgpu::train::{Resumed, RunFolder, TrainOptions, training_program};
+use nin_wgpu::program::{Loss, Parameters, Program};
+use nin_wgpu::train::{
+    Resumed, RunFolder, TrainError, TrainOptions, balanced_class_weights, training_program,
+};
 
-use crate::args::{Args, InitChoice, RecipeName};
+use crate::args::{Args, ClassWeights, InitChoice, RecipeName};
 use crate::cache;
 use crate::screen;
 
@@ -215,6 +217,23 @@ pub(crate) struct Prepared {
     metadata: Metadata,
 }
 
+/// The loss that the flags ask for, of these training images.
+fn loss(args: &Args, train: &Dataset) -> Result<Loss> {
+    let class_weights = match &args.class_weights {
+        None => Vec::new(),
+        Some(ClassWeights::Balanced) => balanced_class_weights(train),
+        Some(ClassWeights::Given(weights)) => weights.clone(),
+    };
+    let (got, classes) = (class_weights.len(), train.classes().len());
+    if got != 0 && got != classes {
+        return Err(TrainError::ClassWeights { got, classes }).context("--class-weights");
+    }
+    Ok(Loss::CrossEntropy {
+        label_smoothing: args.label_smoothing,
+        class_weights,
+    })
+}
+
 /// Data, options and parameters of a new run, as the flags say.
 pub(crate) fn prepare(args: &Args, model: &Model) -> Result<Prepared> {
     let (name, data_dir) = args.dataset();
@@ -238,7 +257,8 @@ pub(crate) fn prepare(args: &Args, model: &Model) -> Result<Prepared> {
     let (statistics, note) = normalization(args, &split.train, initial.as_ref());
     split.notes.extend(note);
     let normalize = Normalize::from_channels(&statistics);
-    let options = options(args, model, normalize, args.augment.of(&split.train))?;
+    let mut options = options(args, model, normalize, args.augment.of(&split.train))?;
+    options.training.loss = loss(args, &split.train)?;
     let outline = split.train.outline();
     let Outline { image, classes, .. } = outline;
     let program = training_program(model, &outline, &options).map_err(|error| {

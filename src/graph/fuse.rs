@@ -54,11 +54,14 @@ const HEAD: usize = 1 << 17;
 /// Makes one op of global average pooling, the loss of its output and the gradient of the pooling.
 fn fuse_head(graph: &mut Graph) {
     let nodes = graph.nodes();
-    let is_loss = |node: &Node| matches!(node.op, Op::SoftmaxCrossEntropy(_));
-    let Some(loss) = nodes.iter().position(is_loss) else {
+    let mut found = nodes.iter().enumerate();
+    let found = found.find_map(|(at, node)| match &node.op {
+        Op::SoftmaxCrossEntropy(op) => Some((at, node, op)),
+        _ => None,
+    });
+    let Some((loss, loss_node, op)) = found else {
         return;
     };
-    let loss_node = &nodes[loss];
     let (logits, dlogits) = (loss_node.inputs[0], loss_node.outputs[0]);
     let is_pool =
         |node: &Node| matches!(node.op, Op::GlobalAvgPool(_)) && node.outputs[0] == logits;
@@ -85,11 +88,15 @@ fn fuse_head(graph: &mut Graph) {
     if !is_head {
         return;
     }
-    let plain = PooledCrossEntropy::default();
+    let plain = PooledCrossEntropy::new(op.clone());
     let head = Node {
         op: if masked { plain.with_mask() } else { plain }.into(),
         inputs: vec![pool_node.inputs[0], loss_node.inputs[1]],
-        outputs: vec![pool_node.outputs[0], back_node.outputs[0]],
+        outputs: vec![
+            pool_node.outputs[0],
+            back_node.outputs[0],
+            loss_node.outputs[1],
+        ],
         updates: loss_node.updates.clone(),
         layer: loss_node.layer.clone(),
     };

@@ -20,6 +20,8 @@ mod gradient_norm;
 mod linear;
 mod local_response_norm;
 mod max_pool2d;
+mod mean_squared_error;
+mod one_hot;
 mod optimizer;
 mod pool2d;
 mod relu;
@@ -43,6 +45,8 @@ pub use linear::{Linear, LinearDgrad, LinearWgrad};
 pub(crate) use local_response_norm::ResponseWindow;
 pub use local_response_norm::{LocalResponseNorm, LocalResponseNormBackward};
 pub use max_pool2d::{MaxPool2d, MaxPool2dBackward};
+pub use mean_squared_error::MeanSquaredError;
+pub use one_hot::OneHot;
 pub(crate) use optimizer::widen;
 pub use optimizer::{Adam, Group, Optimizer, Sgd, Update};
 pub use pool2d::{Pool2d, PoolGeometry};
@@ -226,6 +230,8 @@ registry!(
     Softmax,
     SoftmaxCrossEntropy,
     PooledCrossEntropy,
+    OneHot,
+    MeanSquaredError,
     GradientNorm,
     Update,
     Ema,

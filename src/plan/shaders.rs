@@ -60,6 +60,8 @@ pub const SOURCES: &[(&str, &str)] = sources![
     "local_response_norm",
     "max_pool2d",
     "max_pool2d_general",
+    "mean_squared_error",
+    "one_hot",
     "optimizer",
     "peak_copy",
     "peak_fma",

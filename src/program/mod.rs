@@ -36,7 +36,7 @@ mod update;
 
 pub use metrics::Metrics;
 pub use run::{Run, RunError};
-pub use training::Training;
+pub use training::{Loss, Training};
 
 use crate::backend::device::{Device, LoadError};
 use crate::graph::autodiff;
@@ -91,9 +91,11 @@ enum Goal {
         random: Option<ValueId>,
         boxes: Option<ValueId>,
         metrics: ValueId,
+        losses: ValueId,
     },
     Evaluate {
         metrics: ValueId,
+        losses: ValueId,
     },
     Infer {
         probabilities: ValueId,
@@ -151,7 +153,7 @@ impl Program {
         let training = training.into();
         training.check()?;
         let (mut net, logits, labels) = forward(Phase::Train, source, size, part, network)?;
-        let (metrics, dlogits) = loss(net.graph_mut(), logits, labels)?;
+        let [metrics, losses, dlogits] = loss(net.graph_mut(), logits, labels, &training.loss)?;
         let random = net.random();
         let mut graph = net.finish();
         if !batch.is_multiple_of(part) && graph.statistics().next().is_some() {
@@ -186,6 +188,7 @@ impl Program {
                 random,
                 boxes,
                 metrics,
+                losses,
             },
         })
     }
@@ -201,7 +204,8 @@ impl Program {
         network: impl Fn(&mut GraphBuilder, ValueId) -> Result<ValueId, GraphError>,
     ) -> Result<Self, GraphError> {
         let (mut net, logits, labels) = forward(Phase::Eval, source, size, batch, network)?;
-        let (metrics, _) = loss(net.graph_mut(), logits, labels)?;
+        let plain = Loss::default();
+        let [metrics, losses, _] = loss(net.graph_mut(), logits, labels, &plain)?;
         let mut graph = net.finish();
         fuse(&mut graph);
         Ok(Self {
@@ -209,7 +213,7 @@ impl Program {
             logits,
             batch,
             part: batch,
-            goal: Goal::Evaluate { metrics },
+            goal: Goal::Evaluate { metrics, losses },
         })
     }
 
@@ -326,12 +330,13 @@ fn class_maps(graph: &Graph, logits: ValueId) -> Option<ValueId> {
     matches!(node.op, Op::GlobalAvgPool(_)).then(|| node.inputs[0])
 }
 
-/// Appends the loss; returns the metrics and the gradient of the logits.
+/// Appends the loss; returns the metrics, the losses of the images and the gradient of the logits.
 fn loss(
     graph: &mut Graph,
     logits: ValueId,
     labels: ValueId,
-) -> Result<(ValueId, ValueId), GraphError> {
+    loss: &Loss,
+) -> Result<[ValueId; 3], GraphError> {
     let classes = graph
         .value(logits)
         .shape
@@ -341,6 +346,7 @@ fn loss(
         .unwrap_or(1);
     let len = shape(&[SoftmaxCrossEntropy::metrics_len(classes)])?;
     let metrics = graph.add_value("metrics", len, DType::F32, Role::Accumulator);
-    let out = graph.push("loss", SoftmaxCrossEntropy, &[logits, labels], &[metrics])?;
-    Ok((metrics, out[0]))
+    let [dlogits, losses] = loss.push(graph, [logits, labels, metrics])?;
+    graph.keep(losses);
+    Ok([metrics, losses, dlogits])
 }

@@ -34,11 +34,17 @@ type Result<T, E = RunError> = std::result::Result<T, E>;
 pub struct Run {
     program: Program,
     runtime: Box<dyn Runtime>,
+    /// Labels of the data set, where the parts of a batch weigh as these do.
+    labels: Vec<u32>,
 }
 
 impl Run {
     pub(super) fn new(program: Program, runtime: Box<dyn Runtime>) -> Self {
-        Self { program, runtime }
+        Self {
+            program,
+            runtime,
+            labels: Vec::new(),
+        }
     }
 
     /// The program that is run.
@@ -57,7 +63,7 @@ impl Run {
         check_labels("the data", labels.iter().copied(), classes)?;
         let labels: Vec<u32> = labels.iter().map(|&label| label.into()).collect();
         self.write("data.images", images.into())?;
-        self.write("data.labels", labels.as_slice().into())
+        self.set_labels(&labels)
     }
 
     /// Uploads some of the data set's pictures `[..,C,H,W]`, from the one at `first` on; rows in fours, as
@@ -69,7 +75,28 @@ impl Run {
 
     /// Uploads the data set's labels `[M]`, [`IGNORE`](crate::ops::IGNORE) for what counts for nothing.
     pub(crate) fn set_labels(&mut self, labels: &[u32]) -> Result<()> {
+        if self.program.parts() > 1 {
+            self.labels = labels.to_vec();
+        }
         self.write("data.labels", labels.into())
+    }
+
+    /// What part of a batch's gradient comes from the images of `chunk`: that of the weights which the mean is over.
+    fn share(&self, weights: Option<&[f32]>, chunk: &[u32], batch: &[u32]) -> f32 {
+        let Some(weights) = weights else {
+            return chunk.len() as f32 / self.program.batch as f32;
+        };
+        let weight = |&index: &u32| {
+            let label = self.labels.get(index as usize);
+            let weight = label.and_then(|&label| weights.get(label as usize));
+            weight.map_or(0.0, |&w| f64::from(w))
+        };
+        // What the loss divides by: 1 for images without any weight, which smoothing lets count.
+        let divisor = |images: &[u32]| match images.iter().map(weight).sum() {
+            0.0 => 1.0,
+            sum => sum,
+        };
+        (divisor(chunk) / divisor(batch)) as f32
     }
 
     fn input(&self, name: &str) -> ValueId {
@@ -204,6 +231,18 @@ impl Run {
         self.tensor(self.program.logits)
     }
 
+    /// The loss of each image `[batch]` of the last run, 0 for what counted for nothing; of a batch that is run in parts,
+    /// those of the last part. A training's are with its smoothing and weights, before the mean is taken.
+    ///
+    /// # Errors
+    /// [`RunError::WrongProgram`] if the program is for inference, [`RuntimeError`] if the device fails.
+    pub fn losses(&mut self) -> Result<Tensor> {
+        match self.program.goal {
+            Goal::Train { losses, .. } | Goal::Evaluate { losses, .. } => self.tensor(losses),
+            Goal::Infer { .. } => Err(wrong_goal("training or evaluation")),
+        }
+    }
+
     fn name(&self, id: ValueId) -> String {
         self.program.graph.value(id).name.clone()
     }
@@ -259,7 +298,7 @@ impl Run {
         }
         for (i, chunk) in indices.chunks(part).enumerate() {
             let (first, last) = (i == 0, i + 1 == parts);
-            let weight = chunk.len() as f32 / self.program.batch as f32;
+            let weight = self.share(training.loss.class_weights(), chunk, indices);
             let optimizer = &training.optimizer;
             let numbers = optimizer.hyper_of_part(learning_rate, step, first, weight, last);
             // Those of the part are left out where the program has no use for them.
@@ -310,7 +349,7 @@ impl Run {
     /// # Errors
     /// As [`Run::queue_train_step`].
     pub fn queue_evaluation(&mut self, indices: &[u32], snapshot: bool) -> Result<()> {
-        let Goal::Evaluate { metrics } = self.program.goal else {
+        let Goal::Evaluate { metrics, .. } = self.program.goal else {
             return Err(wrong_goal("evaluation"));
         };
         self.queue(indices, snapshot.then_some(metrics))

@@ -1,9 +1,9 @@
-//! How a training step moves the parameters.
+//! How a training step moves the parameters, and by what.
 
 use serde::{Deserialize, Serialize};
 
 use crate::graph::{Graph, GraphError, ValueId};
-use crate::ops::{Adam, Group, Optimizer, Sgd};
+use crate::ops::{Adam, Group, MeanSquaredError, OneHot, Optimizer, Sgd, SoftmaxCrossEntropy};
 
 /// What [`Program::training`](super::Program::training) makes of the logits; an optimizer alone will do.
 ///
@@ -14,6 +14,8 @@ use crate::ops::{Adam, Group, Optimizer, Sgd};
 pub struct Training {
     /// How parameters follow from their gradients.
     pub optimizer: Optimizer,
+    /// What is made small.
+    pub loss: Loss,
     /// Whether biases and the parameters of normalisations decay as filters do. They are the vectors, of one dimension, and
     /// are left out by default, since nothing is gained by drawing them to zero.
     pub decay_all: bool,
@@ -143,5 +145,69 @@ impl Training {
             }
         };
         Ok(parameters.iter().map(group).collect())
+    }
+}
+
+/// What a training makes small. Evaluations always tell the plain cross-entropy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Loss {
+    /// Softmax cross-entropy.
+    CrossEntropy {
+        /// Part of each target that is spread over all classes alike, at least 0 and below 1.
+        label_smoothing: f32,
+        /// The weight of each class; none if all are 1.
+        class_weights: Vec<f32>,
+    },
+    /// Mean squared error of the logits against 1 for the label and 0 for all other classes.
+    MeanSquaredError,
+}
+
+impl Default for Loss {
+    /// Cross-entropy, plain.
+    fn default() -> Self {
+        Self::CrossEntropy {
+            label_smoothing: 0.0,
+            class_weights: Vec::new(),
+        }
+    }
+}
+
+impl Loss {
+    /// Appends the loss of `logits [N,L]` to `graph`: the gradient of the logits and the loss of each row.
+    pub(super) fn push(
+        &self,
+        graph: &mut Graph,
+        [logits, labels, metrics]: [ValueId; 3],
+    ) -> Result<[ValueId; 2], GraphError> {
+        let out = match self {
+            Self::CrossEntropy {
+                label_smoothing,
+                class_weights,
+            } => {
+                let plain = SoftmaxCrossEntropy::default();
+                let loss = plain.with_label_smoothing(*label_smoothing)?;
+                let loss = loss.with_class_weights(class_weights.clone())?;
+                graph.push("loss", loss, &[logits, labels], &[metrics])?
+            }
+            Self::MeanSquaredError => {
+                let classes = graph.shape(logits).dims().last().copied();
+                let one_hot = OneHot::new(classes.unwrap_or(1));
+                let targets = graph.push("loss", one_hot, &[labels], &[])?;
+                let inputs = [logits, targets[0], targets[1]];
+                graph.push("loss", MeanSquaredError, &inputs, &[metrics])?
+            }
+        };
+        Ok([out[0], out[1]])
+    }
+
+    /// The weight of each class, if they differ.
+    pub(crate) fn class_weights(&self) -> Option<&[f32]> {
+        match self {
+            Self::CrossEntropy { class_weights, .. } if !class_weights.is_empty() => {
+                Some(class_weights)
+            }
+            _ => None,
+        }
     }
 }

@@ -18,6 +18,8 @@ pub(crate) mod gradient_norm;
 pub(crate) mod linear;
 pub(crate) mod local_response_norm;
 pub(crate) mod max_pool2d;
+pub(crate) mod mean_squared_error;
+pub(crate) mod one_hot;
 pub(crate) mod optimizer;
 mod peak;
 pub(crate) mod relu;

@@ -4,7 +4,7 @@ use super::Result;
 use super::case::{Case, Start};
 use crate::graph::{GraphBuilder, GraphError, ValueId};
 use crate::ops::{Activation, Adam, Augment, Conv2d, Linear, LocalResponseNorm, Pool2d, Sgd};
-use crate::program::{Program, Source, Training};
+use crate::program::{Loss, Program, Source, Training};
 
 /// Images of the data set, and of a batch.
 pub(super) const IMAGES: [usize; 2] = [7, 5];
@@ -150,10 +150,14 @@ pub(super) fn cases() -> Result<Vec<Case>> {
     let augmented = source.clone().with_augment(augment);
     let resized = source.clone().with_augment(augment.of_parts());
     let adam = Adam::default();
+    let squared = Training {
+        loss: Loss::MeanSquaredError,
+        ..Training::from(adam)
+    };
     let steps = [
         Program::training(&source, [31, 29], batch, adam, fused)?,
         Program::training(&augmented, [17, 14], batch, adam, apart)?,
-        Program::training(&source, [17, 14], batch, adam, branches)?,
+        Program::training(&source, [17, 14], batch, squared, branches)?,
         Program::training(&source, [17, 14], batch, adam, filters)?,
         Program::training_in_parts(&resized, [17, 14], [batch, 2], adam, apart)?,
         Program::training(&source, [117, 113], batch, adam, normalized)?,

@@ -48,6 +48,16 @@ pub enum TrainError {
         /// Its range.
         want: &'static str,
     },
+    /// Weights of another number of classes than the data's.
+    #[error(
+        "{got} class weights for {classes} classes; give one for each, in the order of the labels, or `balanced`"
+    )]
+    ClassWeights {
+        /// How many there are.
+        got: usize,
+        /// Classes of the data.
+        classes: usize,
+    },
     /// A checkpoint to resume from does not belong to this data or device.
     #[error("cannot resume: {0}")]
     Resume(String),

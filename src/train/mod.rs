@@ -2,6 +2,7 @@
 
 mod adopt;
 pub mod checkpoint;
+mod class_weights;
 pub(crate) mod error;
 mod evaluate;
 mod events;
@@ -20,6 +21,7 @@ mod supply;
 mod trainer;
 
 pub use crate::models::{At, Schedule};
+pub use class_weights::balanced_class_weights;
 pub use error::TrainError;
 pub use evaluate::{evaluate, evaluate_telling};
 pub use events::{Epoch, Event, Interval, Progress};

@@ -1,7 +1,7 @@
 //! The programs of a training: of a size that a device holds.
 
-use super::TrainOptions;
 use super::supply::source;
+use super::{TrainError, TrainOptions};
 use crate::backend::device::Device;
 use crate::data::Outline;
 use crate::error::Result;
@@ -58,6 +58,15 @@ fn in_parts(model: &Model, data: &Outline, options: &TrainOptions, part: usize) 
     let (source, size) = source(model, data, options, options.step_images(), true);
     let sizes = [options.step_images(), part];
     let training = options.training.clone();
+    if let Some(weights) = training.loss.class_weights()
+        && weights.len() != data.classes
+    {
+        return Err(TrainError::ClassWeights {
+            got: weights.len(),
+            classes: data.classes,
+        }
+        .into());
+    }
     let program = Program::training_in_parts(&source, size, sizes, training, |net, x| {
         model.build(net, x, data.classes)
     });

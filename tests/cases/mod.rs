@@ -26,6 +26,8 @@ pub mod gradient_norm;
 pub mod linear;
 pub mod local_response_norm;
 pub mod max_pool2d;
+pub mod mean_squared_error;
+pub mod one_hot;
 pub mod optimizer;
 pub mod relu;
 pub mod reshape;

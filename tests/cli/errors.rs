@@ -87,6 +87,22 @@ fn bad_flags_are_refused_with_one_message_that_names_the_mend() {
             &["'-0.1'", "--val-split", "between 0 and 1"],
         ),
         (
+            &["--label-smoothing", "1"],
+            &["'1'", "--label-smoothing", "below 1"],
+        ),
+        (
+            &["--label-smoothing", "-0.1"],
+            &["'-0.1'", "--label-smoothing", "at least 0"],
+        ),
+        (
+            &["--class-weights", "1,-2"],
+            &["'1,-2'", "--class-weights", "balanced"],
+        ),
+        (
+            &["--class-weights", "1,2"],
+            &["--class-weights: 2 class weights for", "one for each"],
+        ),
+        (
             &["--data-dir", "/nonexistent"],
             &[
                 "`synthetic` is not read from files",

@@ -155,6 +155,11 @@ fn a_run_that_accumulates_and_lowers_its_rate_goes_on_bit_for_bit() {
 }
 
 #[test]
+fn a_run_with_another_loss_goes_on_with_it() {
+    in_two_parts(&["--label-smoothing", "0.1", "--class-weights", "balanced"]);
+}
+
+#[test]
 fn a_run_on_a_folder_of_pictures_finds_them_again() {
     let data = new_folder();
     write_classes(data.path(), 15);
