@@ -690,7 +690,12 @@ fn a_network_with_normalisations_trains_and_evaluates_as_in_pytorch() {
     let labels = graph.add_value("labels", shape(&[n]), DType::U32, Role::Input);
     let len = shape(&[SoftmaxCrossEntropy::metrics_len(5)]);
     let metrics = graph.add_value("metrics", len, DType::F32, Role::Accumulator);
-    let loss = graph.push("loss", SoftmaxCrossEntropy, &[logits, labels], &[metrics]);
+    let loss = graph.push(
+        "loss",
+        SoftmaxCrossEntropy::default(),
+        &[logits, labels],
+        &[metrics],
+    );
     autodiff::backward(&mut graph, logits, loss.expect("fits")[0]).expect("differentiable");
     let plain = graph.clone();
     fuse(&mut graph);
