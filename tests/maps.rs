@@ -5,7 +5,7 @@ mod cases;
 use nin_wgpu::device::Device;
 use nin_wgpu::graph::{GraphBuilder, GraphError, MapGrid, ValueId};
 use nin_wgpu::init::Init;
-use nin_wgpu::ops::{Adam, Conv2d, Pool2d};
+use nin_wgpu::ops::{Adam, Conv2d, Linear, Pool2d};
 use nin_wgpu::program::{Program, RunError, Source};
 
 const CLASSES: usize = 5;
@@ -59,6 +59,43 @@ fn the_mean_of_each_map_is_the_logit_of_its_class() {
     for (cpu, gpu) in cpu.iter().zip(gpu) {
         let worst = cpu.iter().zip(gpu).map(|(a, b)| (a - b).abs());
         assert!(worst.fold(0.0, f32::max) < 1e-5);
+    }
+}
+
+#[test]
+fn a_linear_layer_behind_the_pooling_has_class_activation_maps() {
+    let pixels: Vec<u8> = (0..BATCH * 19 * 21).map(|i| (i * 37 % 251) as u8).collect();
+    for linear in [Linear::default(), Linear::default().without_bias()] {
+        let program = Program::inference(&source(), [19, 21], BATCH, |net, x| {
+            let x = net.conv2d("conv1", x, 8, Conv2d::new(5, 1, 1)?.without_bias())?;
+            let x = net.batch_norm("norm1", x)?;
+            let x = net.relu(x)?;
+            let x = net.max_pool2d(x, Pool2d::new(3, 2)?)?;
+            let x = net.global_avg_pool(x)?;
+            net.linear_by("fc", x, CLASSES, linear)
+        });
+        let program = program.expect("fits");
+        let want = MapGrid {
+            first: [2.0; 2],
+            step: [2.0; 2],
+        };
+        assert_eq!(program.map_grid(), Some(want));
+        for device in devices() {
+            let mut run = program.load(&device).expect("loads");
+            let parameters = Init::PyTorch.parameters(program.graph(), 3).expect("valid");
+            run.set_parameters(&parameters).expect("fit");
+            run.set_data(&pixels, &[0; BATCH]).expect("fit");
+            run.probabilities(&[0, 1, 2]).expect("runs");
+            let (maps, logits) = (run.maps().expect("kept"), run.logits().expect("kept"));
+            let [_, _, h, w] = maps.shape.dims() else {
+                panic!("{:?}", maps.shape)
+            };
+            assert!(logits.data.iter().any(|x| x.abs() > 1e-3), "{device}");
+            for (map, logit) in maps.data.chunks(h * w).zip(&logits.data) {
+                let mean = map.iter().sum::<f32>() / map.len() as f32;
+                assert!((mean - logit).abs() < 1e-5, "{device}: {mean} {logit}");
+            }
+        }
     }
 }
 

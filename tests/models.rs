@@ -81,6 +81,8 @@ fn follows_pytorch(name: &str) {
     let network = |net: &mut GraphBuilder, x| model.build(net, x, CLASSES);
     let program = Program::training(&source, [h, w], batch, sgd, network).expect("builds");
     let inference = Program::inference(&source, [h, w], batch, network).expect("builds");
+    let rate = fixture.metadata[&format!("{name}.learning_rate")].parse();
+    let rate: f64 = rate.expect("a number");
     let init = tensors(&fixture, &format!("{name}.init."));
     for device in devices() {
         let of = |what: &str| format!("{name} on {device}: {what}");
@@ -90,7 +92,7 @@ fn follows_pytorch(name: &str) {
         for (step, &want) in (1..=STEPS).zip(losses) {
             let first = ((step - 1) as usize % batches * batch) as u32;
             let indices: Vec<u32> = (first..first + batch as u32).collect();
-            let loss = run.train_step(&indices, 0.002, step).expect("runs").loss();
+            let loss = run.train_step(&indices, rate, step).expect("runs").loss();
             let allowed = 2e-6 + 10.0 * own("losses");
             assert!(
                 (loss - want).abs() <= allowed * want,

@@ -44,7 +44,7 @@ use crate::graph::fuse::fuse;
 use crate::graph::shape::{DType, Shape, ShapeError};
 use crate::graph::tensor::Tensor;
 use crate::graph::{Graph, GraphBuilder, GraphError, MapGrid, Phase, Role, ValueId};
-use crate::ops::{Augment, Gather, Normalize, Op, Softmax, SoftmaxCrossEntropy};
+use crate::ops::{Augment, Conv2d, Gather, Normalize, Op, Reshape, Softmax, SoftmaxCrossEntropy};
 
 /// Named parameters and running statistics, in the order of the network's layers.
 pub type Parameters = Vec<(String, Tensor)>;
@@ -219,8 +219,8 @@ impl Program {
 
     /// Class probabilities of a batch.
     ///
-    /// If the logits come from global average pooling, the maps `[batch,L,h,w]` before it stay readable too
-    /// ([`Run::maps`]), as long as their pixels have a place on the images ([`GraphBuilder::grid`]).
+    /// If the logits come from global average pooling, or from a linear layer behind it, maps `[batch,L,h,w]` whose means are the
+    /// logits stay readable too ([`Run::maps`]), as long as their pixels have a place on the images ([`GraphBuilder::grid`]).
     ///
     /// # Errors
     /// As [`Program::training`].
@@ -233,8 +233,7 @@ impl Program {
         let (mut net, logits, _) = forward(Phase::Eval, source, size, batch, network)?;
         let probabilities = net.graph_mut().push1("softmax", Softmax, &[logits])?;
         net.graph_mut().keep(probabilities);
-        let maps = class_maps(net.graph(), logits);
-        let maps = maps.and_then(|maps| Some((maps, net.grid(maps)?)));
+        let maps = class_maps(&mut net, logits)?;
         if let Some((maps, _)) = maps {
             net.graph_mut().keep(maps);
         }
@@ -323,11 +322,47 @@ fn forward(
     Ok((net, logits, labels))
 }
 
-/// The maps `[N,L,h,w]` whose means are the logits, if there are any.
-fn class_maps(graph: &Graph, logits: ValueId) -> Option<ValueId> {
-    let mut nodes = graph.nodes().iter().rev();
-    let node = nodes.find(|node| node.outputs.first() == Some(&logits))?;
-    matches!(node.op, Op::GlobalAvgPool(_)).then(|| node.inputs[0])
+/// The maps `[N,L,h,w]` whose means are the logits, and where they lie on the images, if there are any: those before global
+/// average pooling, or, with a linear layer behind it, what that makes of every pixel (class activation maps, Zhou et al.,
+/// arXiv:1512.04150).
+fn class_maps(
+    net: &mut GraphBuilder,
+    logits: ValueId,
+) -> Result<Option<(ValueId, MapGrid)>, GraphError> {
+    let producer = |graph: &Graph, id| {
+        let mut nodes = graph.nodes().iter().rev();
+        nodes
+            .find(|node| node.outputs.first() == Some(&id))
+            .cloned()
+    };
+    let pooled = |graph: &Graph, id| {
+        let node = producer(graph, id)?;
+        matches!(node.op, Op::GlobalAvgPool(_)).then(|| node.inputs[0])
+    };
+    if let Some(maps) = pooled(net.graph(), logits) {
+        return Ok(net.grid(maps).map(|grid| (maps, grid)));
+    }
+    let Some(node) = producer(net.graph(), logits) else {
+        return Ok(None);
+    };
+    let (Op::Linear(linear), Some(x)) = (node.op, pooled(net.graph(), node.inputs[0])) else {
+        return Ok(None);
+    };
+    let Some(grid) = net.grid(x) else {
+        return Ok(None);
+    };
+    let graph = net.graph_mut();
+    let [k, c] = [0, 1].map(|i| graph.shape(node.inputs[1]).dims()[i]);
+    let filters = Reshape::new(shape(&[k, c, 1, 1])?);
+    let filters = graph.push1("maps", filters, &[node.inputs[1]])?;
+    let pointwise = Conv2d::new(1, 1, 0)?;
+    let pointwise = match linear.has_bias() {
+        true => pointwise,
+        false => pointwise.without_bias(),
+    };
+    let mut inputs = vec![x, filters];
+    inputs.extend(node.inputs.get(2));
+    Ok(Some((graph.push1("maps", pointwise, &inputs)?, grid)))
 }
 
 /// Appends the loss; returns the metrics, the losses of the images and the gradient of the logits.
