@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nin_wgpu::data::image_file::Invert;
 use nin_wgpu::data::{Dataset, download};
 use nin_wgpu::device::Device;
-use nin_wgpu::models::layers;
+use nin_wgpu::models::{Layer, layers};
 use nin_wgpu::ops::Augment;
 use nin_wgpu::plan::Plan;
 use nin_wgpu::profile::Profile;
@@ -418,9 +418,18 @@ fn print_layers(program: &Program) {
     // Of a batch that is run in parts, the graph is that of a part.
     let logits = program.graph().value(program.logits()).shape;
     let batch = logits.dims()[0];
+    let all = layers(program.graph());
+    let longest = |of: fn(&Layer) -> &String, least| {
+        let lengths = all.iter().map(|layer| of(layer).chars().count());
+        lengths.fold(least, usize::max)
+    };
+    let (name, kind) = (
+        longest(|layer| &layer.name, 12),
+        longest(|layer| &layer.kind, 22),
+    );
     told!();
     told!(
-        "{:<12} {:<22} {:>14} {:>12} {:>14}",
+        "{:<name$} {:<kind$} {:>14} {:>12} {:>14}",
         "layer",
         "kind",
         "output",
@@ -428,13 +437,13 @@ fn print_layers(program: &Program) {
         "MFLOP an image"
     );
     let (mut parameters, mut flops) = (0, 0);
-    for layer in layers(program.graph()) {
+    for layer in &all {
         let output: Vec<String> = layer.output.dims()[1..]
             .iter()
             .map(ToString::to_string)
             .collect();
         told!(
-            "{:<12} {:<22} {:>14} {:>12} {:>14.2}",
+            "{:<name$} {:<kind$} {:>14} {:>12} {:>14.2}",
             layer.name,
             layer.kind,
             output.join("x"),
@@ -445,7 +454,7 @@ fn print_layers(program: &Program) {
         flops += layer.flops;
     }
     told!(
-        "{:<12} {:<22} {:>14} {:>12} {:>14.2}\n",
+        "{:<name$} {:<kind$} {:>14} {:>12} {:>14.2}\n",
         "total",
         "",
         "",

@@ -6,9 +6,14 @@ use super::{Plan, Region};
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self
+            .dispatches()
+            .iter()
+            .map(|dispatch| dispatch.layer.len());
+        let layer = names.fold(10, usize::max);
         writeln!(
             f,
-            "{:>3}  {:<10} {:<24} {:<42} {:<44} {:>12} {:>8} {:>9}  slots",
+            "{:>3}  {:<layer$} {:<24} {:<42} {:<44} {:>12} {:>8} {:>9}  slots",
             "#", "layer", "op", "kernel", "shapes", "workgroups", "MB", "MFLOP"
         )?;
         for (i, dispatch) in self.dispatches().iter().enumerate() {
@@ -22,7 +27,7 @@ impl fmt::Display for Plan {
                 .collect();
             writeln!(
                 f,
-                "{:>3}  {:<10} {:<24} {:<42} {:<44} {:>12} {:>8.2} {:>9.1}  {}",
+                "{:>3}  {:<layer$} {:<24} {:<42} {:<44} {:>12} {:>8.2} {:>9.1}  {}",
                 i + 1,
                 dispatch.layer,
                 dispatch.op,
