@@ -226,13 +226,18 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Args)]
 pub(crate) struct FormFlags {
     /// Factor on the channels of every layer but the classes
-    #[arg(long, value_name = "FACTOR", value_parser = rate, default_value_t = 1.0, help_heading = "What to train")]
+    #[arg(long, value_name = "FACTOR", value_parser = rate, default_value_t = 1.0, help_heading = "What to train", allow_negative_numbers = true)]
     pub(crate) width: f64,
     /// Put batch norm behind every convolution (resnet18 has it anyway)
     #[arg(long, help_heading = "What to train")]
     pub(crate) batch_norm: bool,
     /// Probability of dropout, where the network has it; 0 for none [default: the network's own, 0.5]
-    #[arg(long, value_name = "P", help_heading = "What to train")]
+    #[arg(
+        long,
+        value_name = "P",
+        help_heading = "What to train",
+        allow_negative_numbers = true
+    )]
     pub(crate) dropout: Option<f32>,
 }
 

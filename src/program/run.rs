@@ -141,12 +141,12 @@ impl Run {
             .collect()
     }
 
-    /// Reads every parameter's moving average back, under the parameter's name; the parameter itself where it has none.
+    /// As [`Run::parameters`], with the moving averages of those that have one.
     ///
     /// # Errors
     /// [`RuntimeError`] if the device fails.
     pub fn averaged(&mut self) -> Result<Parameters> {
-        let ids: Vec<ValueId> = self.program.graph.parameters().collect();
+        let ids: Vec<ValueId> = self.program.graph.state().collect();
         let read = |id| {
             let average = self.average_of(id).unwrap_or(id);
             Ok((self.name(id), self.tensor(average)?))

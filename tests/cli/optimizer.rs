@@ -24,7 +24,8 @@ fn a_run_under_every_flag_is_recorded_goes_on_bit_for_bit_and_keeps_the_average(
     let recorded = &config(&one)["training"];
     assert_eq!(recorded["optimizer"]["sgd"]["nesterov"], true, "{recorded}");
     assert_eq!(recorded["frozen"][0], "conv.4", "{recorded}");
-    ok(short_run(&two).args(&flags).args(["--max-steps", "2"]));
+    // After an epoch: one that is stopped within is tested there too.
+    ok(short_run(&two).args(&flags).args(["--max-steps", "3"]));
     ok(example("train")
         .args(["--device", "cpu", "--resume"])
         .arg(&two));
