@@ -33,6 +33,7 @@ pub use dropout::{Dropout, DropoutBackward};
 pub use gather::{Augment, CropBox, Gather, MAX_EXTENT, Normalize};
 pub use global_avg_pool::{GlobalAvgPool, GlobalAvgPoolBackward};
 pub use max_pool2d::{MaxPool2d, MaxPool2dBackward};
+pub(crate) use pool2d::Divisor;
 pub use pool2d::{Pool2d, PoolGeometry};
 pub use relu::{Relu, ReluBackward};
 pub use reshape::Reshape;

@@ -205,7 +205,9 @@ impl Program {
         network: impl Fn(&mut GraphBuilder, ValueId) -> Result<ValueId, GraphError>,
     ) -> Result<Self, GraphError> {
         let (mut net, logits, _) = forward(Phase::Eval, source, size, batch, network)?;
-        let probabilities = net.graph_mut().push1("softmax", Softmax, &[logits])?;
+        let probabilities = net
+            .graph_mut()
+            .push1("softmax", Softmax::default(), &[logits])?;
         net.graph_mut().keep(probabilities);
         let maps = class_maps(net.graph(), logits);
         let maps = maps.and_then(|maps| Some((maps, net.grid(maps)?)));
