@@ -28,11 +28,17 @@ const SHAPES: &[Pooled] = &[
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for &(dims @ [n, c, h, w], window, stride, pad, dilation) in SHAPES {
-        for (ceil_mode, count_include_pad, masked) in [
-            (false, true, false),
-            (false, false, true),
-            (true, true, true),
-            (true, false, false),
+        let kinds: [fn(AvgPool2d) -> AvgPool2d; 3] = [
+            |op| op,
+            AvgPool2d::without_padding_in_count,
+            |op| op.with_divisor(-3).expect("valid"),
+        ];
+        for (ceil_mode, kind, masked) in [
+            (false, 0, false),
+            (false, 1, true),
+            (true, 0, true),
+            (true, 1, false),
+            (true, 2, true),
         ] {
             let pool = Pool2d::rectangular(window, stride)
                 .and_then(|pool| pool.with_dilation(dilation))
@@ -44,10 +50,7 @@ pub fn cases() -> Vec<Case> {
                 pool
             };
             let g = pool.geometry(shape(&dims)).expect("fits");
-            let mut op = AvgPool2d::new(pool);
-            if !count_include_pad {
-                op = op.without_padding_in_count();
-            }
+            let op = kinds[kind](AvgPool2d::new(pool));
             let mut case = CaseBuilder::new();
             let x = case.random(&dims);
             case.op(op, &[x], &[]);

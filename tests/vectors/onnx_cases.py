@@ -114,7 +114,7 @@ def batch_norm(attributes, _, tensors, wanted):
         # ONNX keeps the variance of the batch itself, PyTorch and we its estimate of the population's.
         count = x.size // x.shape[1]
         kept = (1 - momentum) * var
-        want |= {"running_mean": wanted[1], "running_var": kept + (wanted[2] - kept) * count / (count - 1)}
+        want |= {"moved_mean": wanted[1], "moved_var": kept + (wanted[2] - kept) * count / (count - 1)}
         prepared.append("running variance as PyTorch counts it, n - 1")
     inputs = {"x": x, "weight": weight, "bias": bias, "running_mean": mean, "running_var": var}
     attributes = {"training": training, "momentum": momentum, "eps": attributes.get("epsilon", 1e-5)}

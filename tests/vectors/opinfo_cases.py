@@ -128,7 +128,7 @@ def batch_norm(x, mean, var, weight=None, bias=None, training=False, momentum=0.
     def run(x, weight, bias, running_mean, running_var):
         mean, var = running_mean.detach().clone(), running_var.detach().clone()
         y = F.batch_norm(x, mean, var, weight, bias, training, momentum, eps)
-        return {"y": y} | ({"running_mean": mean, "running_var": var} if training else {})
+        return {"y": y} | ({"moved_mean": mean, "moved_var": var} if training else {})
 
     # Without training there is no gradient here: main says so.
     return "batch_norm", given, inputs, run, ["x", "weight", "bias"] if training else [], prepared

@@ -43,6 +43,7 @@ class Suite:
             which = "out_of_scope" if isinstance(why, Skip) else "unsupported"
             self.about[which].append({"name": name, "op": op, "reason": str(why)})
             return
+        assert not inputs.keys() & wanted.keys(), "one name is one tensor"
         for key, array in {**inputs, **wanted}.items():
             array = np.asarray(array)
             if array.dtype == np.int64 and key != "labels":
