@@ -1,4 +1,5 @@
-//! Convolution kernels side by side: every algorithm x layers of `nin` x forward, dgrad, wgrad; equal shapes once.
+//! Convolution kernels side by side: every algorithm x layers of `nin`, and one of each other kind, x forward, dgrad, wgrad;
+//! equal shapes once.
 //!
 //! Throughput is in floating-point operations (criterion's "elements") a second. A kernel is checked against the
 //! reference on the device before it is timed. On the CPU, the blocked GEMM runs against the plain loops that define the
@@ -18,8 +19,9 @@ use common::{digits, percent};
 use criterion::{Throughput, criterion_group, criterion_main};
 use nin_wgpu::device::Device;
 use nin_wgpu::gpu::Executor;
+use nin_wgpu::graph::{GraphBuilder, GraphError, ValueId};
 use nin_wgpu::models::Model;
-use nin_wgpu::ops::{Adam, Op};
+use nin_wgpu::ops::{Adam, Conv2d, Op};
 use nin_wgpu::plan::{Conv2dAlgorithm, Plan, PlanOptions};
 use nin_wgpu::program::{Program, Source};
 use nin_wgpu::reference::Reference;
@@ -27,6 +29,8 @@ use nin_wgpu::runtime::Runtime;
 
 /// A first layer and a small 1x1, for the quick mode.
 const QUICK: [&str; 2] = ["conv.0.0", "conv.6.2"];
+
+type Built = Result<ValueId, GraphError>;
 
 const DIRECTIONS: [&str; 3] = ["forward", "dgrad", "wgrad"];
 
@@ -64,13 +68,35 @@ fn flops(case: &Case) -> u64 {
     plan.expect("fits WebGPU's limits").flops()
 }
 
+/// Convolutions of other kinds, as small networks have them.
+fn kinds(net: &mut GraphBuilder, x: ValueId) -> Built {
+    let x = net.conv2d("stem", x, 64, Conv2d::new(1, 1, 0)?)?;
+    let x = net.conv2d("depthwise", x, 64, Conv2d::new(3, 1, 1)?.with_groups(64)?)?;
+    let x = net.conv2d(
+        "depthwise.strided",
+        x,
+        64,
+        Conv2d::new(5, 2, 2)?.with_groups(64)?,
+    )?;
+    let x = net.conv2d("grouped", x, 64, Conv2d::new(3, 1, 1)?.with_groups(4)?)?;
+    let dilated = Conv2d::new(3, 1, 2)?.with_dilation([2, 2])?;
+    let x = net.conv2d("dilated", x, 64, dilated)?;
+    let flat = Conv2d::rectangular([1, 7], [1, 1])?.with_padding([0, 3])?;
+    let x = net.conv2d("flat", x, 10, flat)?;
+    net.global_avg_pool(x)
+}
+
 fn passes(batch: usize) -> Vec<Pass> {
     let nin = Model::find("nin").expect("exists");
     let source = Source::new(batch, [1, 28, 28]);
     let network = |net: &mut _, x| nin.build(net, x, 10);
-    let program = Program::training(&source, [224, 224], batch, Adam::default(), network);
-    let cases = of_graph("nin", program.expect("builds").graph());
-    let mut passes: Vec<Pass> = cases.into_iter().filter_map(Pass::new).collect();
+    let cases = |name, size, network: &dyn Fn(&mut GraphBuilder, ValueId) -> Built| {
+        let program = Program::training(&source, size, batch, Adam::default(), network);
+        of_graph(name, program.expect("builds").graph())
+    };
+    let mut all = cases("nin", [224; 2], &network);
+    all.extend(cases("kinds", [56; 2], &kinds));
+    let mut passes: Vec<Pass> = all.into_iter().filter_map(Pass::new).collect();
     let order = |pass: &Pass| DIRECTIONS.iter().position(|&name| name == pass.direction);
     passes.sort_by_key(|pass| (pass.layer.clone(), order(pass)));
     passes
@@ -107,8 +133,13 @@ impl Variant {
         }
     }
 
-    /// Its plan; `None` if the device's limits exclude it.
+    /// Its plan; `None` if it does not serve such a convolution, or the device's limits exclude it.
     fn plan(self, device: &Device, case: &Case) -> Option<Plan> {
+        let mut nodes = case.graph.nodes().iter();
+        let (_, geometry) = nodes.find_map(|node| Conv2d::of_node(&case.graph, node))?;
+        if matches!(self, Self::Kernel(algorithm) if !algorithm.serves(&geometry)) {
+            return None;
+        }
         let mut options = PlanOptions::default();
         if let (Self::Kernel(conv2d), Device::Gpu(gpu)) = (self, device) {
             options = PlanOptions {
@@ -174,7 +205,7 @@ fn conv2d(criterion: &mut criterion::Criterion) {
     }
     Report {
         name: "conv2d",
-        title: format!("Convolutions of nin at batch {batch}"),
+        title: format!("Convolutions of nin, and of other kinds, at batch {batch}"),
         device: device.to_string(),
         notes: vec![format!(
             "GFLOP/s, the best marked; measured peak {}. A row stands for all passes of its shapes.",

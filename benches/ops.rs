@@ -18,7 +18,7 @@ use common::{digits, percent};
 use criterion::{Throughput, criterion_group, criterion_main};
 use nin_wgpu::graph::{Graph, Role, ValueId};
 use nin_wgpu::models::Model;
-use nin_wgpu::ops::{Adam, Conv2d, Dropout, Relu, ReluBackward};
+use nin_wgpu::ops::{Adam, Conv2d, Dropout, Relu, ReluBackward, Update};
 use nin_wgpu::program::{Program, Source};
 
 /// A training step's graph of `nin`.
@@ -34,7 +34,7 @@ fn nin(batch: usize) -> Graph {
 /// Adam over all parameters of a network.
 fn adam(graph: &Graph) -> Case {
     let mut case = CaseBuilder::new();
-    let mut inputs = vec![case.input(&[2], Adam::default().hyper(1e-3, 1).to_vec())];
+    let mut inputs = vec![case.input(&[3], Adam::default().hyper(1e-3, 1).to_vec())];
     let mut updates = [Vec::new(), Vec::new(), Vec::new()];
     for of in graph.parameters() {
         let shape = graph.value(of).shape;
@@ -45,7 +45,7 @@ fn adam(graph: &Graph) -> Case {
         updates[1].push(add(Role::Moment(parameter, 0), 0.02));
         updates[2].push(add(Role::Moment(parameter, 1), 0.03));
     }
-    case.op(Adam::default(), &inputs, &updates.concat());
+    case.op(Update::from(Adam::default()), &inputs, &updates.concat());
     case.case("nin optimizer adam")
 }
 

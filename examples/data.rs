@@ -6,6 +6,8 @@ mod args;
 mod cache;
 #[path = "common/pictures.rs"]
 mod flags;
+#[path = "common/size.rs"]
+mod size;
 
 use std::collections::BTreeMap;
 use std::io::Write;

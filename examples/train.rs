@@ -6,12 +6,20 @@ mod adapters;
 mod args;
 #[path = "common/cache.rs"]
 mod cache;
+#[path = "train/find_lr.rs"]
+mod find_lr;
+#[path = "train/optimizer.rs"]
+mod optimizer;
 #[path = "common/pictures.rs"]
 mod pictures;
 #[path = "train/screen.rs"]
 mod screen;
 #[path = "train/setup.rs"]
 mod setup;
+#[path = "common/size.rs"]
+mod size;
+#[path = "train/tuning.rs"]
+mod tuning;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -25,7 +33,6 @@ use nin_wgpu::checkpoint;
 use nin_wgpu::data;
 use nin_wgpu::device::{Device, DeviceChoice};
 use nin_wgpu::gpu::Gpu;
-use nin_wgpu::models::Model;
 use nin_wgpu::ops::{Augment, Normalize};
 use nin_wgpu::output;
 use nin_wgpu::plan::{Plan, PlanOptions};
@@ -69,7 +76,7 @@ fn print_plan(args: &Args) -> Result<()> {
     };
     let mut outline = match args.dataset() {
         (name @ ("folder" | "csv"), Some(path)) => {
-            let model = Model::find(args.model.as_deref().unwrap_or("nin"))?;
+            let model = args.model("nin")?;
             let loader = data::Loader::new(name).data_dir(Some(&path));
             let loader = loader
                 .image_size(args.image_size)
@@ -81,9 +88,9 @@ fn print_plan(args: &Args) -> Result<()> {
     outline.len = args
         .limit_train
         .map_or(outline.len, |limit| limit.min(outline.len));
-    let model = Model::find(args.model.as_deref().unwrap_or("nin"))?;
-    let options = setup::options(args, model, Normalize::default(), Augment::NONE);
-    let program = training_program(model, &outline, &options)?;
+    let model = args.model("nin")?;
+    let options = setup::options(args, &model, Normalize::default(), Augment::NONE)?;
+    let program = training_program(&model, &outline, &options)?;
     let plan = Plan::new(program.graph().clone(), &device)?;
     // Whoever reads no further has seen enough.
     let _ = write!(std::io::stdout(), "{plan}");
@@ -112,7 +119,10 @@ fn train(args: &Args) -> Result<()> {
             } else {
                 "nin"
             };
-            let model = Model::find(args.model.as_deref().unwrap_or(default))?;
+            let model = args.model(default)?;
+            if args.tuning.find_lr {
+                return find_lr::run(args, &model, &device);
+            }
             setup::new_run(args, model, &device)?
         }
     };
@@ -128,12 +138,12 @@ fn train(args: &Args) -> Result<()> {
     } = setup;
     let out = folder.path().to_owned();
     if args.profile {
-        let (profile, waiting) = profile(&device, model, &split.train, &parameters, &options)?;
+        let (profile, waiting) = profile(&device, &model, &split.train, &parameters, &options)?;
         screen.profile(&profile, waiting.as_ref());
         let trace = profile.chrome_trace();
         output::write_whole(&out.join("profile.json"), trace.as_bytes()).context("--profile")?;
     }
-    let mut trainer = Trainer::new(&device, model, &split, &parameters, options.clone())?;
+    let mut trainer = Trainer::new(&device, &model, &split, &parameters, options.clone())?;
     screen.tuned(&device, args.tune);
     if let Some(resumed) = &resumed {
         let step = resumed.metadata.step;
@@ -156,7 +166,7 @@ fn train(args: &Args) -> Result<()> {
     if !summary.stopped && split.val.is_some() {
         let (parameters, _) = checkpoint::load(&best)?;
         let metrics =
-            evaluate_telling(&device, model, &parameters, &split.test, &options, |bad| {
+            evaluate_telling(&device, &model, &parameters, &split.test, &options, |bad| {
                 record(&Event::BadPictures(bad))
             })?;
         record(&Event::Tested(metrics.accuracy()))?;

@@ -6,14 +6,14 @@
 //     1 w read             2 a write                        1 dy read [N,K,P,Q]   2 b write
 //   wgrad:    A = dy[n,k,p,q] over t = (n,p,q), rows k;     B = x at tap (r,s) of channel c, columns (c,r,s), then 1
 //     1 dy read            2 a write                        1 x read              2 b write
-// Only images first_image .. first_image + images are packed, so that a large batch takes little memory.
+// For one group only. Only images first_image .. first_image + images are packed, so that a large batch takes little memory.
 // An invocation owns 4 columns of a panel, or 4 rows, and walks part of the reduction: (r,s) is workgroup y in forward and
 // dgrad, the image in wgrad. So a step is an addition and nothing is divided in a loop. Past the last row or column the
 // last one is repeated; those results are not stored. The product takes terms in pairs: an odd depth ends in zeros.
 // Reference: src/reference/conv2d.rs
 
 import package::variant::{ROWS, COLUMNS};
-import package::common::conv2d::{Uniform, input_tap4, output_tap4};
+import package::common::conv2d::{Uniform, input_tap4, output_tap4, tap_offset};
 
 // A workgroup packs 64 columns or rows: whole panels.
 const LANES: u32 = 16;
@@ -60,7 +60,7 @@ fn forward_a(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
     if 4u * quad >= (u.k + ROWS - 1u) / ROWS * ROWS {
         return;
     }
-    let window = u.r * u.r;
+    let window = u.r * u.s;
     var at = columns_of(quad, u.k) * u.c * window + group.y;
     let depth = window * u.c;
     var to = place(quad, ROWS, depth) + group.y * u.c * (ROWS / 4u);
@@ -80,16 +80,17 @@ fn forward_b(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
     let pixels = u.p * u.q;
     let column = columns_of(quad, u.images * pixels);
     let pixel = column % pixels;
-    let tap = input_tap4(u, pixel / u.q, pixel % u.q, vec4u(group.y / u.r), vec4u(group.y % u.r));
+    let offset = tap_offset(u, group.y);
+    let tap = input_tap4(u, pixel / u.q, pixel % u.q, vec4u(offset.x), vec4u(offset.y));
     var at = (u.first_image + column / pixels) * u.c * u.h * u.w + tap.at;
-    let depth = u.r * u.r * u.c;
+    let depth = u.r * u.s * u.c;
     var to = place(quad, COLUMNS, depth) + group.y * u.c * (COLUMNS / 4u);
     for (var c = 0u; c < u.c; c++) {
         b[to] = load_x(at, tap.inside);
         at += u.h * u.w;
         to += COLUMNS / 4u;
     }
-    if pads(group.y, u.r * u.r, depth) {
+    if pads(group.y, u.r * u.s, depth) {
         b[to] = vec4f(0.0);
     }
 }
@@ -100,7 +101,7 @@ fn dgrad_a(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
     if 4u * quad >= (u.c + ROWS - 1u) / ROWS * ROWS {
         return;
     }
-    let window = u.r * u.r;
+    let window = u.r * u.s;
     var at = columns_of(quad, u.c) * window + group.y;
     let depth = window * u.k;
     var to = place(quad, ROWS, depth) + group.y * u.k * (ROWS / 4u);
@@ -120,16 +121,16 @@ fn dgrad_b(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
     let pixels = u.h * u.w;
     let column = columns_of(quad, u.images * pixels);
     let pixel = column % pixels;
-    let tap = output_tap4(u, pixel / u.w, pixel % u.w, group.y / u.r, group.y % u.r);
+    let tap = output_tap4(u, pixel / u.w, pixel % u.w, tap_offset(u, group.y));
     var at = (u.first_image + column / pixels) * u.k * u.p * u.q + tap.at;
-    let depth = u.r * u.r * u.k;
+    let depth = u.r * u.s * u.k;
     var to = place(quad, COLUMNS, depth) + group.y * u.k * (COLUMNS / 4u);
     for (var k = 0u; k < u.k; k++) {
         b[to] = select(vec4f(0.0), load_dy(at), tap.inside);
         at += u.p * u.q;
         to += COLUMNS / 4u;
     }
-    if pads(group.y, u.r * u.r, depth) {
+    if pads(group.y, u.r * u.s, depth) {
         b[to] = vec4f(0.0);
     }
 }
@@ -157,11 +158,11 @@ fn wgrad_a(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
 @compute @workgroup_size(LANES)
 fn wgrad_b(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
     let quad = group.x * LANES + lane;
-    let terms = u.c * u.r * u.r;
+    let terms = u.c * u.r * u.s;
     let column = columns_of(quad, terms);
-    let r = column / u.r % u.r;
-    let s = column % u.r;
-    let map = ((u.first_image + group.y) * u.c + column / (u.r * u.r)) * u.h * u.w;
+    let down = column / u.s % u.r * u.dilation_h;
+    let across = column % u.s * u.dilation_w;
+    let map = ((u.first_image + group.y) * u.c + column / (u.r * u.s)) * u.h * u.w;
     // The bias gradient is the column whose input is 1.
     let one = 4u * quad + vec4u(0u, 1u, 2u, 3u) == vec4u(terms);
     let pixels = u.p * u.q;
@@ -169,7 +170,7 @@ fn wgrad_b(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
     var to = place(quad, COLUMNS, depth) + group.y * pixels * (COLUMNS / 4u);
     for (var p = 0u; p < u.p; p++) {
         for (var q = 0u; q < u.q; q++) {
-            let tap = input_tap4(u, vec4u(p), vec4u(q), r, s);
+            let tap = input_tap4(u, vec4u(p), vec4u(q), down, across);
             b[to] = select(load_x(map + tap.at, tap.inside), vec4f(1.0), one);
             to += COLUMNS / 4u;
         }

@@ -1,6 +1,6 @@
-// Sums the partial gradients of one convolution, in order. For graphs without an optimizer, which else does it (adam.wgsl).
+// Sums the partial gradients of one convolution, in order. For graphs whose optimizer does not (optimizer.wgsl).
 //   dw[i] = sum_z partial_dw[z,i],  db[k] = sum_z partial_dw[z,len + k], len = K*C*R*S
-//   1 partial_dw read [splits,len+K]   2 dw write [len]   3 db write [K]
+//   1 partial_dw read [splits,len+K]   2 dw write [len]   3 db write [K]; without a bias k is 0 and db never written
 // One invocation per element. Reference: src/reference/conv2d.rs
 
 import package::common::index::{WORKGROUP, linear};

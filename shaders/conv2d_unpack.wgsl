@@ -1,9 +1,9 @@
-// Stores the product of conv2d_columns.wgsl where it belongs, and finishes the convolution.
+// Stores the product of conv2d_columns.wgsl where it belongs, and finishes the convolution, of one group.
 //   forward:  y[n,k,p,q]  = c[k,npq] + bias[k], then ReLU
 //     1 c read [NPQ/COLUMNS,rows,COLUMNS]   2 bias read [K]                      3 y write [N,K,P,Q]
 //   dgrad:    dx[n,c,h,w] = c[c,nhw] where mask > 0
 //     1 c read [NHW/COLUMNS,rows,COLUMNS]   2 mask read [N,C,H,W]                3 dx write [N,C,H,W]
-//   wgrad:    partial_dw[k,crs] (+)= c[k,crs]; the last column goes behind all rows, to db
+//   wgrad:    partial_dw[k,crs] (+)= c[k,crs]; with a bias the last column goes behind all rows, to db
 //     1 c read [CRS/COLUMNS,rows,COLUMNS]   2 partial_dw write [K*C*R*S+K]
 // For images first_image .. first_image + images; wgrad adds to what earlier images left. `rows` is K, or C in dgrad, up
 // to a multiple of ROWS. An invocation owns 4 columns and walks ROWS rows, so that it divides once.
@@ -51,7 +51,10 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
     var at = first_quad(group, lane, u.k);
     var to = place(columns, u.k, pixels) + first * pixels;
     for (var k = first; k < min(first + ROWS, u.k); k++) {
-        let z = c[at] + bias[k];
+        var z = c[at];
+        if u.biased != 0u {
+            z += bias[k];
+        }
         // Not-a-number fails the comparison and passes through.
         let value = select(z, vec4f(0.0), vec4<bool>(u.relu != 0u) & (z < vec4f(0.0)));
         if live.x { y[to.x] = value.x; }
@@ -97,7 +100,7 @@ fn store_dw(k: u32, column: u32, value: f32) {
 
 @compute @workgroup_size(LANES)
 fn wgrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-    let end = u.c * u.r * u.r + 1u;
+    let end = u.c * u.r * u.s + u.biased;
     let columns = columns_of(group.x, lane);
     let live = columns < vec4u(end);
     let first = group.y * ROWS;

@@ -1,10 +1,15 @@
 // Softmax cross-entropy, its gradient and the training metrics.
-//   dlogits[n,l] = (exp(log_softmax(logits[n])[l]) - [l == labels[n]]) / rows
-//   metrics += [sum of losses, correct rows, rows, and per class the rows whose logit is not 0]
-//   forward:  1 logits read [N,L]    2 labels read [N]   3 dlogits write [N,L]   4 metrics update [3 + L]
+//   losses[n] = hard w[y] nll(y) + soft sum_l w[l] nll(l), where y = labels[n], nll(l) = -log_softmax(logits[n])[l] and w are
+//     class_weights;  hard = 1 - smoothing, soft = smoothing / L
+//   dlogits[n,l] = (hard w[y] (p[l] - [l == y]) + soft (p[l] sum_j w[j] - w[l])) / sum_n w[labels[n]],
+//     where p[l] = exp(log_softmax(logits[n])[l])
+//   metrics += [sum of losses, correct rows, rows, per class the rows whose logit is not 0, sum of w[labels[n]]]
+//   forward:  1 logits read [N,L]    2 labels read [N]   3 dlogits write [N,L]   4 metrics update [4 + L]
+//     5 losses write [N]      6 class_weights read [L]
 //   pooled:   logits[n,l] = sum_i x[n,l,i] / pixels before, dx[n,l,i] = dlogits[n,l] / pixels, where x > 0 if masked, after
-//     1 logits write [N,L]   2 labels read [N]   3 dlogits write [N,L]   4 metrics update [3 + L]
-//     5 x read [N,L,pixels]   6 dx write [N,L,pixels]
+//     1 logits write [N,L]   2 labels read [N]   3 dlogits write [N,L]   4 metrics update [4 + L]
+//     5 losses write [N]     6 class_weights read [L]
+//     7 x read [N,L,pixels]   8 dx write [N,L,pixels]
 // Rows with label IGNORE count for nothing. One workgroup for the whole batch: invocation i takes rows i, i + LANES, ...
 // and the partial sums are added in order of i, so that equal inputs give equal bits.
 // Reference: src/reference/softmax_cross_entropy.rs
@@ -16,6 +21,8 @@ struct Uniform {
     classes: u32,
     pixels: u32,
     masked: u32,
+    hard: f32,
+    soft: f32,
 }
 
 const LANES: u32 = 256;
@@ -28,23 +35,39 @@ const IGNORE: u32 = 0xffffffffu;
 @group(0) @binding(3) var<storage, read_write> dlogits: array<f32>;
 @group(0) @binding(4) var<storage, read_write> metrics: array<f32>;
 
-@group(0) @binding(5) var<storage, read> x: array<f32>;
-@group(0) @binding(6) var<storage, read_write> dx: array<f32>;
+@group(0) @binding(5) var<storage, read_write> losses: array<f32>;
+@group(0) @binding(6) var<storage, read> class_weights: array<f32>;
 
-// Loss, correct rows and rows of each invocation.
-var<workgroup> partial: array<vec3f, LANES>;
+@group(0) @binding(7) var<storage, read> x: array<f32>;
+@group(0) @binding(8) var<storage, read_write> dx: array<f32>;
+
+// Loss, correct rows, rows and their weight of each invocation.
+var<workgroup> partial: array<vec4f, LANES>;
+
+fn weight_of(label: u32) -> f32 {
+    if label == IGNORE {
+        return 0.0;
+    }
+    return class_weights[label];
+}
 
 fn cross_entropy(local: u32) {
-    var counted = 0u;
+    var counted = 0.0;
     for (var n = 0u; n < u.n; n++) {
-        counted += select(0u, 1u, labels[n] != IGNORE);
+        counted += weight_of(labels[n]);
     }
-    let rows = f32(max(counted, 1u));
+    // Rows without any weight divide by 1.
+    let rows = select(counted, 1.0, counted == 0.0);
+    var all_weights = 0.0;
+    for (var l = 0u; l < u.classes; l++) {
+        all_weights += class_weights[l];
+    }
 
-    var sums = vec3f(0.0);
+    var sums = vec4f(0.0);
     for (var n = local; n < u.n; n += LANES) {
         let row = n * u.classes;
         let label = labels[n];
+        let weight = weight_of(label);
         var pair = EMPTY;
         var predicted = 0u;
         for (var l = 0u; l < u.classes; l++) {
@@ -53,25 +76,37 @@ fn cross_entropy(local: u32) {
             predicted = select(predicted, l, logits[row + l] > logits[row + predicted]);
         }
         let whole = finish(pair);
+        var loss = 0.0;
+        if label != IGNORE {
+            loss = u.hard * weight * -log_softmax(whole, logits[row + label]);
+        }
         for (var l = 0u; l < u.classes; l++) {
-            let gradient = probability(whole, logits[row + l]) - select(0.0, 1.0, l == label);
+            let p = probability(whole, logits[row + l]);
+            var gradient = u.hard * weight * (p - select(0.0, 1.0, l == label));
+            // Without smoothing an infinite term must not count, even times 0.
+            if u.soft != 0.0 && label != IGNORE {
+                gradient += u.soft * (p * all_weights - class_weights[l]);
+                loss += u.soft * class_weights[l] * -log_softmax(whole, logits[row + l]);
+            }
             dlogits[row + l] = select(gradient / rows, 0.0, label == IGNORE);
         }
+        losses[n] = loss;
         if label != IGNORE {
-            sums += vec3f(-log_softmax(whole, logits[row + label]), select(0.0, 1.0, predicted == label), 1.0);
+            sums += vec4f(loss, select(0.0, 1.0, predicted == label), 1.0, weight);
         }
     }
     partial[local] = sums;
     workgroupBarrier();
 
     if local == 0u {
-        var total = vec3f(0.0);
+        var total = vec4f(0.0);
         for (var i = 0u; i < LANES; i++) {
             total += partial[i];
         }
         metrics[0] += total.x;
         metrics[1] += total.y;
         metrics[2] += total.z;
+        metrics[3u + u.classes] += total.w;
     }
     for (var l = local; l < u.classes; l += LANES) {
         var alive = 0u;

@@ -55,8 +55,8 @@ impl Classifier {
     /// [`crate::models::ModelError`] if that is no preset, and those of the device.
     pub fn open(device: &Device, path: &Path, batch: usize) -> Result<Self> {
         let trained = checkpoint::load_trained(path)?;
-        let model = Model::find(&trained.1.model)?;
-        Self::with(device, path, model, trained, batch)
+        let model = trained.1.preset()?;
+        Self::with(device, path, &model, trained, batch)
     }
 
     /// Loads a checkpoint of a model of your own.

@@ -11,7 +11,7 @@ use nin_wgpu::gpu::Executor;
 use nin_wgpu::graph::{Graph, GraphBuilder, Phase, Role, ValueId};
 use nin_wgpu::init::Init;
 use nin_wgpu::models::layers;
-use nin_wgpu::ops::{Adam, Add, Conv2d, GlobalAvgPool, Relu, SoftmaxCrossEntropy};
+use nin_wgpu::ops::{Adam, Add, Conv2d, GlobalAvgPool, Relu, SoftmaxCrossEntropy, Update};
 use nin_wgpu::plan::Plan;
 use nin_wgpu::program::{Parameters, Program, Source};
 use nin_wgpu::reference::Reference;
@@ -145,11 +145,16 @@ fn step(mut graph: Graph, logits: ValueId, adam: bool) -> Graph {
     let labels = graph.add_value("labels", shape(&[n]), DType::U32, Role::Input);
     let len = shape(&[SoftmaxCrossEntropy::metrics_len(classes)]);
     let metrics = graph.add_value("metrics", len, DType::F32, Role::Accumulator);
-    let loss = graph.push("loss", SoftmaxCrossEntropy, &[logits, labels], &[metrics]);
+    let loss = graph.push(
+        "loss",
+        SoftmaxCrossEntropy::default(),
+        &[logits, labels],
+        &[metrics],
+    );
     autodiff::backward(&mut graph, logits, loss.expect("fits")[0]).expect("differentiable");
     if adam {
         let gradients: Vec<_> = graph.gradients().collect();
-        let hyper = graph.add_value("hyper", shape(&[2]), DType::F32, Role::Input);
+        let hyper = graph.add_value("hyper", shape(&[3]), DType::F32, Role::Input);
         let mut inputs = vec![hyper];
         inputs.extend(gradients.iter().map(|(_, gradient)| gradient));
         let mut updates: Vec<ValueId> = gradients.iter().map(|(parameter, _)| *parameter).collect();
@@ -161,7 +166,12 @@ fn step(mut graph: Graph, logits: ValueId, adam: bool) -> Graph {
             }
         }
         graph
-            .push("optimizer", Adam::default(), &inputs, &updates)
+            .push(
+                "optimizer",
+                Update::from(Adam::default()),
+                &inputs,
+                &updates,
+            )
             .expect("fits");
     }
     graph

@@ -5,114 +5,26 @@
 
 mod cases;
 
-use std::collections::HashMap;
-use std::path::PathBuf;
-
+use cases::fixture::{Fixture, devices, difference, widen};
 use cases::{Case, CaseBuilder, Data, on_gpu, on_reference, shape};
 use nin_wgpu::autodiff;
 use nin_wgpu::device::Device;
 use nin_wgpu::fuse::fuse;
-use nin_wgpu::graph::{GraphBuilder, GraphError, Phase, Role, ValueId};
+use nin_wgpu::gpu::Executor;
+use nin_wgpu::graph::{Graph, GraphBuilder, GraphError, Phase, Role, ValueId};
 use nin_wgpu::ops::{
-    Activation, ActivationBackward, Adam, AvgPool2d, AvgPool2dBackward, Conv2d, Conv2dDgrad,
-    Conv2dWgrad, Gather, GlobalAvgPool, GlobalAvgPoolBackward, MaxPool2d, MaxPool2dBackward,
-    Normalize, Pool2d, Relu, ReluBackward, SoftmaxCrossEntropy, Tolerance,
+    Activation, ActivationBackward, Adam, AvgPool2d, AvgPool2dBackward, BatchNorm, Conv2d,
+    Conv2dDgrad, Conv2dWgrad, Gather, GlobalAvgPool, GlobalAvgPoolBackward, IGNORE, Linear,
+    LinearDgrad, LinearWgrad, LocalResponseNorm, LocalResponseNormBackward, MaxPool2d,
+    MaxPool2dBackward, MeanSquaredError, Normalize, Pool2d, Relu, ReluBackward,
+    SoftmaxCrossEntropy, Tolerance, Update,
 };
-use nin_wgpu::plan::Conv2dAlgorithm;
+use nin_wgpu::plan::{Conv2dAlgorithm, Plan};
 use nin_wgpu::program::{Parameters, Program, Run, Source};
+use nin_wgpu::reference::Reference;
+use nin_wgpu::runtime::Runtime;
 use nin_wgpu::shape::{DType, Shape};
 use nin_wgpu::tensor::Tensor;
-use safetensors::SafeTensors;
-use safetensors::tensor::Dtype;
-
-/// A fixture file, every tensor widened to `f64`.
-struct Fixture {
-    tensors: HashMap<String, (Vec<usize>, Vec<f64>)>,
-    metadata: HashMap<String, String>,
-}
-
-impl Fixture {
-    fn load(name: &str) -> Self {
-        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/fixtures")
-            .join(name);
-        let bytes = std::fs::read(path).expect("the fixture is committed");
-        let (_, header) = SafeTensors::read_metadata(&bytes).expect("safetensors");
-        let file = SafeTensors::deserialize(&bytes).expect("safetensors");
-        let tensors = file.iter().map(|(name, view)| {
-            let data = view.data();
-            let words = |n| data.chunks_exact(n);
-            let values = match view.dtype() {
-                Dtype::F32 => words(4)
-                    .map(|b| f32::from_le_bytes(b.try_into().expect("4")).into())
-                    .collect(),
-                Dtype::F64 => words(8)
-                    .map(|b| f64::from_le_bytes(b.try_into().expect("8")))
-                    .collect(),
-                Dtype::I32 => words(4)
-                    .map(|b| i32::from_le_bytes(b.try_into().expect("4")).into())
-                    .collect(),
-                Dtype::U8 => data.iter().map(|&b| b.into()).collect(),
-                other => panic!("{name} is {other:?}"),
-            };
-            (name.to_owned(), (view.shape().to_vec(), values))
-        });
-        Self {
-            tensors: tensors.collect(),
-            metadata: header.metadata().clone().expect("metadata"),
-        }
-    }
-
-    fn dims(&self, name: &str) -> &[usize] {
-        &self
-            .tensors
-            .get(name)
-            .unwrap_or_else(|| panic!("no tensor {name}"))
-            .0
-    }
-
-    fn get(&self, name: &str) -> &[f64] {
-        &self
-            .tensors
-            .get(name)
-            .unwrap_or_else(|| panic!("no tensor {name}"))
-            .1
-    }
-
-    fn f32(&self, name: &str) -> Vec<f32> {
-        self.get(name).iter().map(|&x| x as f32).collect()
-    }
-
-    fn bytes(&self, name: &str) -> Vec<u8> {
-        self.get(name).iter().map(|&x| x as u8).collect()
-    }
-
-    /// How far PyTorch's `f32` lies from its `f64`.
-    fn own_difference(&self, what: &str) -> f64 {
-        self.metadata[&format!("f32_vs_f64.{what}")]
-            .parse()
-            .expect("a number")
-    }
-}
-
-/// The largest difference, and the largest magnitude of `want`.
-fn difference(got: &[f64], want: &[f64]) -> (f64, f64) {
-    assert_eq!(got.len(), want.len());
-    let off = got
-        .iter()
-        .zip(want)
-        .fold(0f64, |most, (a, b)| most.max((a - b).abs()));
-    (off, want.iter().fold(0f64, |most, x| most.max(x.abs())))
-}
-
-fn widen(data: &[f32]) -> Vec<f64> {
-    data.iter().map(|&x| x.into()).collect()
-}
-
-fn devices() -> Vec<Device> {
-    let gpu = cases::gpu().map(|gpu| Device::Gpu(gpu.clone()));
-    std::iter::once(Device::Cpu).chain(gpu).collect()
-}
 
 /// The network of `NIN_TINY` in `make.py`.
 fn tiny(net: &mut GraphBuilder, mut x: ValueId) -> Result<ValueId, GraphError> {
@@ -268,6 +180,56 @@ fn convolutions_match_pytorch() {
     }
 }
 
+/// Of `CONVOLUTIONS` in `make.py`: name, strides, dilations, padding, groups. Filters and bias are in the fixture.
+type Convolved = (&'static str, [usize; 2], [usize; 2], [[usize; 2]; 2], usize);
+
+const CONVOLUTIONS: [Convolved; 10] = [
+    ("bias_less", [1, 1], [1, 1], [[1, 1], [1, 1]], 1),
+    ("rectangular", [1, 1], [1, 1], [[1, 1], [0, 0]], 1),
+    ("strided", [3, 2], [1, 1], [[0, 0], [1, 1]], 1),
+    ("dilated", [1, 1], [2, 3], [[2, 2], [3, 3]], 1),
+    ("asymmetric", [2, 1], [1, 1], [[0, 2], [3, 1]], 1),
+    ("padded_whole", [1, 1], [1, 1], [[2, 3], [4, 2]], 1),
+    ("grouped", [1, 1], [1, 1], [[1, 1], [1, 1]], 3),
+    ("grouped_dilated", [1, 2], [3, 2], [[1, 0], [2, 2]], 2),
+    ("depthwise", [1, 1], [1, 1], [[1, 1], [1, 1]], 5),
+    ("depthwise_multiplied", [2, 2], [1, 1], [[2, 2], [0, 1]], 3),
+];
+
+#[test]
+fn convolutions_of_any_kind_match_pytorch() {
+    let fixture = Fixture::load("conv2d.safetensors");
+    for (name, stride, dilation, pad, groups) in CONVOLUTIONS {
+        let at = |what: &str| format!("{name}.{what}");
+        let &[_, _, r, s] = fixture.dims(&at("w")) else {
+            panic!("four dimensions")
+        };
+        let &[_, _, height, width] = fixture.dims(&at("x")) else {
+            panic!("four dimensions")
+        };
+        let conv = Conv2d::rectangular([r, s], stride)
+            .and_then(|conv| conv.with_dilation(dilation))
+            .and_then(|conv| conv.with_paddings(pad))
+            .and_then(|conv| conv.with_groups(groups));
+        let mut conv = conv.expect("valid");
+        let mut case = CaseBuilder::new();
+        let mut input = |what: &str| case.input(fixture.dims(&at(what)), fixture.f32(&at(what)));
+        let [x, w, dy] = ["x", "w", "dy"].map(&mut input);
+        let (mut inputs, mut results) = (vec![x, w], vec!["y", "dx", "dw"]);
+        if fixture.tensors.contains_key(&at("b")) {
+            inputs.push(input("b"));
+            results.push("db");
+        } else {
+            conv = conv.without_bias();
+        }
+        case.op(conv, &inputs, &[]);
+        case.op(Conv2dDgrad::new(conv, height, width), &[dy, w], &[]);
+        case.op(Conv2dWgrad::new(conv), &[x, dy], &[]);
+        let want: Vec<_> = results.iter().map(|t| fixture.get(&at(t))).collect();
+        check(&case.case(name), 1e-5, &want);
+    }
+}
+
 #[test]
 fn pooling_relu_and_the_head_match_pytorch() {
     let fixture = Fixture::load("ops.safetensors");
@@ -327,18 +289,86 @@ fn pooling_relu_and_the_head_match_pytorch() {
         .map(|&x| x as u32)
         .collect();
     let labels = case.input_u32(&[6], labels);
-    let metrics = case.with_role(&[13], Role::Accumulator, vec![0.0; 13]);
-    case.op(SoftmaxCrossEntropy, &[logits, labels], &[metrics]);
+    let metrics = case.with_role(&[14], Role::Accumulator, vec![0.0; 14]);
+    case.op(
+        SoftmaxCrossEntropy::default(),
+        &[logits, labels],
+        &[metrics],
+    );
     let mut case = case.case("softmax_cross_entropy");
-    let sums = on_reference::<f64>(&case)[1].clone();
+    let sums = on_reference::<f64>(&case)[2].clone();
     let loss = fixture.get("op.cross_entropy.loss")[0];
     assert!(
         (sums[0] / sums[2] - loss).abs() < 1e-6,
         "{} and {loss}",
         sums[0] / sums[2]
     );
-    case.results.pop();
+    case.results.truncate(1);
     check(&case, 1e-6, &[fixture.get("op.cross_entropy.dlogits")]);
+}
+
+#[test]
+fn linear_layers_and_losses_of_every_kind_match_pytorch() {
+    let fixture = Fixture::load("dense.safetensors");
+    let input = |case: &mut CaseBuilder, name: &str| {
+        let data = fixture.get(name).iter().map(|&x| x as f32).collect();
+        case.input(fixture.dims(name), data)
+    };
+    let mut case = CaseBuilder::new();
+    let [x, w, b, dy] = ["x", "w", "b", "dy"].map(|t| input(&mut case, &format!("linear.{t}")));
+    let linear = Linear::default();
+    case.op(linear, &[x, w, b], &[]);
+    case.op(LinearDgrad::new(shape(&[5, 33])), &[dy, w], &[]);
+    case.op(LinearWgrad::new(linear), &[x, dy], &[]);
+    let want = ["y", "dx", "dw", "db"].map(|t| fixture.get(&format!("linear.{t}")));
+    check(&case.case("linear"), 1e-5, &want);
+
+    let weights: Vec<f32> = fixture
+        .get("loss.weights")
+        .iter()
+        .map(|&w| w as f32)
+        .collect();
+    let plain = SoftmaxCrossEntropy::default();
+    let smooth = plain.clone().with_label_smoothing(0.1).expect("in range");
+    let weighted = |loss: &SoftmaxCrossEntropy| {
+        let loss = loss.clone().with_class_weights(weights.clone());
+        loss.expect("weights")
+    };
+    let losses = [
+        ("weighted", weighted(&plain)),
+        ("both", weighted(&smooth)),
+        ("smooth", smooth),
+    ];
+    for (name, loss) in losses {
+        let mut case = CaseBuilder::new();
+        let logits = input(&mut case, "loss.logits");
+        let labels = fixture.get("loss.labels").iter();
+        let labels = labels.map(|&x| if x < 0.0 { IGNORE } else { x as u32 });
+        let labels = case.input_u32(&[7], labels.collect());
+        let metrics = case.with_role(&[9], Role::Accumulator, vec![0.0; 9]);
+        case.op(loss, &[logits, labels], &[metrics]);
+        let mut case = case.case(name);
+        let sums = on_reference::<f64>(&case)[2].clone();
+        let (got, want) = (
+            sums[0] / sums[8],
+            fixture.get(&format!("loss.{name}.mean"))[0],
+        );
+        assert!((got - want).abs() < 1e-6 * want, "{name}: {got} and {want}");
+        case.results.truncate(2);
+        let want = ["dlogits", "losses"].map(|t| fixture.get(&format!("loss.{name}.{t}")));
+        check(&case, 1e-6, &want);
+    }
+    let mut case = CaseBuilder::new();
+    let [x, targets] = ["x", "targets"].map(|t| input(&mut case, &format!("mse.{t}")));
+    let weights = case.input(&[6], vec![1.0; 6]);
+    let metrics = case.with_role(&[9], Role::Accumulator, vec![0.0; 9]);
+    case.op(MeanSquaredError, &[x, targets, weights], &[metrics]);
+    let mut case = case.case("mean_squared_error");
+    let sums = on_reference::<f64>(&case)[2].clone();
+    let want = fixture.get("mse.mean")[0];
+    assert!((sums[0] / sums[8] - want).abs() < 1e-6 * want);
+    case.results.truncate(1);
+    check(&case, 1e-6, &[fixture.get("mse.dx")]);
 }
 
 #[test]
@@ -490,13 +520,17 @@ fn adam_matches_pytorchs_worked_example() {
         let of =
             |name: &str| fixture.get(&format!("op.adam.{name}"))[step * n..(step + 1) * n].to_vec();
         let mut case = CaseBuilder::new();
-        let hyper = case.input(&[2], Adam::default().hyper(rate, step as u64 + 1).to_vec());
+        let hyper = case.input(&[3], Adam::default().hyper(rate, step as u64 + 1).to_vec());
         let parameter = case.with_role(&[n], Role::Parameter, p);
         let g = of("grads").iter().map(|&x| x as f32).collect();
         let g = case.with_role(&[n], Role::Gradient(parameter), g);
         let m0 = case.with_role(&[n], Role::Moment(parameter, 0), m);
         let v0 = case.with_role(&[n], Role::Moment(parameter, 1), v);
-        case.op(Adam::default(), &[hyper, g], &[parameter, m0, v0]);
+        case.op(
+            Update::from(Adam::default()),
+            &[hyper, g],
+            &[parameter, m0, v0],
+        );
         let case = case.case(format!("adam step {}", step + 1));
         // Each result against its own size: gradients here span eleven powers of ten.
         let want = [of("params"), of("m"), of("v")];
@@ -550,7 +584,12 @@ fn a_network_that_branches_and_joins_has_the_gradients_of_pytorch() {
     let labels = graph.add_value("labels", shape(&[2]), DType::U32, Role::Input);
     let len = shape(&[SoftmaxCrossEntropy::metrics_len(5)]);
     let metrics = graph.add_value("metrics", len, DType::F32, Role::Accumulator);
-    let loss = graph.push("loss", SoftmaxCrossEntropy, &[logits, labels], &[metrics]);
+    let loss = graph.push(
+        "loss",
+        SoftmaxCrossEntropy::default(),
+        &[logits, labels],
+        &[metrics],
+    );
     autodiff::backward(&mut graph, logits, loss.expect("fits")[0]).expect("differentiable");
     fuse(&mut graph);
     let numbers = fixture.get("labels").iter().map(|&x| x as u32).collect();
@@ -578,4 +617,145 @@ fn a_network_that_branches_and_joins_has_the_gradients_of_pytorch() {
         results,
     };
     check(&case, 2e-6, &want);
+}
+
+/// The network `Norms` in `make.py`.
+fn norms(net: &mut GraphBuilder, x: ValueId) -> nin_wgpu::Result<ValueId> {
+    let conv = |stride| Conv2d::new(3, stride, 1).map(Conv2d::without_bias);
+    let x = net.conv2d("conv1", x, 4, conv(1)?)?;
+    let x = net.batch_norm("bn1", x)?;
+    let x = net.relu(x)?;
+    let y = net.conv2d("conv2", x, 6, conv(2)?)?;
+    let y = net.batch_norm("bn2", y)?;
+    let z = net.conv2d("conv3", x, 6, Conv2d::new(1, 2, 0)?)?;
+    let z = net.batch_norm_by("bn3", z, BatchNorm::new(1e-3, 0.3)?)?;
+    let y = net.add(y, z)?;
+    let y = net.relu(y)?;
+    let lrn = LocalResponseNorm::new(3)?.with_constants(0.5, 0.75, 1.5)?;
+    let y = net.local_response_norm(y, lrn)?;
+    let y = net.max_pool2d(y, Pool2d::new(2, 2)?)?;
+    let y = net.batch_norm("bn4", y)?;
+    let y = net.conv2d("conv4", y, 5, Conv2d::new(1, 1, 0)?)?;
+    Ok(net.global_avg_pool(y)?)
+}
+
+/// Each backend with memory for a graph, and how far it may be off.
+fn runtimes(graph: &Graph) -> Vec<(&'static str, f64, Box<dyn Runtime>)> {
+    let mut all: Vec<(&'static str, f64, Box<dyn Runtime>)> = vec![
+        ("f64", 2e-7, Box::new(Reference::<f64>::new(graph.clone()))),
+        ("f32", 2e-5, Box::new(Reference::<f32>::new(graph.clone()))),
+    ];
+    if let Some(gpu) = cases::gpu() {
+        let plan = Plan::new(graph.clone(), &gpu.plan_options()).expect("fits");
+        let executor = Executor::new(gpu, plan).expect("loads");
+        all.push(("the GPU", 2e-5, Box::new(executor)));
+    }
+    all
+}
+
+#[test]
+fn a_network_with_normalisations_trains_and_evaluates_as_in_pytorch() {
+    let fixture = Fixture::load("norms.safetensors");
+    let &[batches, n, c, h, w] = fixture.dims("images") else {
+        panic!("five dimensions")
+    };
+    let images = fixture.f32("images");
+    let build = |phase| {
+        let mut net = GraphBuilder::new(phase);
+        let x = net.input("images", &[n, c, h, w]).expect("valid");
+        let logits = norms(&mut net, x).expect("fits");
+        let mut graph = net.finish();
+        graph.keep(logits);
+        (graph, x, logits)
+    };
+    let assert_is = |by: &str, allowed: f64, name: &str, got: &[f32]| {
+        let (off, most) = difference(&widen(got), fixture.get(name));
+        assert!(off <= allowed * most.max(1.0), "{name} by {by}: {off:e}");
+    };
+    let write = |run: &mut dyn Runtime, kind: &str| {
+        let graph = run.graph().clone();
+        for id in graph.state() {
+            let value = graph.value(id);
+            let data = match value.role {
+                Role::Parameter => fixture.f32(&format!("param.{}", value.name)),
+                _ if kind == "eval" => fixture.f32(&format!("running.{}", value.name)),
+                _ if value.name.ends_with("var") => vec![1.0; value.shape.len()],
+                _ => vec![0.0; value.shape.len()],
+            };
+            run.write(id, data.as_slice().into()).expect("fits");
+        }
+    };
+
+    let (mut graph, x, logits) = build(Phase::Train);
+    let labels = graph.add_value("labels", shape(&[n]), DType::U32, Role::Input);
+    let len = shape(&[SoftmaxCrossEntropy::metrics_len(5)]);
+    let metrics = graph.add_value("metrics", len, DType::F32, Role::Accumulator);
+    let loss = graph.push(
+        "loss",
+        SoftmaxCrossEntropy::default(),
+        &[logits, labels],
+        &[metrics],
+    );
+    autodiff::backward(&mut graph, logits, loss.expect("fits")[0]).expect("differentiable");
+    let plain = graph.clone();
+    fuse(&mut graph);
+    let numbers: Vec<u32> = fixture.get("labels").iter().map(|&x| x as u32).collect();
+    for (by, allowed, mut run) in runtimes(&graph).into_iter().chain(runtimes(&plain)) {
+        write(run.as_mut(), "train");
+        run.write(labels, numbers.as_slice().into()).expect("fits");
+        for (i, batch) in images.chunks(images.len() / batches).enumerate() {
+            run.write(x, batch.into()).expect("fits");
+            run.run().expect("runs");
+            if i > 0 {
+                continue;
+            }
+            let got = run.read(logits).expect("kept");
+            assert_is(by, allowed, "logits", &got);
+            for (parameter, gradient) in graph.gradients() {
+                let name = format!("grad.{}", graph.value(parameter).name);
+                let got = run.read(gradient).expect("kept");
+                assert_is(by, allowed, &name, &got);
+            }
+        }
+        assert_eq!(graph.statistics().count(), 8);
+        for id in graph.statistics() {
+            let name = format!("running.{}", graph.value(id).name);
+            assert_is(by, allowed, &name, &run.read(id).expect("kept"));
+        }
+    }
+
+    let (mut graph, x, logits) = build(Phase::Eval);
+    let plain = graph.clone();
+    fuse(&mut graph);
+    let count = |name: &str| {
+        let nodes = graph.nodes().iter();
+        nodes.filter(|node| node.op.name() == name).count()
+    };
+    assert_eq!([count("batch_norm.fold"), count("batch_norm.eval")], [3, 1]);
+    for (by, allowed, mut run) in runtimes(&graph).into_iter().chain(runtimes(&plain)) {
+        write(run.as_mut(), "eval");
+        let batch = &images[..images.len() / batches];
+        run.write(x, batch.into()).expect("fits");
+        // The second run needs nothing of what the parameters alone determine.
+        for _ in 0..2 {
+            run.run().expect("runs");
+            assert_is(by, allowed, "eval", &run.read(logits).expect("kept"));
+        }
+    }
+}
+
+#[test]
+fn local_response_norm_is_that_of_pytorch_with_odd_and_even_windows() {
+    let fixture = Fixture::load("norms.safetensors");
+    for size in [1, 2, 4, 5, 11] {
+        let mut case = CaseBuilder::new();
+        let [x, dy] =
+            ["lrn.x", "lrn.dy"].map(|name| case.input(fixture.dims(name), fixture.f32(name)));
+        let norm = LocalResponseNorm::new(size).expect("valid");
+        let norm = norm.with_constants(0.5, 0.75, 2.0).expect("valid");
+        case.op(norm, &[x], &[]);
+        case.op(LocalResponseNormBackward::new(norm), &[dy, x], &[]);
+        let want = ["y", "dx"].map(|what| fixture.get(&format!("lrn.{size}.{what}")));
+        check(&case.case(format!("window of {size}")), 2e-6, &want);
+    }
 }

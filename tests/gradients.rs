@@ -10,7 +10,8 @@ use nin_wgpu::fuse::fuse;
 use nin_wgpu::graph::{Graph, GraphBuilder, Phase, Role, ValueId};
 use nin_wgpu::models::{MODELS, Model};
 use nin_wgpu::ops::{
-    Activation, Add, AvgPool2d, Conv2d, GlobalAvgPool, Pool2d, SoftmaxCrossEntropy,
+    Activation, Add, AvgPool2d, Conv2d, GlobalAvgPool, Linear, LocalResponseNorm, Pool2d,
+    SoftmaxCrossEntropy,
 };
 use nin_wgpu::reference::Reference;
 use nin_wgpu::runtime::Runtime;
@@ -37,14 +38,25 @@ impl Check {
     }
 
     /// The same for a finished forward graph, from images `x` to `logits`.
-    fn of(mut graph: Graph, x: ValueId, logits: ValueId, fused: bool) -> Self {
+    fn of(graph: Graph, x: ValueId, logits: ValueId, fused: bool) -> Self {
+        Self::with_loss(graph, x, logits, fused, SoftmaxCrossEntropy::default())
+    }
+
+    /// The same with this loss.
+    fn with_loss(
+        mut graph: Graph,
+        x: ValueId,
+        logits: ValueId,
+        fused: bool,
+        loss: SoftmaxCrossEntropy,
+    ) -> Self {
         let dims = graph.value(x).shape.dims().to_vec();
         let classes = graph.value(logits).shape.dims()[1];
         let labels = graph.add_value("labels", shape(&dims[..1]), DType::U32, Role::Input);
         let len = SoftmaxCrossEntropy::metrics_len(classes);
         let metrics = graph.add_value("metrics", shape(&[len]), DType::F32, Role::Accumulator);
         let dlogits = graph
-            .push("loss", SoftmaxCrossEntropy, &[logits, labels], &[metrics])
+            .push("loss", loss, &[logits, labels], &[metrics])
             .expect("fits")[0];
         autodiff::backward(&mut graph, logits, dlogits).expect("differentiable");
         if fused {
@@ -91,7 +103,7 @@ impl Check {
         self.run.set_real(self.metrics, &zeros);
         self.run.run().expect("runs");
         let sums = self.run.real(self.metrics);
-        sums[0] / sums[2]
+        sums[0] / sums[sums.len() - 1]
     }
 
     /// Compares up to `samples` elements of every parameter's gradient with central differences.
@@ -146,6 +158,42 @@ fn check_op(name: &str, op: impl Fn(&mut GraphBuilder, ValueId) -> Built) {
 }
 
 #[test]
+fn linear_layers_have_the_gradient_of_their_finite_differences() {
+    for fused in [false, true] {
+        let mut check = Check::new([3, 2, 4, 3], fused, |net, x| {
+            let x = net.conv2d("before", x, 3, Conv2d::new(3, 1, 1)?)?;
+            let x = net.relu(x)?;
+            let x = net.flatten(x)?;
+            let x = net.linear("first", x, 11)?;
+            let x = net.relu(x)?;
+            let x = net.linear_by("second", x, 7, Linear::default().without_bias())?;
+            Ok(net.linear("logits", x, 5)?)
+        });
+        check.check(&format!("linear, fused: {fused}"), 40);
+    }
+}
+
+#[test]
+fn the_loss_with_smoothing_and_class_weights_has_the_gradient_of_its_finite_differences() {
+    let plain = SoftmaxCrossEntropy::default();
+    let weights = vec![0.2, 1.0, 3.0, 0.5, 2.0];
+    let smooth = plain.clone().with_label_smoothing(0.2).expect("in range");
+    let weighted = plain.with_class_weights(weights.clone()).expect("weights");
+    let both = smooth.clone().with_class_weights(weights).expect("weights");
+    for loss in [smooth, weighted, both] {
+        for fused in [false, true] {
+            let mut net = GraphBuilder::new(Phase::Train);
+            let x = net.input("images", &[4, 3, 6, 5]).expect("valid");
+            let conv = Conv2d::new(3, 1, 1).expect("valid");
+            let y = net.conv2d("conv", x, 5, conv).expect("fits");
+            let logits = net.global_avg_pool(y).expect("fits");
+            let mut check = Check::with_loss(net.finish(), x, logits, fused, loss.clone());
+            check.check(&format!("{loss:?}, fused: {fused}"), 40);
+        }
+    }
+}
+
+#[test]
 fn conv2d_has_the_gradient_of_its_finite_differences() {
     for (filter, stride, pad) in [(1, 1, 0), (3, 1, 1), (3, 2, 0), (5, 3, 2), (4, 4, 3)] {
         check_op(
@@ -153,6 +201,36 @@ fn conv2d_has_the_gradient_of_its_finite_differences() {
             |net, x| Ok(net.conv2d("tested", x, 6, Conv2d::new(filter, stride, pad)?)?),
         );
     }
+}
+
+#[test]
+fn conv2d_of_any_kind_has_the_gradient_of_its_finite_differences() {
+    check_op("rectangular, dilated, padded apart", |net, x| {
+        let conv = Conv2d::rectangular([3, 2], [2, 1])?.with_dilation([2, 3])?;
+        let conv = conv.with_paddings([[2, 0], [1, 3]])?;
+        Ok(net.conv2d("tested", x, 6, conv)?)
+    });
+    check_op("in groups", |net, x| {
+        let conv = Conv2d::rectangular([2, 3], [1, 2])?.with_groups(2)?;
+        Ok(net.conv2d("tested", x, 6, conv.with_padding([0, 1])?)?)
+    });
+    for (filters, stride) in [(4, 1), (8, 2)] {
+        check_op("depthwise", |net, x| {
+            let conv = Conv2d::new(3, stride, 1)?.with_groups(4)?.without_bias();
+            let x = net.conv2d("tested", x, filters, conv)?;
+            Ok(net.relu(x)?)
+        });
+    }
+}
+
+#[test]
+fn conv2d_without_bias_has_the_gradient_of_its_finite_differences() {
+    check_op("conv2d without bias", |net, x| {
+        let conv = Conv2d::new(3, 2, 1)?.without_bias();
+        let x = net.conv2d("tested", x, 6, conv)?;
+        assert!(net.graph().find("tested.bias").is_none());
+        Ok(net.relu(x)?)
+    });
 }
 
 #[test]
@@ -204,6 +282,42 @@ fn pools_of_any_window_have_the_gradient_of_their_finite_differences() {
         let op = AvgPool2d::new(apart()?.with_dilation([2, 3])?);
         Ok(net.avg_pool2d_by(x, op.with_divisor(5)?)?)
     });
+}
+
+/// Behind a ReLU, since a bias before it moves nothing.
+#[test]
+fn batch_norm_has_the_gradient_of_its_finite_differences() {
+    check_op("batch_norm", |net, x| {
+        let x = net.relu(x)?;
+        Ok(net.batch_norm("tested", x)?)
+    });
+    check_op("batch_norm, ReLU", |net, x| {
+        let x = net.relu(x)?;
+        let x = net.batch_norm("tested", x)?;
+        Ok(net.relu(x)?)
+    });
+    for swapped in [false, true] {
+        let name = format!("batch_norm, shortcut, ReLU, swapped: {swapped}");
+        check_op(&name, |net, x| {
+            let x = net.relu(x)?;
+            let y = net.conv2d("block", x, 4, Conv2d::new(3, 1, 1)?.without_bias())?;
+            let y = net.batch_norm("tested", y)?;
+            let [a, b] = if swapped { [x, y] } else { [y, x] };
+            let y = net.add(a, b)?;
+            Ok(net.relu(y)?)
+        });
+    }
+}
+
+#[test]
+fn local_response_norm_has_the_gradient_of_its_finite_differences() {
+    for size in [3, 4] {
+        check_op(&format!("local_response_norm {size}"), |net, x| {
+            let x = net.relu(x)?;
+            let norm = LocalResponseNorm::new(size)?.with_constants(0.8, 0.75, 1.5)?;
+            Ok(net.local_response_norm(x, norm)?)
+        });
+    }
 }
 
 #[test]

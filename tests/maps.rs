@@ -142,6 +142,24 @@ fn average_pooling_moves_the_grid_as_max_pooling_does() {
     assert!(net.adaptive_avg_pool2d(x, [6, 3]).is_err());
 }
 
+/// The grid's first pixel is centred on the window's middle, gaps among its elements, less what lies above or on the left.
+#[test]
+fn a_dilated_convolution_moves_the_grid_by_all_that_it_reaches_over() {
+    let mut net = GraphBuilder::new(nin_wgpu::graph::Phase::Eval);
+    let x = net.input("images", &[1, 2, 20, 21]).expect("valid");
+    let conv = Conv2d::rectangular([3, 2], [2, 3])
+        .and_then(|conv| conv.with_dilation([4, 3]))
+        .and_then(|conv| conv.with_paddings([[1, 5], [0, 2]]));
+    let y = net
+        .conv2d("conv", x, 3, conv.expect("valid"))
+        .expect("fits");
+    let want = MapGrid {
+        first: [3.0, 1.5],
+        step: [2.0, 3.0],
+    };
+    assert_eq!(net.grid(y), Some(want));
+}
+
 #[test]
 fn a_program_that_keeps_no_maps_says_so() {
     let program = Program::training(&source(), [19, 21], BATCH, Adam::default(), |net, x| {

@@ -6,7 +6,7 @@ use cases::{Case, Data, assert_agreement, gpu, of_graph, on_gpu, on_reference};
 use nin_wgpu::data::image_file::Picture;
 use nin_wgpu::data::{Fit, View};
 use nin_wgpu::models::{MODELS, Model};
-use nin_wgpu::ops::{Activation, Adam, Augment};
+use nin_wgpu::ops::{Activation, Adam, Augment, Conv2d};
 use nin_wgpu::plan::Conv2dAlgorithm;
 use nin_wgpu::program::{Program, Source};
 
@@ -17,7 +17,13 @@ fn check(cases: &[Case], algorithms: &[Conv2dAlgorithm]) {
         assert_agreement(case, "the CPU", &on_reference::<f32>(case), &want);
         let Some(gpu) = gpu() else { continue };
         let available = Conv2dAlgorithm::available(gpu.plan_options().limits);
-        for &algorithm in algorithms.iter().filter(|a| available.contains(a)) {
+        let mut nodes = case.graph.nodes().iter();
+        let geometry = nodes.find_map(|node| Conv2d::of_node(&case.graph, node));
+        let serves = |a: &Conv2dAlgorithm| geometry.is_none_or(|(_, g)| a.serves(&g));
+        let algorithms = algorithms
+            .iter()
+            .filter(|a| available.contains(a) && serves(a));
+        for &algorithm in algorithms {
             let by = format!("{} ({algorithm:?})", gpu.description());
             assert_agreement(case, &by, &on_gpu(gpu, case, algorithm), &want);
         }
@@ -32,6 +38,11 @@ fn conv2d_matches_the_reference_at_odd_shapes_in_every_algorithm() {
 }
 
 #[test]
+fn linear_matches_the_reference_at_odd_sizes_in_every_algorithm() {
+    check(&cases::linear::cases(), &Conv2dAlgorithm::ALL);
+}
+
+#[test]
 fn max_pool2d_matches_the_reference_with_overlap_rest_padding_and_ties() {
     check(&cases::max_pool2d::cases(), ANY);
 }
@@ -39,6 +50,16 @@ fn max_pool2d_matches_the_reference_with_overlap_rest_padding_and_ties() {
 #[test]
 fn avg_pool2d_matches_the_reference_with_overlap_rest_and_padding() {
     check(&cases::avg_pool2d::cases(), ANY);
+}
+
+#[test]
+fn batch_norm_matches_the_reference_whole_and_in_chunks_with_all_that_rides_behind_it() {
+    check(&cases::batch_norm::cases(), ANY);
+}
+
+#[test]
+fn local_response_norm_matches_the_reference_with_odd_and_even_windows() {
+    check(&cases::local_response_norm::cases(), ANY);
 }
 
 #[test]
@@ -106,8 +127,28 @@ fn softmax_cross_entropy_matches_the_reference_with_ignored_rows() {
 }
 
 #[test]
-fn adam_matches_the_reference_at_the_first_step_and_late() {
-    check(&cases::adam::cases(), ANY);
+fn optimizers_match_the_reference_at_the_first_step_and_late() {
+    check(&cases::optimizer::cases(), ANY);
+}
+
+#[test]
+fn the_norm_of_gradients_matches_the_reference_whole_and_in_parts() {
+    check(&cases::gradient_norm::cases(), ANY);
+}
+
+#[test]
+fn moving_averages_match_the_reference_at_the_first_step_later_and_in_parts() {
+    check(&cases::ema::cases(), ANY);
+}
+
+#[test]
+fn mean_squared_error_matches_the_reference_with_rows_without_weight() {
+    check(&cases::mean_squared_error::cases(), ANY);
+}
+
+#[test]
+fn one_hot_matches_the_reference_with_ignored_rows() {
+    check(&cases::one_hot::cases(), ANY);
 }
 
 #[test]

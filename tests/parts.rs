@@ -7,8 +7,8 @@ use nin_wgpu::device::Device;
 use nin_wgpu::graph::{GraphBuilder, GraphError, ValueId};
 use nin_wgpu::init::Init;
 use nin_wgpu::models::Model;
-use nin_wgpu::ops::{Adam, Augment, Conv2d, Pool2d};
-use nin_wgpu::program::{Parameters, Program, Source};
+use nin_wgpu::ops::{Augment, Conv2d, Pool2d};
+use nin_wgpu::program::{Loss, Parameters, Program, Source, Training};
 use nin_wgpu::train::{TrainOptions, training_program_on};
 
 const BATCH: usize = 10;
@@ -29,7 +29,12 @@ const AUGMENT: Augment = Augment {
 };
 
 /// Trains eight steps; the losses, and the parameters, moments and last gradients at the end.
-fn train(device: &Device, part: usize, augment: Augment) -> (Vec<f64>, Parameters) {
+fn train_by(
+    device: &Device,
+    part: usize,
+    augment: Augment,
+    training: Training,
+) -> (Vec<f64>, Parameters) {
     let made = Synthetic {
         shape: [1, 16, 14],
         classes: 4,
@@ -40,8 +45,7 @@ fn train(device: &Device, part: usize, augment: Augment) -> (Vec<f64>, Parameter
     let data = made.generate().expect("valid").train;
     let source = Source::new(40, [1, 16, 14]).with_augment(augment);
     let sizes = [BATCH, part];
-    let adam = Adam::default();
-    let program = Program::training_in_parts(&source, [16, 14], sizes, adam, network);
+    let program = Program::training_in_parts(&source, [16, 14], sizes, training, network);
     let program = program.expect("builds");
     assert_eq!(program.parts(), BATCH.div_ceil(part));
     let mut run = program.load(device).expect("loads");
@@ -75,7 +79,28 @@ fn a_batch_in_parts_trains_as_the_whole_one_but_for_rounding_and_repeats() {
     }
 }
 
+/// Parts of unlike labels have unlike weights in the mean over the batch.
+#[test]
+fn a_batch_in_parts_has_the_weighted_mean_of_the_whole_one() {
+    let training = Training {
+        loss: Loss::CrossEntropy {
+            label_smoothing: 0.1,
+            class_weights: vec![0.0, 1.0, 5.0, 0.3],
+        },
+        ..Training::default()
+    };
+    let gpu = cases::gpu().map(|gpu| Device::Gpu(gpu.clone()));
+    for device in std::iter::once(Device::Cpu).chain(gpu) {
+        agrees_by(&device, AUGMENT, &[4, 1], &training);
+    }
+}
+
 fn agrees(device: &Device, augment: Augment, parts: &[usize]) {
+    agrees_by(device, augment, parts, &Training::default());
+}
+
+fn agrees_by(device: &Device, augment: Augment, parts: &[usize], training: &Training) {
+    let train = |device: &Device, part, augment| train_by(device, part, augment, training.clone());
     let (want, end) = train(device, BATCH, augment);
     for &part in parts {
         let (losses, parts_end) = train(device, part, augment);

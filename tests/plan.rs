@@ -2,13 +2,14 @@
 
 mod cases;
 
-use nin_wgpu::graph::{GraphBuilder, GraphError, ValueId};
-use nin_wgpu::models::{MODELS, Model};
-use nin_wgpu::ops::Adam;
+use nin_wgpu::graph::{Graph, GraphBuilder, GraphError, Role, ValueId};
+use nin_wgpu::models::{MODELS, Model, layers};
+use nin_wgpu::ops::{Adam, Conv2d, Conv2dWgrad};
 use nin_wgpu::plan::{
     Access, Conv2dAlgorithm, Conv2dChoices, Plan, PlanError, PlanLimits, PlanOptions,
 };
 use nin_wgpu::program::{Program, Source};
+use nin_wgpu::shape::{DType, Shape};
 
 fn program(model: &Model, batch: usize) -> Program {
     let source = Source::new(60_000, [1, 28, 28]);
@@ -208,11 +209,11 @@ fn a_tensor_above_the_binding_limit_fails_and_is_named() {
     let PlanError::Binding { tensor, limit, .. } = &error else {
         panic!("{error}")
     };
-    // Not the data set's 47,040,000 bytes: those lie in three pages.
-    assert_eq!((tensor.as_str(), *limit), ("gradient parts", 18_000_000));
+    // Not the data set's 47,040,000 bytes, which lie in three pages, nor the parts of all gradients, which each layer then sums.
+    assert_eq!((tensor.as_str(), *limit), ("conv.0.0:relu", 18_000_000));
     let says = error.to_string();
     assert!(
-        says.contains("`gradient parts` needs 32659712 bytes"),
+        says.contains("`conv.0.0:relu` needs 18585600 bytes"),
         "{says}"
     );
 }
@@ -295,6 +296,82 @@ fn a_device_of_small_workgroups_gets_kernels_that_need_no_more() {
         let plan = plan(limits, Conv2dChoices::of_hardware(&limits)).expect("a smaller plan");
         let mut dispatches = plan.dispatches().iter();
         assert!(dispatches.all(|d| d.kernel.shader != "conv2d_implicit_gemm"));
+    }
+}
+
+/// Each of many groups has workgroups of its own, so nothing else would ask for parts.
+#[test]
+fn a_filter_gradient_in_groups_is_cut_where_its_loop_would_be_too_long_for_a_driver() {
+    for conv2d in [Conv2dAlgorithm::Naive, Conv2dAlgorithm::Direct] {
+        let mut graph = Graph::default();
+        let [x, dy] = [256, 256].map(|channels| {
+            let shape = Shape::new(&[2, channels, 200, 200]).expect("valid");
+            graph.add_value("maps", shape, DType::F32, Role::Input)
+        });
+        let conv = Conv2d::new(1, 1, 0).and_then(|conv| conv.with_groups(256));
+        let wgrad = Conv2dWgrad::new(conv.expect("valid"));
+        graph.push("wgrad", wgrad, &[x, dy], &[]).expect("fits");
+        let options = PlanOptions {
+            conv2d: conv2d.into(),
+            ..PlanOptions::SOFTWARE
+        };
+        let plan = Plan::new(graph, &options).expect("fits");
+        let dispatch = &plan.dispatches()[0];
+        let mut fields = dispatch.kernel.uniform.iter();
+        let turns = fields.position(|(name, _)| *name == "pixels_per_split");
+        assert_eq!(dispatch.uniform[turns.expect("a member")], 40_000);
+        assert_eq!(dispatch.workgroups[2], 512);
+    }
+}
+
+#[test]
+fn a_depthwise_convolution_has_its_kernel_on_every_kind_of_device() {
+    let network = |net: &mut GraphBuilder, x| -> Result<ValueId, GraphError> {
+        let x = net.conv2d("stem", x, 8, Conv2d::new(1, 1, 0)?)?;
+        let depthwise = Conv2d::new(3, 1, 1)?.with_groups(8)?;
+        let x = net.conv2d("depthwise", x, 8, depthwise)?;
+        let x = net.conv2d("grouped", x, 8, Conv2d::new(3, 1, 1)?.with_groups(2)?)?;
+        net.global_avg_pool(x)
+    };
+    let source = Source::new(2, [1, 16, 16]);
+    let program = Program::training(&source, [16, 16], 2, Adam::default(), network);
+    let graph = program.expect("builds").graph().clone();
+    let kinds: Vec<_> = layers(&graph).into_iter().map(|layer| layer.kind).collect();
+    let pool = "global average pool";
+    assert_eq!(
+        kinds,
+        ["conv 1x1", "conv 3x3, 8 groups", "conv 3x3, 2 groups", pool]
+    );
+    let limits = PlanLimits::default();
+    let small = PlanLimits {
+        max_invocations: 64,
+        ..limits
+    };
+    for (limits, conv2d, shader) in [
+        (limits, Conv2dChoices::HARDWARE, "conv2d_depthwise"),
+        (limits, Conv2dChoices::SOFTWARE, "conv2d_depthwise"),
+        (
+            small,
+            Conv2dChoices::of_hardware(&small),
+            "conv2d_depthwise",
+        ),
+        // Panels are of one group; where they were asked for, the direct kernels stand in.
+        (limits, Conv2dAlgorithm::Columns.into(), "conv2d_direct"),
+    ] {
+        let options = PlanOptions { limits, conv2d };
+        let plan = Plan::new(graph.clone(), &options).expect("fits");
+        let shaders = |layer| -> Vec<&str> {
+            let dispatches = plan.dispatches().iter().filter(|d| d.layer == layer);
+            dispatches.map(|d| d.kernel.shader).collect()
+        };
+        assert_eq!(shaders("depthwise"), [shader; 3]);
+        let grouped = shaders("grouped");
+        assert_eq!(grouped.len(), 3);
+        assert!(
+            grouped
+                .iter()
+                .all(|&shader| matches!(shader, "conv2d_direct" | "conv2d_implicit_gemm"))
+        );
     }
 }
 

@@ -5,14 +5,14 @@ mod cases;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use nin_wgpu::checkpoint::Metadata;
+use nin_wgpu::checkpoint::{self, Metadata};
 use nin_wgpu::data::Split;
 use nin_wgpu::data::synthetic::Synthetic;
 use nin_wgpu::device::Device;
 use nin_wgpu::init::Init;
 use nin_wgpu::models::Model;
-use nin_wgpu::ops::Augment;
-use nin_wgpu::program::Parameters;
+use nin_wgpu::ops::{Adam, Augment, Optimizer, Sgd};
+use nin_wgpu::program::{Parameters, Training};
 use nin_wgpu::train::{
     Event, Resumed, RunFolder, Schedule, TrainOptions, Trainer, training_program,
 };
@@ -36,8 +36,16 @@ fn run_until(
     until: u64,
 ) -> Parameters {
     let options = TrainOptions {
-        batch_size: 4,
         epochs,
+        max_steps: Some(until),
+        ..options()
+    };
+    run_with(device, model, split, folder, options)
+}
+
+fn options() -> TrainOptions {
+    TrainOptions {
+        batch_size: 4,
         // All that draws on the step goes on too: the schedule and the random changes.
         schedule: Schedule::Cosine,
         augment: Augment {
@@ -46,9 +54,18 @@ fn run_until(
             ..Augment::NONE
         },
         log_every: 3,
-        max_steps: Some(until),
         ..TrainOptions::default()
-    };
+    }
+}
+
+/// The same with options of one's own.
+fn run_with(
+    device: &Device,
+    model: &Model,
+    split: &Split,
+    folder: &Path,
+    options: TrainOptions,
+) -> Parameters {
     let (mut folder, parameters, resumed) = if folder.join("resume.safetensors").exists() {
         let (folder, resumed) = RunFolder::resume(folder).expect("readable");
         (folder, resumed.parameters.clone(), Some(resumed))
@@ -125,6 +142,94 @@ fn a_run_in_three_parts_equals_a_run_in_one_bit_for_bit() {
                 read(parts.path()),
                 "the means of the second epoch, {device}"
             );
+        }
+    }
+}
+
+#[test]
+fn every_optimizer_goes_on_bit_for_bit_and_what_is_for_use_is_the_average() {
+    let split = Synthetic {
+        shape: [1, 14, 14],
+        train: 22,
+        test: 8,
+        ..Synthetic::default()
+    }
+    .generate()
+    .expect("valid");
+    let model = Model::find("nin-small").expect("exists");
+    let momentum = Sgd {
+        momentum: 0.9,
+        nesterov: true,
+        weight_decay: 1e-3,
+        ..Sgd::default()
+    };
+    let whole = |optimizer: Optimizer| Training {
+        rates: vec![("conv.0".to_owned(), 0.5)],
+        frozen: vec!["conv.0.2".to_owned()],
+        clip_norm: Some(0.5),
+        ema: Some(0.8),
+        ..optimizer.into()
+    };
+    for training in [
+        Training::from(Sgd::default()),
+        whole(momentum.into()),
+        whole(Adam::adamw().into()),
+    ] {
+        for device in devices() {
+            let run = |folder: &Path, until| {
+                let options = TrainOptions {
+                    training: training.clone(),
+                    epochs: 2,
+                    learning_rate: 0.01,
+                    max_steps: Some(until),
+                    ..options()
+                };
+                run_with(&device, model, &split, folder, options)
+            };
+            let [one, parts] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+            let all = run(one.path(), 9);
+            let first = run(parts.path(), 4);
+            let resumed = run(parts.path(), 9);
+            assert!(all == resumed && all != first, "{training:?} on {device}");
+            let read = |name: &str| {
+                let path = one.path().join(name);
+                let (mut tensors, metadata) = checkpoint::load_trained(&path).expect("readable");
+                tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
+                (tensors, metadata)
+            };
+            let (last, _) = read("last.safetensors");
+            let (resume, metadata) = read("resume.safetensors");
+            let mut sorted = all.clone();
+            sorted.sort_by(|(a, _), (b, _)| a.cmp(b));
+            assert!(last == sorted);
+            let state = metadata.resume.expect("a state");
+            assert_eq!(state.options.training, training);
+            let of = |name: &str| resume.iter().find(|(other, _)| other == name);
+            for (name, tensor) in &last {
+                let trained = &of(name).expect("held").1;
+                match of(&format!("{name}.ema")) {
+                    Some((_, average)) => {
+                        assert_eq!(average, tensor, "{name}");
+                        assert_ne!(average, trained, "{name}");
+                    }
+                    None => assert_eq!(trained, tensor, "{name}"),
+                }
+            }
+            let count = |kind: &str| {
+                resume
+                    .iter()
+                    .filter(|(name, _)| name.ends_with(kind))
+                    .count()
+            };
+            let moments = training.optimizer.moments();
+            let trained = if training.frozen.is_empty() {
+                last.len()
+            } else {
+                last.len() - 2
+            };
+            let want = [1, 2].map(|n| if n <= moments { trained } else { 0 });
+            assert_eq!([".moment1", ".moment2"].map(count), want);
+            assert_eq!(count(".ema"), training.ema.map_or(0, |_| trained));
         }
     }
 }

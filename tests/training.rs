@@ -8,7 +8,7 @@ use nin_wgpu::data::{self, Split};
 use nin_wgpu::device::Device;
 use nin_wgpu::init::Init;
 use nin_wgpu::models::Model;
-use nin_wgpu::program::Parameters;
+use nin_wgpu::program::{Loss, Parameters, Program, Source, Training};
 use nin_wgpu::train::{
     Event, Interval, Summary, TrainError, TrainOptions, Trainer, training_program,
 };
@@ -261,5 +261,41 @@ fn a_batch_larger_than_the_data_and_options_out_of_range_are_refused() {
             ..ok.clone()
         };
         assert!(refused(options).contains("learning rate is"), "{rate}");
+    }
+}
+
+#[test]
+fn a_squared_error_falls_and_its_losses_are_read_image_by_image() {
+    let source = Source::new(4, [1, 4, 4]);
+    let training = Training {
+        loss: Loss::MeanSquaredError,
+        ..Training::default()
+    };
+    let program = Program::training(&source, [4, 4], 4, training, |net, x| {
+        let x = net.flatten(x)?;
+        net.linear("dense", x, 2)
+    });
+    let program = program.expect("builds");
+    let initial = Init::PyTorch.parameters(program.graph(), 1);
+    let initial = initial.expect("initialises");
+    let pixels: Vec<u8> = [10u8, 240, 30, 250].iter().flat_map(|&v| [v; 16]).collect();
+    for device in devices() {
+        let mut run = program.load(&device).expect("loads");
+        run.set_parameters(&initial).expect("fits");
+        run.set_data(&pixels, &[0, 1, 0, 1]).expect("fits");
+        let mut losses = Vec::new();
+        for step in 1..=60 {
+            let metrics = run.train_step(&[0, 1, 2, 3], 0.02, step).expect("trains");
+            let each = run.losses().expect("readable").data;
+            let mean = each.iter().map(|&x| f64::from(x)).sum::<f64>() / 4.0;
+            assert!(
+                (mean - metrics.loss()).abs() < 1e-5,
+                "{mean}, {}",
+                metrics.loss()
+            );
+            losses.push(metrics);
+        }
+        assert!(losses[59].loss() < 0.2 * losses[0].loss(), "{device}");
+        assert_eq!(losses[59].accuracy(), 1.0, "{device}");
     }
 }

@@ -39,11 +39,9 @@ fn every_algorithm_is_tried_and_the_fastest_right_one_serves() {
             .filter(|trial| (trial.direction, trial.geometry) == (direction, geometry))
             .collect();
         let algorithms: Vec<_> = tried.iter().map(|trial| trial.algorithm).collect();
-        assert_eq!(
-            algorithms,
-            Conv2dAlgorithm::available(options.limits)[1..],
-            "{direction} of {geometry}"
-        );
+        let mut wanted = Conv2dAlgorithm::available(options.limits)[1..].to_vec();
+        wanted.retain(|algorithm| algorithm.serves(&geometry));
+        assert_eq!(algorithms, wanted, "{direction} of {geometry}");
         let seconds = |trial: &&nin_wgpu::gpu::Trial| {
             trial
                 .seconds

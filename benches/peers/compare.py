@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Run the same network in this project and its peers, in turns, and print a Markdown table.
+"""Run the same networks in this project and its peers, in turns, and print a Markdown table.
 
     benches/peers/compare.py --python venv/bin/python cpu/train/16 software/forward/1
 
-A row is DEVICE/WHAT/BATCH: `cpu`, `software`, `gpu` or `gpu:N`; `forward` or `train`; images of a batch. Programs that
+A row is DEVICE/WHAT/BATCH[/MODEL]: `cpu`, `software`, `gpu` or `gpu:N`; `forward` or `train`; images of a batch; `nin`,
+`vgg11` (both at 224x224) or `resnet18` (at 32x32). Programs that
 are not installed are left out, with a word. The logits of all, and of a training step the losses, must agree before
 anything is timed.
 """
@@ -79,21 +80,23 @@ class Commands:
     def __init__(self, args, scratch):
         self.args, self.scratch = args, scratch
         self.ours = binary("ours", "peer-ours")
-        self.weights, self.images = args.weights, scratch / "images.safetensors"
+        self.weights = args.weights
 
-    def all(self, device, what, batch):
+    def all(self, device, what, batch, model):
         """(name, command or None, why not) of each, ours first."""
-        common = ["--" + what, "--batch", batch, "--device", device, "--images", self.images]
-        weights = ["--weights", self.weights]
+        folder = self.scratch / model
+        common = ["--" + what, "--batch", batch, "--device", device, "--images", folder / "images.safetensors", "--model", model]
+        weights = ["--weights", self.weights or folder / "weights.safetensors"]
         yield "nin-wgpu", [self.ours, *common, *weights], None
         if device != "cpu":
             for program in self.args.burn or [binary("burn", "peer-burn")]:
-                there = Path(program).exists()
-                yield "burn", [program, *common, *weights] if there else None, "not built"
+                there = Path(program).exists() and model != "vgg11"
+                yield "burn", [program, *common, *weights] if there else None, "not built, or not this network"
         if device != "software":
             yield "PyTorch", self.python("run_pytorch.py", "torch", *common, *weights), "not installed"
-        if device == "cpu" and what == "forward":
-            command = self.python("run_onnxruntime.py", "onnxruntime", *common, "--weights", self.onnx(batch))
+        if device == "cpu" and what == "forward" and self.has("onnxruntime"):
+            command = self.python("run_onnxruntime.py", "onnxruntime", *common, "--weights",
+                                  self.onnx(batch, model, folder / "images.safetensors", weights))
             yield "onnxruntime", command if self.has("onnxscript") else None, "not installed, or onnxscript is not"
 
     def has(self, module):
@@ -103,11 +106,11 @@ class Commands:
     def python(self, script, module, *flags):
         return [self.args.python, HERE / script, *flags] if self.has(module) else None
 
-    def onnx(self, batch):
+    def onnx(self, batch, model, images, weights):
         """The network as an ONNX file for one size of batch, made once."""
-        path = self.scratch / f"nin-{batch}.onnx"
-        export = self.python("run_pytorch.py", "torch", "--forward", "--batch", batch, "--images", self.images,
-                             "--weights", self.weights, "--export", path)
+        path = self.scratch / f"{model}-{batch}.onnx"
+        export = self.python("run_pytorch.py", "torch", "--forward", "--batch", batch, "--images", images, "--model", model,
+                             *weights, "--export", path)
         if export and not path.exists() and self.has("onnxscript"):
             subprocess.run([str(part) for part in export], check=True, stdout=subprocess.DEVNULL,
                            stderr=subprocess.DEVNULL)
@@ -196,14 +199,14 @@ def report(rows, args, out):
                             check=False).stdout.strip()
     print(f"{processor()}, {os.cpu_count()} threads; nin-wgpu at {commit or 'an unknown commit'}; "
           f"medians of {args.rounds} turns; load average at the start {args.load}\n", file=out)
-    print("| device | what | batch | program | first result | started again | median | against nin-wgpu |", file=out)
-    print("|---|---|---|---|---|---|---|---|", file=out)
-    for (device, what, batch), programs in rows:
+    print("| device | what | batch | network | program | first result | started again | median | against nin-wgpu |", file=out)
+    print("|---|---|---|---|---|---|---|---|---|", file=out)
+    for (device, what, batch, model), programs in rows:
         base = statistics.median(programs[0].seconds)
         for program in programs:
             median = statistics.median(program.seconds)
             name = f"{program.header['peer']} {program.header['version']}"
-            print(f"| {device} | {what} | {batch} | {name} | {program.cold:.2f} s | {program.first:.2f} s "
+            print(f"| {device} | {what} | {batch} | {model} | {name} | {program.cold:.2f} s | {program.first:.2f} s "
                   f"| {span(median)} | {median / base:.2f} |", file=out)
     print("\nAdapters, as each program names its own:\n", file=out)
     seen = {(row[0], p.header["peer"]): p.header["adapter"] for row, programs in rows for p in programs}
@@ -212,22 +215,23 @@ def report(rows, args, out):
 
 
 def parse_row(text):
-    device, what, batch = text.split("/")
-    if what not in ("forward", "train"):
+    device, what, batch, *model = text.split("/")
+    model = model[0] if model else "nin"
+    if what not in ("forward", "train") or model not in ("nin", "vgg11", "resnet18"):
         raise ValueError
-    return device, what, int(batch)
+    return device, what, int(batch), model
 
 
 def main():
     flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    flags.add_argument("rows", nargs="*", type=parse_row, metavar="DEVICE/WHAT/BATCH",
+    flags.add_argument("rows", nargs="*", type=parse_row, metavar="DEVICE/WHAT/BATCH[/MODEL]",
                        help="default: " + " ".join(ROWS))
     flags.add_argument("--rounds", type=int, default=7, help="turns of each program")
     flags.add_argument("--limit", type=float, default=900, help="seconds to wait for a first result")
     flags.add_argument("--python", default=sys.executable,
                        help="one that has torch, safetensors, onnxruntime, onnxscript")
     flags.add_argument("--burn", action="append", metavar="PROGRAM", help="peer-burn, if elsewhere; may be repeated")
-    flags.add_argument("--weights", type=Path, help="a checkpoint of nin; default: initial parameters")
+    flags.add_argument("--weights", type=Path, help="a checkpoint of the network; default: initial parameters")
     flags.add_argument("--json", type=Path, help="write the measurements, one a line")
     args = flags.parse_args()
     args.rows = args.rows or [parse_row(row) for row in ROWS]
@@ -238,9 +242,11 @@ def main():
     subprocess.run(["cargo", "build", "--release", "--locked", "--manifest-path", str(manifest)], check=True)
     with tempfile.TemporaryDirectory(prefix="nin-peers-", ignore_cleanup_errors=True) as scratch:
         scratch = Path(scratch)
-        batch = max(batch for _, _, batch in args.rows)
-        subprocess.run([binary("ours", "export"), "--batch", str(batch), scratch], check=True)
-        args.weights = (args.weights or scratch / "weights.safetensors").resolve()
+        for model in {model for *_, model in args.rows}:
+            batch = max(row[2] for row in args.rows if row[3] == model)
+            (scratch / model).mkdir()
+            subprocess.run([binary("ours", "export"), "--model", model, "--batch", str(batch), scratch / model], check=True)
+        args.weights = args.weights and args.weights.resolve()
         commands = Commands(args, scratch)
         rows = [(row, measure(commands, row, args, scratch)) for row in args.rows]
     report(rows, args, sys.stdout)

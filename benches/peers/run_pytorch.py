@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`nin` in PyTorch, eager, channels last; on a GPU without TF32."""
+"""A network in PyTorch, eager, channels last; on a GPU without TF32."""
 
 import sys
 from pathlib import Path
@@ -14,6 +14,22 @@ sys.path.append(str(Path(__file__).resolve().parents[2] / "tests" / "fixtures"))
 from make import NIN, NetworkInNetwork
 
 
+def network(name):
+    """Without dropout, for one channel and ten classes; ResNet-18 with the stem for small pictures."""
+    if name == "nin":
+        return NetworkInNetwork(NIN)
+    import torchvision
+
+    net = getattr(torchvision.models, name)(num_classes=10)
+    if name == "vgg11":
+        net.features[0] = torch.nn.Conv2d(1, 64, 3, padding=1)
+        net.classifier[2] = net.classifier[5] = torch.nn.Identity()
+    else:
+        net.conv1 = torch.nn.Conv2d(1, 64, 3, padding=1, bias=False)
+        net.maxpool = torch.nn.Identity()
+    return net
+
+
 def main():
     flags = turns.parser(__doc__)
     flags.add_argument("--export", metavar="FILE", help="write the network as ONNX instead of running it")
@@ -22,8 +38,8 @@ def main():
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     device = torch.device("cpu" if args.device == "cpu" else "cuda")
 
-    net = NetworkInNetwork(NIN)
-    net.load_state_dict(load_file(args.weights))
+    net = network(args.model)
+    net.load_state_dict(load_file(args.weights), strict=args.model != "resnet18")
     batch = load_file(args.images)
     images, labels = batch["images"][:args.batch], batch["labels"][:args.batch].long()
     if args.export:
@@ -31,7 +47,7 @@ def main():
                           verbose=False)
         return
 
-    net = net.to(device, memory_format=torch.channels_last)
+    net = net.to(device, memory_format=torch.channels_last).train(args.train)
     images = images.to(device).contiguous(memory_format=torch.channels_last)
     labels = labels.to(device)
     last = []

@@ -16,12 +16,13 @@ def parser(description):
     what = flags.add_mutually_exclusive_group(required=True)
     what.add_argument("--forward", action="store_true", help="the logits of a batch")
     what.add_argument("--train", action="store_true", help="a training step; all are on the same batch")
+    flags.add_argument("--model", default="nin", choices=["nin", "vgg11", "resnet18"], help="the network")
     flags.add_argument("--batch", type=int, default=1, help="images of a batch")
     flags.add_argument("--device", default="cpu", help="where to run")
     flags.add_argument("--weights", required=True,
                        help="parameters under PyTorch's names, safetensors; or an ONNX file")
     flags.add_argument("--images", required=True,
-                       help="`images` [N,1,224,224] and `labels` [N], of which a batch is the first")
+                       help="`images` [N,1,H,W] and `labels` [N], of which a batch is the first")
     flags.add_argument("--threads", type=int, default=os.cpu_count(), help="on a CPU")
     return flags
 

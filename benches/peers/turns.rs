@@ -22,18 +22,29 @@ pub struct Task {
     /// A training step: forward, loss, backward, Adam. All steps are on the same batch.
     #[arg(long, group = "what")]
     pub train: bool,
+    /// The network: nin, vgg11 or resnet18.
+    #[arg(long, default_value = "nin")]
+    pub model: String,
     /// Images of a batch.
     #[arg(long, default_value_t = 1)]
     pub batch: usize,
     /// Where to run.
     #[arg(long)]
     pub device: String,
-    /// Parameters of `nin`: safetensors under PyTorch's names.
+    /// Parameters of the network: safetensors under PyTorch's names.
     #[arg(long)]
     pub weights: PathBuf,
-    /// `images` [N,1,224,224] in 0..1 and `labels` [N], both as 32-bit floats, of which a batch is the first.
+    /// `images` [N,1,H,W] in 0..1 and `labels` [N], both as 32-bit floats, of which a batch is the first.
     #[arg(long)]
     pub images: PathBuf,
+}
+
+/// Height and width of a network's pictures.
+pub fn size(model: &str) -> [usize; 2] {
+    match model {
+        "resnet18" => [32; 2],
+        _ => [224; 2],
+    }
 }
 
 /// One of the programs that are compared.

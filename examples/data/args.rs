@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use crate::flags::{FitName, InvertName, size};
+use crate::flags::{FitName, InvertName};
+use crate::size::size;
 
 /// Look at a data set before you train on it: classes, sizes, what is left out, and a sheet of what the network will see.
 #[derive(Debug, Parser)]

@@ -7,13 +7,16 @@ use clap::{Parser, ValueEnum};
 use nin_wgpu::data::{self, Dataset};
 use nin_wgpu::device::{Device, DeviceChoice};
 use nin_wgpu::gpu::Tune;
-use nin_wgpu::models::Model;
+use nin_wgpu::models::{Form, Model, ModelError};
 use nin_wgpu::ops::Augment;
-use nin_wgpu::train::{Home, OnBad, Schedule, TrainOptions};
+use nin_wgpu::train::{Home, OnBad, TrainOptions};
 use serde_json::{Value, json};
 
 use crate::cache;
-use crate::pictures::{FitName, InvertName, size};
+use crate::optimizer::OptimizerArgs;
+use crate::pictures::{FitName, InvertName};
+use crate::size::size;
+use crate::tuning::Tuning;
 
 /// Train Network in Network, or a small network like it, on a GPU or on the CPU.
 ///
@@ -22,10 +25,12 @@ use crate::pictures::{FitName, InvertName, size};
 #[derive(Debug, Parser)]
 #[command(name = "train", version, args_override_self = true, after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Network: nin (224x224), nin-paper (the paper's), nin-small, nin-fine (fine heat maps) [default: nin on a GPU, else
-    /// nin-small]
+    /// Network: nin (224x224), nin-paper (the paper's), nin-small, nin-fine (fine heat maps), nin-dense (a dense layer at the
+    /// end, to compare), lenet, alexnet, vgg11, resnet18 [default: nin on a GPU, else nin-small]
     #[arg(long, help_heading = "What to train")]
     pub(crate) model: Option<String>,
+    #[command(flatten)]
+    pub(crate) form: FormFlags,
     /// Data set: fashion-mnist, mnist, kmnist, emnist-balanced (and -byclass, -bymerge, -digits, -letters, -mnist), cifar10,
     /// cifar100, cifar100-coarse, svhn; synthetic (needs no files); a folder of your own pictures with a sub-folder for each
     /// class; or a table path,label[,split] that ends in .csv
@@ -90,6 +95,13 @@ pub(crate) struct Args {
     /// Train on every class equally often, however many pictures it has
     #[arg(long, help_heading = "Pictures")]
     pub(crate) balance: bool,
+    /// Weight of each class in the loss, in the order of the labels: numbers with commas between, or balanced for the inverse
+    /// of how many pictures a class has [default: all alike]
+    #[arg(long, value_name = "A,B,..|balanced", help_heading = "How to train")]
+    pub(crate) class_weights: Option<ClassWeights>,
+    /// Spread this part of each target over all classes alike: 0.1 is usual
+    #[arg(long, value_name = "PART", value_parser = smoothing, default_value_t = 0.0, help_heading = "How to train", allow_negative_numbers = true)]
+    pub(crate) label_smoothing: f32,
     /// List every file that is left out, and why
     #[arg(long, help_heading = "Pictures")]
     pub(crate) verbose: bool,
@@ -117,7 +129,8 @@ pub(crate) struct Args {
     #[arg(long, help_heading = "Where to run")]
     pub(crate) list_devices: bool,
 
-    /// Set of defaults: default (the preset's own) or seed (PyTorch's initialisation, lr 1e-3, no warm-up)
+    /// Set of defaults: default (the preset's own), seed (PyTorch's initialisation, lr 1e-3, no warm-up) or paper (for
+    /// nin-paper: batch 128, lr 0.1, a tenth of it whenever 10 epochs bring no better accuracy, twice)
     #[arg(
         long,
         value_enum,
@@ -128,19 +141,19 @@ pub(crate) struct Args {
     /// Passes over the training set [default: the recipe's]
     #[arg(long, value_name = "N", value_parser = at_least_one::<u64>, help_heading = "How to train", allow_negative_numbers = true)]
     pub(crate) epochs: Option<u64>,
-    /// Images of a step [default: the recipe's]
+    /// Images that are run at once, those of a step without --accumulate [default: the recipe's]
     #[arg(long, value_name = "N", value_parser = at_least_one::<usize>, help_heading = "How to train", allow_negative_numbers = true)]
     pub(crate) batch_size: Option<usize>,
-    /// Adam's learning rate [default: the recipe's]
+    /// The optimizer's learning rate [default: the recipe's]
     #[arg(long, value_name = "RATE", value_parser = rate, help_heading = "How to train", allow_negative_numbers = true)]
     pub(crate) lr: Option<f64>,
     /// Steps over which the learning rate rises to its full value [default: the recipe's]
     #[arg(long, value_name = "STEPS", help_heading = "How to train")]
     pub(crate) warmup: Option<u64>,
-    /// How the learning rate goes on: it stays, or falls to 0 along half a cosine [default: the recipe's]
-    #[arg(long, value_enum, help_heading = "How to train")]
-    pub(crate) schedule: Option<ScheduleName>,
-    /// Initial parameters: kaiming, pytorch, or a safetensors file under PyTorch's names [default: the recipe's]
+    #[command(flatten)]
+    pub(crate) tuning: Tuning,
+    /// Initial parameters: kaiming, pytorch, or a safetensors file under PyTorch's names, of which all tensors are taken that
+    /// fit, so it may be of other classes [default: the recipe's]
     #[arg(
         long,
         value_name = "kaiming|pytorch|FILE",
@@ -162,10 +175,14 @@ pub(crate) struct Args {
         long,
         value_name = "DIR",
         help_heading = "How to train",
-        conflicts_with_all = ["model", "dataset", "limit_train", "limit_test", "val_split", "augment", "recipe", "batch_size", "lr", "warmup", "schedule",
+        conflicts_with_all = ["model", "width", "batch_norm", "dropout", "dataset", "limit_train", "limit_test", "val_split", "augment", "recipe", "batch_size", "lr", "warmup", "schedule",
+            "step_every", "patience_lr", "gamma", "accumulate", "find_lr", "label_smoothing", "class_weights",
             "normalize", "image_size", "fit", "invert", "balance", "init", "seed", "patience", "no_shuffle", "out", "log_every", "checkpoint_every", "dump"]
     )]
     pub(crate) resume: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) optimizer: OptimizerArgs,
 
     /// Run folder [default: runs/<model>-<dataset>]
     #[arg(long, value_name = "DIR", help_heading = "What to write")]
@@ -205,6 +222,20 @@ pub(crate) struct Args {
     pub(crate) plan: bool,
 }
 
+/// The form of a preset.
+#[derive(Debug, clap::Args)]
+pub(crate) struct FormFlags {
+    /// Factor on the channels of every layer but the classes
+    #[arg(long, value_name = "FACTOR", value_parser = rate, default_value_t = 1.0, help_heading = "What to train")]
+    pub(crate) width: f64,
+    /// Put batch norm behind every convolution (resnet18 has it anyway)
+    #[arg(long, help_heading = "What to train")]
+    pub(crate) batch_norm: bool,
+    /// Probability of dropout, where the network has it; 0 for none [default: the network's own, 0.5]
+    #[arg(long, value_name = "P", help_heading = "What to train")]
+    pub(crate) dropout: Option<f32>,
+}
+
 const EXAMPLES: &str = "\
 Examples:
   cargo run --release --example train
@@ -223,6 +254,8 @@ pub(crate) enum RecipeName {
     Default,
     /// The tutorial's script, exactly.
     Seed,
+    /// That of the paper's CIFAR-10 network.
+    Paper,
 }
 
 /// How kernels are chosen.
@@ -239,22 +272,6 @@ impl From<TuneName> for Tune {
             TuneName::Off => Self::Off,
             TuneName::Cached => Self::Cached,
             TuneName::Full => Self::Full,
-        }
-    }
-}
-
-/// How the learning rate goes on after the warm-up.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum ScheduleName {
-    Constant,
-    Cosine,
-}
-
-impl From<ScheduleName> for Schedule {
-    fn from(name: ScheduleName) -> Self {
-        match name {
-            ScheduleName::Constant => Self::Constant,
-            ScheduleName::Cosine => Self::Cosine,
         }
     }
 }
@@ -347,12 +364,44 @@ impl FromStr for InitChoice {
     }
 }
 
-fn at_least_one<T: FromStr + PartialOrd + From<u8>>(s: &str) -> Result<T, &'static str> {
+/// How much each class counts in the loss.
+#[derive(Clone, Debug)]
+pub(crate) enum ClassWeights {
+    Balanced,
+    Given(Vec<f32>),
+}
+
+impl FromStr for ClassWeights {
+    type Err = &'static str;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        if s == "balanced" {
+            return Ok(Self::Balanced);
+        }
+        let weight = |s: &str| {
+            s.trim()
+                .parse()
+                .ok()
+                .filter(|w: &f32| w.is_finite() && *w >= 0.0)
+        };
+        let weights: Option<Vec<f32>> = s.split(',').map(weight).collect();
+        let weights = weights.filter(|weights| weights.iter().any(|&w| w > 0.0));
+        let wanted = "expected balanced, or a number for each class, at least 0 and not all 0, such as 1,2.5,1";
+        weights.map(Self::Given).ok_or(wanted)
+    }
+}
+
+fn smoothing(s: &str) -> Result<f32, &'static str> {
+    let number = s.parse().ok().filter(|part| (0.0..1.0).contains(part));
+    number.ok_or("expected a number of at least 0 and below 1, such as 0.1")
+}
+
+pub(crate) fn at_least_one<T: FromStr + PartialOrd + From<u8>>(s: &str) -> Result<T, &'static str> {
     let number = s.parse().ok().filter(|n| *n >= T::from(1));
     number.ok_or("expected a whole number, at least 1")
 }
 
-fn share(s: &str) -> Result<f64, &'static str> {
+pub(crate) fn share(s: &str) -> Result<f64, &'static str> {
     let number = s.parse().ok().filter(|share| *share > 0.0 && *share < 1.0);
     number.ok_or("expected a share between 0 and 1, such as 0.1")
 }
@@ -364,6 +413,16 @@ fn rate(s: &str) -> Result<f64, &'static str> {
 }
 
 impl Args {
+    /// The network, in its form.
+    pub(crate) fn model(&self, default: &str) -> Result<Model, ModelError> {
+        let model = Model::find(self.model.as_deref().unwrap_or(default))?;
+        model.with_form(Form {
+            width: self.form.width,
+            batch_norm: self.form.batch_norm || model.form.batch_norm,
+            dropout: self.form.dropout,
+        })
+    }
+
     /// The data set's name, and its folder if one is given.
     pub(crate) fn dataset(&self) -> (&str, Option<PathBuf>) {
         match &self.data_dir {
@@ -387,16 +446,19 @@ impl Args {
             "command": std::env::args().skip(1).collect::<Vec<_>>(),
             "version": env!("CARGO_PKG_VERSION"),
             "model": model.name,
+            "form": model.form,
             "dataset": self.dataset().0,
             "data_dir": self.dataset().1.and_then(|folder| std::path::absolute(folder).ok()),
             "device": device.to_string(),
             "recipe": format!("{:?}", self.recipe).to_lowercase(),
             "init": self.init.as_ref().map(|init| format!("{init:?}")),
             "batch_size": options.batch_size,
+            "accumulate": options.accumulate,
             "epochs": options.epochs,
             "learning_rate": options.learning_rate,
             "warmup_steps": options.warmup_steps,
             "schedule": options.schedule,
+            "training": options.training,
             "normalize": self.normalize,
             "augment": options.augment,
             "image_size": options.image_size,

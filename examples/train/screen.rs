@@ -18,6 +18,7 @@ use nin_wgpu::program::Program;
 use nin_wgpu::train::{Event, Home, Progress, Summary, Waiting, training_program_on};
 
 use crate::args::{Args, TuneName};
+use crate::optimizer;
 use crate::setup::Setup;
 
 /// Prints a line. Whoever reads no further, `head` say, has seen enough: the training goes on, and is saved.
@@ -97,14 +98,14 @@ impl Screen {
         );
         told!(
             "recipe   batch {}{}, {} epochs, learning rate {} ({}), {} steps of warm-up, seed {}",
-            options.batch_size,
+            options.step_images(),
             match program.parts() {
                 1 => String::new(),
                 parts => format!(" in {parts} parts"),
             },
             options.epochs,
             options.learning_rate,
-            format!("{:?}", options.schedule).to_lowercase(),
+            options.schedule,
             options.warmup_steps,
             options.seed
         );
@@ -114,6 +115,9 @@ impl Screen {
         told!("         {}", pictures(setup));
         for note in &split.notes {
             told!("         {note}");
+        }
+        if let Some(says) = optimizer::describe(&options.training) {
+            told!("updates  {says}");
         }
         if let Some(counts) = unequal(train) {
             told!("         classes of {counts} images; --balance trains on each equally often");
@@ -148,7 +152,7 @@ impl Screen {
             );
         }
         told!("folder   {}", folder.path().display());
-        print_layers(&program, options.batch_size);
+        print_layers(&program);
         Ok(())
     }
 
@@ -410,7 +414,10 @@ impl DownloadBar {
 }
 
 /// The table of layers: shapes, parameters, operations.
-fn print_layers(program: &Program, batch: usize) {
+fn print_layers(program: &Program) {
+    // Of a batch that is run in parts, the graph is that of a part.
+    let logits = program.graph().value(program.logits()).shape;
+    let batch = logits.dims()[0];
     told!();
     told!(
         "{:<12} {:<22} {:>14} {:>12} {:>14}",

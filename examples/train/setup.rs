@@ -3,22 +3,25 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
-use nin_wgpu::checkpoint::{self, Metadata};
+use nin_wgpu::checkpoint::{Adopted, Checkpoint, Metadata, adopt};
 use nin_wgpu::data::{DataError, Dataset, Loader, Outline, Split};
 use nin_wgpu::device::Device;
+use nin_wgpu::graph::GraphError;
 use nin_wgpu::init::Init;
 use nin_wgpu::models::{Model, Recipe};
 use nin_wgpu::ops::{Augment, Normalize};
-use nin_wgpu::program::{Parameters, Program};
-use nin_wgpu::train::{Resumed, RunFolder, TrainOptions, training_program};
+use nin_wgpu::program::{Loss, Parameters, Program};
+use nin_wgpu::train::{
+    Resumed, RunFolder, TrainError, TrainOptions, balanced_class_weights, training_program,
+};
 
-use crate::args::{Args, InitChoice, RecipeName};
+use crate::args::{Args, ClassWeights, InitChoice, RecipeName};
 use crate::cache;
 use crate::screen;
 
 /// Everything that a run is made of.
 pub(crate) struct Setup {
-    pub(crate) model: &'static Model,
+    pub(crate) model: Model,
     pub(crate) split: Split,
     pub(crate) options: TrainOptions,
     pub(crate) parameters: Parameters,
@@ -33,17 +36,28 @@ pub(crate) fn options(
     model: &Model,
     normalize: Normalize,
     augment: Augment,
-) -> TrainOptions {
+) -> Result<TrainOptions> {
     let recipe = match args.recipe {
         RecipeName::Default => model.recipe,
         RecipeName::Seed => Recipe::SEED,
+        RecipeName::Paper => Recipe::PAPER,
     };
-    TrainOptions {
+    let schedule = args.tuning.schedule(recipe.schedule)?;
+    let warmup_steps = match (schedule.rises(), args.warmup) {
+        (true, Some(1..)) => {
+            bail!("--warmup: {schedule} begins with a rise of its own; leave --warmup out")
+        }
+        (true, _) => 0,
+        (false, told) => told.unwrap_or(recipe.warmup_steps),
+    };
+    Ok(TrainOptions {
         batch_size: args.batch_size.unwrap_or(recipe.batch_size),
+        accumulate: args.tuning.accumulate,
         epochs: args.epochs.unwrap_or(recipe.epochs),
         learning_rate: args.lr.unwrap_or(recipe.learning_rate),
-        warmup_steps: args.warmup.unwrap_or(recipe.warmup_steps),
-        schedule: args.schedule.map_or(recipe.schedule, Into::into),
+        warmup_steps,
+        schedule,
+        training: args.optimizer.training(recipe.optimizer)?,
         normalize,
         augment,
         seed: args.seed,
@@ -59,7 +73,7 @@ pub(crate) fn options(
         workers: args.workers.unwrap_or(0),
         on_bad: args.on_bad.into(),
         balance: args.balance,
-    }
+    })
 }
 
 /// Finds the data set, or downloads it, and takes the first images of each part.
@@ -85,15 +99,15 @@ fn load_data(loader: Loader<'_>, [train, test]: [Option<usize>; 2]) -> Result<Sp
     })
 }
 
-/// What a checkpoint to start from holds.
-type Initial = (PathBuf, Parameters, Option<Metadata>);
+/// A checkpoint to start from.
+type Initial = (PathBuf, Checkpoint);
 
 fn initial(args: &Args) -> Result<Option<Initial>> {
     let Some(InitChoice::File(path)) = &args.init else {
         return Ok(None);
     };
-    let (parameters, metadata) = checkpoint::load(path).context("--init")?;
-    Ok(Some((path.clone(), parameters, metadata)))
+    let file = Checkpoint::open(path).context("--init")?;
+    Ok(Some((path.clone(), file)))
 }
 
 /// Mean and deviation that the input is normalised by, and what there is to tell of them.
@@ -103,8 +117,7 @@ fn normalization(
     initial: Option<&Initial>,
 ) -> (Vec<(f32, f32)>, Option<String>) {
     let plain = vec![(0.0, 1.0); train.channels()];
-    let of_init =
-        initial.and_then(|(path, _, metadata)| Some((path, &metadata.as_ref()?.normalize)));
+    let of_init = initial.and_then(|(path, file)| Some((path, &file.metadata.as_ref()?.normalize)));
     let of_init = of_init.filter(|(_, of)| of.len() == plain.len() && **of != plain);
     match (args.normalize, of_init) {
         (false, None) => (plain, None),
@@ -127,26 +140,62 @@ fn normalization(
     }
 }
 
-/// `of` is what is to be trained, which a checkpoint to start from must be of too.
+/// The parameters to begin with; `of` is what is to be trained, of which a checkpoint to start from must have some tensor.
 fn parameters(
     args: &Args,
     program: &Program,
     of: &str,
     initial: Option<Initial>,
 ) -> Result<Parameters> {
-    if let Some((path, parameters, metadata)) = initial {
-        checkpoint::check(&path, &parameters, program.graph()).with_context(|| {
-            let holds = metadata.map(|of| describe(&of.model, of.image, of.classes.len()));
-            let holds = holds.unwrap_or_else(|| "a network that it does not name".to_owned());
-            format!("--init: the file holds {holds}, but {of} is to be trained")
-        })?;
-        return Ok(parameters);
-    }
     let init = match (&args.init, args.recipe) {
-        (Some(InitChoice::PyTorch), _) | (None, RecipeName::Seed) => Init::PyTorch,
+        (Some(InitChoice::PyTorch), _) | (None | Some(InitChoice::File(_)), RecipeName::Seed) => {
+            Init::PyTorch
+        }
         _ => Init::Kaiming,
     };
-    Ok(init.parameters(program.graph(), args.seed)?)
+    let fresh = init.parameters(program.graph(), args.seed)?;
+    let Some((path, file)) = initial else {
+        return Ok(fresh);
+    };
+    let adopted = adopt(&path, &file, fresh).with_context(|| {
+        let holds = file.metadata.as_ref();
+        let holds = holds.map(|of| describe(&of.model, of.image, of.classes.len()));
+        let holds = holds.unwrap_or_else(|| "a network that it does not name".to_owned());
+        format!("--init: the file holds {holds}, but {of} is to be trained")
+    })?;
+    warn_of_partial(&path, &adopted);
+    Ok(adopted.parameters)
+}
+
+/// What of a checkpoint was not taken, and which parameters are not from it.
+fn warn_of_partial(path: &Path, adopted: &Adopted) {
+    let all = adopted.parameters.len();
+    if adopted.fresh.is_empty() && adopted.left_out.is_empty() {
+        return;
+    }
+    let mut text = format!(
+        "--init: {} of the {all} parameters are from {}",
+        adopted.taken,
+        path.display()
+    );
+    let shapes: Vec<_> = adopted
+        .fresh
+        .iter()
+        .map(|(name, got)| {
+            let wanted = adopted.parameters.iter().find(|(of, _)| of == name);
+            let wanted = wanted.map_or(String::new(), |(_, tensor)| tensor.shape.to_string());
+            format!("{name} ({got} in the file, {wanted} here)")
+        })
+        .collect();
+    for (what, names) in [
+        ("these start anew", shapes),
+        ("left out of the file", adopted.left_out.clone()),
+    ] {
+        if !names.is_empty() {
+            text += &format!("; {what}: {}", names.join(", "));
+        }
+    }
+    eprintln!("warning: {text}");
 }
 
 /// A network and the pictures that it is for, to be read by people.
@@ -154,15 +203,39 @@ fn describe(model: &str, [c, h, w]: [usize; 3], classes: usize) -> String {
     format!("{model} for {classes} classes of {c}x{h}x{w} pictures")
 }
 
-/// `runs/<model>-<data>`, or if there is a run in it `runs/<model>-<data>-2`, and so on.
-fn default_folder(model: &Model, dataset: &str) -> PathBuf {
+/// `runs/<model>-<data>`.
+pub(crate) fn run_folder(model: &Model, dataset: &str) -> PathBuf {
     let of = Path::new(dataset).file_name().unwrap_or_default();
-    let name = format!("{}-{}", model.name, of.to_string_lossy());
-    RunFolder::unused(&PathBuf::from("runs").join(name))
+    PathBuf::from("runs").join(format!("{}-{}", model.name, of.to_string_lossy()))
 }
 
-/// A new run, as the flags say.
-pub(crate) fn new_run(args: &Args, model: &'static Model, device: &Device) -> Result<Setup> {
+/// What there is before anything is written.
+pub(crate) struct Prepared {
+    pub(crate) split: Split,
+    pub(crate) options: TrainOptions,
+    pub(crate) parameters: Parameters,
+    metadata: Metadata,
+}
+
+/// The loss that the flags ask for, of these training images.
+fn loss(args: &Args, train: &Dataset) -> Result<Loss> {
+    let class_weights = match &args.class_weights {
+        None => Vec::new(),
+        Some(ClassWeights::Balanced) => balanced_class_weights(train),
+        Some(ClassWeights::Given(weights)) => weights.clone(),
+    };
+    let (got, classes) = (class_weights.len(), train.classes().len());
+    if got != 0 && got != classes {
+        return Err(TrainError::ClassWeights { got, classes }).context("--class-weights");
+    }
+    Ok(Loss::CrossEntropy {
+        label_smoothing: args.label_smoothing,
+        class_weights,
+    })
+}
+
+/// Data, options and parameters of a new run, as the flags say.
+pub(crate) fn prepare(args: &Args, model: &Model) -> Result<Prepared> {
     let (name, data_dir) = args.dataset();
     let limits = [args.limit_train, args.limit_test];
     let loader = Loader::new(name)
@@ -184,21 +257,51 @@ pub(crate) fn new_run(args: &Args, model: &'static Model, device: &Device) -> Re
     let (statistics, note) = normalization(args, &split.train, initial.as_ref());
     split.notes.extend(note);
     let normalize = Normalize::from_channels(&statistics);
-    let options = options(args, model, normalize, args.augment.of(&split.train));
+    let mut options = options(args, model, normalize, args.augment.of(&split.train))?;
+    options.training.loss = loss(args, &split.train)?;
     let outline = split.train.outline();
     let Outline { image, classes, .. } = outline;
-    let program = training_program(model, &outline, &options).with_context(|| {
+    let program = training_program(model, &outline, &options).map_err(|error| {
         let ([_, h, w], [to_h, to_w]) = (image, model.native_size);
         let name = model.name;
-        format!("cannot train {name} on {h}x{w} pictures (--image-size {to_h}x{to_w} brings them to its own size)")
+        let context = match &error {
+            nin_wgpu::Error::Graph(GraphError::NothingToTrain) => "--freeze".to_owned(),
+            nin_wgpu::Error::Graph(GraphError::NoParameter { prefix, .. }) => {
+                match options.training.frozen.contains(prefix) {
+                    true => "--freeze".to_owned(),
+                    false => "--lr-of".to_owned(),
+                }
+            }
+            _ => format!(
+                "cannot train {name} on {h}x{w} pictures (--image-size {to_h}x{to_w} brings them to its own size)"
+            ),
+        };
+        anyhow!(error).context(context)
     })?;
     let of = describe(model.name, image, classes);
     let parameters = parameters(args, &program, &of, initial)?;
     let mut metadata = Metadata::new(model, &split.train, statistics, args.seed);
     metadata.input = args.image_size;
-    let config = args.config(model, device, &options);
+    Ok(Prepared {
+        split,
+        options,
+        parameters,
+        metadata,
+    })
+}
+
+/// A new run, as the flags say.
+pub(crate) fn new_run(args: &Args, model: Model, device: &Device) -> Result<Setup> {
+    let Prepared {
+        split,
+        options,
+        parameters,
+        metadata,
+    } = prepare(args, &model)?;
+    let config = args.config(&model, device, &options);
     let out = args.out.clone();
-    let out = out.unwrap_or_else(|| default_folder(model, &args.dataset));
+    // The first of its name and numbers that holds no run.
+    let out = out.unwrap_or_else(|| RunFolder::unused(&run_folder(&model, &args.dataset)));
     let folder = RunFolder::create(&out, &config, metadata).context("--out")?;
     Ok(Setup {
         model,
@@ -214,7 +317,7 @@ pub(crate) fn new_run(args: &Args, model: &'static Model, device: &Device) -> Re
 pub(crate) fn resumed_run(args: &Args, out: &Path) -> Result<Setup> {
     let (folder, resumed) = RunFolder::resume(out).context("--resume")?;
     let (metadata, state) = (&resumed.metadata, &resumed.state);
-    let model = Model::find(&metadata.model).context("--resume")?;
+    let model = metadata.preset().context("--resume")?;
     let data_dir = args.data_dir.clone();
     let data_dir = data_dir.or_else(|| resumed.config["data_dir"].as_str().map(Into::into));
     let seed = state.options.seed;

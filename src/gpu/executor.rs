@@ -21,6 +21,8 @@ pub struct Executor {
     plan: Plan,
     buffers: Vec<wgpu::Buffer>,
     launches: Vec<Launch>,
+    /// Whether a parameter or statistic was written since the plan's prologue ran.
+    is_stale: bool,
     readback: Option<Readback>,
     completed: Arc<AtomicU64>,
 }
@@ -88,6 +90,7 @@ impl Executor {
             plan,
             buffers,
             launches,
+            is_stale: true,
             readback,
             completed,
         })
@@ -116,16 +119,27 @@ impl Executor {
         }
     }
 
+    /// The first launch of the next run.
+    fn first_launch(&self) -> usize {
+        if self.is_stale {
+            0
+        } else {
+            self.plan.prologue()
+        }
+    }
+
     /// Submits one run; with `snapshot`, an accumulator's copy and reset behind the pass.
     fn submit(&mut self, snapshot: Option<Region>) -> Result<(), GpuError> {
         self.gpu.check()?;
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        let first = self.first_launch();
         {
             let mut pass = self.gpu.begin_pass(&mut encoder, None);
-            for launch in &self.launches {
+            for launch in &self.launches[first..] {
                 launch.encode(&mut pass);
             }
         }
+        self.is_stale = false;
         if let Some(region) = snapshot {
             let slot = self.buffers[self.plan.slot_of(region.buffer).index()].clone();
             let readback = self
@@ -154,6 +168,7 @@ impl Runtime for Executor {
 
     fn write(&mut self, id: ValueId, data: HostSlice<'_>) -> Result<(), RuntimeError> {
         check_write(self.plan.graph(), id, data)?;
+        self.is_stale |= self.plan.graph().value(id).role.is_state();
         if !self.plan.pages(id).is_empty() {
             return self.write_rows(id, 0, data);
         }
@@ -171,6 +186,7 @@ impl Runtime for Executor {
         data: HostSlice<'_>,
     ) -> Result<(), RuntimeError> {
         let row = check_write_rows(self.plan.graph(), id, first, data)?;
+        self.is_stale |= self.plan.graph().value(id).role.is_state();
         let bytes = bytes_of(data);
         let row = row * (bytes.len() / data.len().max(1));
         let whole = |region| Page {
@@ -199,8 +215,12 @@ impl Runtime for Executor {
     }
 
     fn profile(&mut self, runs: usize) -> Result<Vec<Entry>, RuntimeError> {
-        let seconds = profile::time(&self.gpu, &self.launches, runs)?;
-        let dispatches = self.plan.dispatches().iter().zip(seconds);
+        if self.is_stale && self.plan.prologue() > 0 {
+            self.submit(None)?;
+        }
+        let first = self.plan.prologue();
+        let seconds = profile::time(&self.gpu, &self.launches[first..], runs)?;
+        let dispatches = self.plan.dispatches()[first..].iter().zip(seconds);
         let entries = dispatches.map(|(dispatch, seconds)| Entry {
             layer: dispatch.layer.clone(),
             op: dispatch.op,
@@ -219,7 +239,18 @@ impl Runtime for Executor {
             Some(region) if value.role != Role::Activation => region,
             _ => return Err(GpuError::NotKept(value.name.clone()).into()),
         };
-        let words = readback::read(&self.gpu, self.slot(region), region.offset, region.bytes)?;
+        let regions = match self.plan.pages(id) {
+            [] => vec![region],
+            pages => pages.iter().map(|page| page.region).collect(),
+        };
+        let read = |region: Region| {
+            readback::read(&self.gpu, self.slot(region), region.offset, region.bytes)
+        };
+        let words = regions
+            .into_iter()
+            .map(read)
+            .collect::<Result<Vec<_>, _>>()?;
+        let words = words.concat();
         Ok(match value.dtype {
             DType::F32 => words,
             DType::U32 => words.iter().map(|word| word.to_bits() as f32).collect(),

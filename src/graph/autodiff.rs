@@ -105,12 +105,28 @@ impl Tape<'_> {
 /// # Errors
 /// [`GraphError::NotDifferentiable`] for an op without a gradient.
 pub fn backward(graph: &mut Graph, output: ValueId, gradient: ValueId) -> Result<(), GraphError> {
+    backward_but(graph, output, gradient, &[])
+}
+
+/// The same without the gradients of `frozen` parameters, nor any that only they would need.
+///
+/// # Errors
+/// As [`backward`].
+pub fn backward_but(
+    graph: &mut Graph,
+    output: ValueId,
+    gradient: ValueId,
+    frozen: &[ValueId],
+) -> Result<(), GraphError> {
     let nodes: Vec<Node> = graph.nodes().to_vec();
     let mut constant: Vec<bool> = graph
         .values()
         .iter()
         .map(|value| value.role != Role::Parameter)
         .collect();
+    for id in frozen {
+        constant[id.index()] = true;
+    }
     for node in &nodes {
         let depends = node.inputs.iter().any(|id| !constant[id.index()]);
         for id in &node.outputs {

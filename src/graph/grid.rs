@@ -20,7 +20,8 @@ impl MapGrid {
         step: [1.0; 2],
     };
 
-    /// The grid behind a window (filter or pool, with the gaps of its dilation) that slides over this one.
+    /// The grid behind a window (filter or pool, with the gaps of its dilation) that slides over this one, `pad` rows above and
+    /// columns on the left of it.
     #[must_use]
     pub fn behind_window(self, window: [usize; 2], stride: [usize; 2], pad: [usize; 2]) -> Self {
         let centre = |axis: usize| (window[axis] as f64 - 1.0) / 2.0 - pad[axis] as f64;

@@ -5,6 +5,7 @@
 
 pub mod autodiff;
 mod builder;
+mod fold;
 pub mod fuse;
 mod grid;
 pub mod rng;
@@ -35,9 +36,42 @@ pub enum GraphError {
     /// Two parameters with one name.
     #[error("two layers are named `{0}`; give each layer a name of its own")]
     DuplicateName(String),
+    /// A batch that is run in parts of different sizes, with batch normalisation in the network.
+    #[error(
+        "parts of {part} images do not divide a batch of {batch}, and what fills the last part up would count in the statistics of batch normalisation; use a batch of a multiple of {part} images"
+    )]
+    UnevenParts {
+        /// Images of a batch.
+        batch: usize,
+        /// Images of a part.
+        part: usize,
+    },
     /// An op has no gradient.
     #[error("op `{0}` cannot be differentiated")]
     NotDifferentiable(&'static str),
+    /// A number of a training outside its range.
+    #[error("{option} is {got}, expected {want}")]
+    Option {
+        /// What the number is.
+        option: &'static str,
+        /// Its value.
+        got: String,
+        /// Its range.
+        want: &'static str,
+    },
+    /// A prefix that is meant to name parameters and names none.
+    #[error("{option}: no parameter's name begins with `{prefix}`; the layers are {layers}")]
+    NoParameter {
+        /// What the prefix is for.
+        option: &'static str,
+        /// The prefix.
+        prefix: String,
+        /// The layers that have parameters.
+        layers: String,
+    },
+    /// A training without anything that it would move.
+    #[error("the network has no parameter to train; freeze fewer, or add a layer that has some")]
+    NothingToTrain,
 }
 
 /// Index of a value in its graph.
@@ -59,14 +93,25 @@ pub enum Role {
     Parameter,
     /// Gradient of a parameter.
     Gradient(ValueId),
+    /// Running mean or variance of batch normalisation: moved by each training step, but along no gradient.
+    Statistic,
     /// First (0) or second (1) moment of a parameter's gradient, or its sum over the parts of a batch (2).
     Moment(ValueId, u8),
+    /// Exponential moving average of a parameter.
+    Average(ValueId),
     /// Accumulates over runs until the host takes it.
     Accumulator,
     /// Computed by a run and readable after it.
     Output,
     /// Lives only within a run.
     Activation,
+}
+
+impl Role {
+    /// Whether a training leaves it behind, so that checkpoints hold it.
+    pub(crate) fn is_state(self) -> bool {
+        matches!(self, Self::Parameter | Self::Statistic)
+    }
 }
 
 /// One value of a graph.
@@ -162,12 +207,47 @@ impl Graph {
             .filter(|&id| self.value(id).role == Role::Parameter)
     }
 
+    /// The running statistics of batch normalisation, in order of definition.
+    pub fn statistics(&self) -> impl Iterator<Item = ValueId> + '_ {
+        self.ids()
+            .filter(|&id| self.value(id).role == Role::Statistic)
+    }
+
+    /// All that a training leaves behind, in order of definition: parameters and running statistics.
+    pub fn state(&self) -> impl Iterator<Item = ValueId> + '_ {
+        self.ids().filter(|&id| self.value(id).role.is_state())
+    }
+
     /// The gradient of each parameter that has one, with its parameter.
     pub fn gradients(&self) -> impl Iterator<Item = (ValueId, ValueId)> + '_ {
         self.ids().filter_map(|id| match self.value(id).role {
             Role::Gradient(parameter) => Some((parameter, id)),
             _ => None,
         })
+    }
+
+    /// How many nodes, the first ones, need not run again as long as no parameter or statistic is written: they read nothing
+    /// else but one another, and what they write stays.
+    pub(crate) fn prologue(&self) -> usize {
+        let written = |id: &ValueId| {
+            let mut nodes = self.nodes.iter();
+            nodes.any(|node| node.updates.contains(id))
+        };
+        let mut made: Vec<ValueId> = Vec::new();
+        for (i, node) in self.nodes.iter().enumerate() {
+            let is_given = |id: &ValueId| {
+                made.contains(id) || (self.value(*id).role.is_state() && !written(id))
+            };
+            let stays = |id: &ValueId| self.value(*id).role == Role::Output;
+            let is_first = node.updates.is_empty()
+                && node.inputs.iter().all(is_given)
+                && node.outputs.iter().all(stays);
+            if !is_first {
+                return i;
+            }
+            made.extend(&node.outputs);
+        }
+        self.nodes.len()
     }
 
     /// For each value, whether a node reads or writes it.

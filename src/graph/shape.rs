@@ -50,16 +50,16 @@ pub enum ShapeError {
     },
     /// A window (filter or pool) that does not fit in its padded input.
     #[error(
-        "{op}: a {}x{} window does not fit in {got} with padding {}x{}; use a smaller window or a larger image",
-        window[0], window[1], pad[0], pad[1]
+        "{op}: a {}x{} window does not fit in {got} with padding {}; use a smaller window or a larger image",
+        window[0], window[1], sides(pad)
     )]
     Window {
         /// The op that was being built.
         op: &'static str,
-        /// Height and width of the window.
+        /// Height and width of the window, gaps of its dilation among them.
         window: [usize; 2],
         /// Padding above and below, and on the left and right.
-        pad: [usize; 2],
+        pad: [[usize; 2]; 2],
         /// The input's shape.
         got: Shape,
     },
@@ -71,6 +71,15 @@ pub enum ShapeError {
         /// What is wrong, and the mend.
         what: String,
     },
+}
+
+/// Padding as an error says it: `1x2`, or `1+0x2+2` where the sides of an axis differ.
+fn sides(pad: &[[usize; 2]; 2]) -> String {
+    let [down, across] = pad.map(|[before, behind]| match before == behind {
+        true => before.to_string(),
+        false => format!("{before}+{behind}"),
+    });
+    format!("{down}x{across}")
 }
 
 /// Type of a value's elements.
@@ -147,28 +156,6 @@ impl Shape {
         }
     }
 
-    /// How many windows fit in the padded `x [N,C,H,W]`, down and across: `[P,Q]`.
-    ///
-    /// A rest that they do not cover is left out.
-    pub(crate) fn windows(
-        &self,
-        op: &'static str,
-        window: usize,
-        stride: usize,
-        pad: usize,
-    ) -> Result<[usize; 2], ShapeError> {
-        let [.., h, w] = self.nchw(op, "x")?;
-        if h.min(w) + 2 * pad < window {
-            return Err(ShapeError::Window {
-                op,
-                window: [window; 2],
-                pad: [pad; 2],
-                got: *self,
-            });
-        }
-        Ok([h, w].map(|size| (size + 2 * pad - window) / stride + 1))
-    }
-
     /// The error that says that two named values cannot be joined.
     pub(crate) fn apart(
         op: &'static str,
@@ -240,19 +227,5 @@ mod tests {
         let shape = Shape::new(&[16, 96, 55, 55]).expect("valid");
         assert_eq!(shape.to_string(), "16x96x55x55");
         assert_eq!(shape.len(), 16 * 96 * 55 * 55);
-    }
-
-    #[test]
-    fn windows_leave_out_a_rest_and_must_fit_both_ways() {
-        let windows = |h, w, pad| {
-            Shape::new(&[1, 1, h, w])
-                .expect("valid")
-                .windows("op", 3, 2, pad)
-        };
-        assert_eq!(windows(8, 3, 0), Ok([3, 1]));
-        assert_eq!(windows(8, 1, 1), Ok([4, 1]));
-        for (h, w) in [(2, 8), (8, 2)] {
-            assert!(matches!(windows(h, w, 0), Err(ShapeError::Window { .. })));
-        }
     }
 }

@@ -1,16 +1,25 @@
 //! The presets, by name. A model is a file here and a line in [`MODELS`].
 
+mod alexnet;
+mod form;
+mod lenet;
 mod nin;
+mod resnet;
+mod schedule;
 mod table;
+mod vgg;
 
+pub use form::Form;
+pub use schedule::{At, Schedule};
 pub use table::{Layer, layers};
 
-use serde::{Deserialize, Serialize};
+use form::{block, dense_head};
 
 use crate::graph::{GraphBuilder, GraphError, ValueId};
+use crate::ops::{Adam, Optimizer, Sgd};
 
 /// Errors of naming a model.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {
     /// No such model.
@@ -20,6 +29,16 @@ pub enum ModelError {
         got: String,
         /// The names that exist.
         known: String,
+    },
+    /// A model in a form that it does not have.
+    #[error("`{model}` {form}: {what}")]
+    Form {
+        /// The model.
+        model: String,
+        /// The form that was asked for.
+        form: Form,
+        /// Why it cannot be.
+        what: &'static str,
     },
 }
 
@@ -41,7 +60,7 @@ pub type Network = fn(&mut GraphBuilder, ValueId, usize) -> Result<ValueId, Grap
 /// # assert_eq!(tiny.name, "tiny");
 /// # Ok::<(), nin_wgpu::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Model {
     /// Name for the command line and checkpoints.
     pub name: &'static str,
@@ -53,19 +72,18 @@ pub struct Model {
     pub native_size: [usize; 2],
     /// How it is trained unless told otherwise.
     pub recipe: Recipe,
-    network: Network,
+    /// Its width, and whether it has batch norm; a network of your own decides that itself.
+    pub form: Form,
+    network: Builder,
 }
 
-/// How the learning rate goes on after the warm-up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Schedule {
-    /// It stays.
-    #[default]
-    Constant,
-    /// It falls along half a cosine, to 0 after the last epoch (Loshchilov, Hutter, arXiv:1608.03983, without restarts).
-    Cosine,
+/// What builds a model.
+#[derive(Clone, Copy, Debug)]
+enum Builder {
+    /// A network of one form.
+    Own(Network),
+    /// A preset, in any form.
+    Preset(fn(&mut GraphBuilder, ValueId, usize, Form) -> Result<ValueId, GraphError>),
 }
 
 /// How a preset is trained unless told otherwise, from [`crate::train::init::Init::Kaiming`].
@@ -75,7 +93,9 @@ pub struct Recipe {
     pub batch_size: usize,
     /// Passes over the training set.
     pub epochs: u64,
-    /// Adam's learning rate.
+    /// Rule by which parameters follow from their gradients.
+    pub optimizer: Optimizer,
+    /// Its learning rate.
     pub learning_rate: f64,
     /// Steps over which it rises to its full value.
     pub warmup_steps: u64,
@@ -88,6 +108,7 @@ impl Recipe {
     pub const DEFAULT: Self = Self {
         batch_size: 32,
         epochs: 8,
+        optimizer: Optimizer::Adam(Adam::DEFAULT),
         learning_rate: 1e-3,
         warmup_steps: 30,
         schedule: Schedule::Cosine,
@@ -97,14 +118,46 @@ impl Recipe {
     pub const SEED: Self = Self {
         batch_size: 16,
         epochs: 3,
+        optimizer: Optimizer::Adam(Adam::DEFAULT),
         learning_rate: 1e-3,
         warmup_steps: 0,
         schedule: Schedule::Constant,
     };
+
+    /// The paper's training of its CIFAR-10 network (Lin, Chen, Yan, arXiv:1312.4400, section 4), with the numbers that the
+    /// authors published beside their code (`NIN/cifar-10_params` and the README of github.com/mavenlin/cuda-convnet): SGD with
+    /// momentum 0.9, and a rate that is divided by ten twice, by them after 200 and 230 of 260 epochs. Their loss counts a
+    /// tenth (`coeff`), so a rate of 1 (`epsW`) is 0.1 here, and a decay of 1e-5 (`wc`) is 1e-4.
+    pub const PAPER: Self = Self {
+        batch_size: 128,
+        epochs: 260,
+        optimizer: Optimizer::Sgd(Sgd {
+            momentum: 0.9,
+            weight_decay: 1e-4,
+            ..Sgd::DEFAULT
+        }),
+        learning_rate: 0.1,
+        warmup_steps: 0,
+        schedule: Schedule::Plateau {
+            patience: 10,
+            gamma: 0.1,
+            drops: 2,
+        },
+    };
 }
 
 /// Every preset.
-pub const MODELS: &[Model] = &[nin::NIN, nin::NIN_PAPER, nin::NIN_SMALL, nin::NIN_FINE];
+pub const MODELS: &[Model] = &[
+    nin::NIN,
+    nin::NIN_PAPER,
+    nin::NIN_SMALL,
+    nin::NIN_FINE,
+    nin::NIN_DENSE,
+    lenet::LENET,
+    alexnet::ALEXNET,
+    vgg::VGG11,
+    resnet::RESNET18,
+];
 
 impl Model {
     /// A model of your own, at the size of the data's images.
@@ -115,7 +168,8 @@ impl Model {
             size: None,
             native_size: [32, 32],
             recipe: Recipe::DEFAULT,
-            network,
+            form: Form::PLAIN,
+            network: Builder::Own(network),
         }
     }
 
@@ -137,6 +191,32 @@ impl Model {
             })
     }
 
+    /// The same network in another form.
+    ///
+    /// # Errors
+    /// [`ModelError::Form`] if the width is no number above 0, or this is a network of your own.
+    pub fn with_form(self, form: Form) -> Result<Self, ModelError> {
+        let what = match self.network {
+            _ if form == self.form => return Ok(self),
+            Builder::Own(_) => "a network of your own decides on its form itself",
+            Builder::Preset(_) if !(form.width.is_finite() && form.width > 0.0) => {
+                "the width must be a number above 0"
+            }
+            Builder::Preset(_) if self.form.batch_norm && !form.batch_norm => {
+                "it is not itself without batch norm"
+            }
+            Builder::Preset(_) if form.dropout.is_some_and(|p| !(0.0..1.0).contains(&p)) => {
+                "dropout must be at least 0 and below 1"
+            }
+            Builder::Preset(_) => return Ok(Self { form, ..self }),
+        };
+        Err(ModelError::Form {
+            model: self.name.to_owned(),
+            form,
+            what,
+        })
+    }
+
     /// Height and width of the network's input for images of `height x width`.
     pub fn input_size(&self, height: usize, width: usize) -> [usize; 2] {
         self.size.unwrap_or([height, width])
@@ -152,6 +232,9 @@ impl Model {
         images: ValueId,
         classes: usize,
     ) -> Result<ValueId, GraphError> {
-        (self.network)(net, images, classes)
+        match self.network {
+            Builder::Own(network) => network(net, images, classes),
+            Builder::Preset(network) => network(net, images, classes, self.form),
+        }
     }
 }

@@ -3,9 +3,9 @@
 //! Source: Lin, Chen, Yan, arXiv:1312.4400. Layers are named as in PyTorch's
 //! `self.conv = Sequential(block, pool, [dropout,] block, …)`: `conv.0.0`, `conv.0.2`, `conv.0.4`, `conv.2.0`, …
 
-use super::{Model, Recipe, Schedule};
+use super::{Builder, Form, Model, Recipe, Schedule, block};
 use crate::graph::{GraphBuilder, GraphError, ValueId};
-use crate::ops::{Conv2d, Pool2d};
+use crate::ops::{Adam, Conv2d, Optimizer, Pool2d};
 
 /// Output channels of a convolution.
 #[derive(Clone, Copy, Debug)]
@@ -53,33 +53,48 @@ fn nin(
     classes: usize,
     blocks: &[Block],
     dropout: Option<f32>,
+    form: Form,
+) -> Result<ValueId, GraphError> {
+    let maps = maps(net, images, classes, blocks, dropout, form)?;
+    net.global_avg_pool(maps)
+}
+
+/// All of it but the head: the maps `[N,classes,h,w]` of each class.
+fn maps(
+    net: &mut GraphBuilder,
+    images: ValueId,
+    classes: usize,
+    blocks: &[Block],
+    dropout: Option<f32>,
+    form: Form,
 ) -> Result<ValueId, GraphError> {
     let mut x = images;
     let mut position = 0;
-    for (i, block) in blocks.iter().enumerate() {
-        if i > 0 && block.pooled {
+    for (i, mlpconv) in blocks.iter().enumerate() {
+        if i > 0 && mlpconv.pooled {
             x = net.max_pool2d(x, Pool2d::new(3, 2)?)?;
             position += 1;
             if let Some(p) = dropout {
-                x = net.dropout(x, p)?;
+                x = form.dropout(net, x, p)?;
                 position += 1;
             }
         }
-        for (j, width) in block.widths.iter().enumerate() {
+        for (j, width) in mlpconv.widths.iter().enumerate() {
             let k = match *width {
-                Channels(k) => k,
+                Channels(k) => form.channels(k),
                 Classes => classes,
             };
             let conv = match j {
-                0 => Conv2d::new(block.filter, block.stride, block.pad)?,
+                0 => Conv2d::new(mlpconv.filter, mlpconv.stride, mlpconv.pad)?,
                 _ => Conv2d::new(1, 1, 0)?,
             };
-            x = net.conv2d(&format!("conv.{position}.{}", 2 * j), x, k, conv)?;
-            x = net.relu(x)?;
+            let first = form.layers() * j;
+            let names = [first, first + 1].map(|layer| format!("conv.{position}.{layer}"));
+            x = block(net, names.each_ref().map(String::as_str), x, k, conv, form)?;
         }
         position += 1;
     }
-    net.global_avg_pool(x)
+    Ok(x)
 }
 
 /// The tutorial network at 224x224: 1,992,166 parameters for one channel and ten classes.
@@ -91,11 +106,13 @@ pub(super) const NIN: Model = Model {
     recipe: Recipe {
         batch_size: 16,
         epochs: 3,
+        optimizer: Optimizer::Adam(Adam::DEFAULT),
         learning_rate: 3e-4,
         warmup_steps: 30,
         schedule: Schedule::Constant,
     },
-    network: |net, images, classes| {
+    form: Form::PLAIN,
+    network: Builder::Preset(|net, images, classes, form| {
         nin(
             net,
             images,
@@ -107,9 +124,17 @@ pub(super) const NIN: Model = Model {
                 Block::new(3, 1, 1, [Classes; 3]),
             ],
             None,
+            form,
         )
-    },
+    }),
 };
+
+/// The blocks of the paper's CIFAR network, section 4.2.
+const PAPER: [Block; 3] = [
+    Block::new(5, 1, 2, [Channels(192), Channels(160), Channels(96)]),
+    Block::new(5, 1, 2, [Channels(192); 3]),
+    Block::new(3, 1, 1, [Channels(192), Channels(192), Classes]),
+];
 
 /// The paper's CIFAR network, section 4.2.
 pub(super) const NIN_PAPER: Model = Model {
@@ -120,23 +145,15 @@ pub(super) const NIN_PAPER: Model = Model {
     recipe: Recipe {
         batch_size: 128,
         epochs: 30,
+        optimizer: Optimizer::Adam(Adam::DEFAULT),
         learning_rate: 1e-3,
         warmup_steps: 100,
         schedule: Schedule::Cosine,
     },
-    network: |net, images, classes| {
-        nin(
-            net,
-            images,
-            classes,
-            &[
-                Block::new(5, 1, 2, [Channels(192), Channels(160), Channels(96)]),
-                Block::new(5, 1, 2, [Channels(192); 3]),
-                Block::new(3, 1, 1, [Channels(192), Channels(192), Classes]),
-            ],
-            Some(0.5),
-        )
-    },
+    form: Form::PLAIN,
+    network: Builder::Preset(|net, images, classes, form| {
+        nin(net, images, classes, &PAPER, Some(0.5), form)
+    }),
 };
 
 /// Small enough for a machine without a GPU.
@@ -148,11 +165,13 @@ pub(super) const NIN_SMALL: Model = Model {
     recipe: Recipe {
         batch_size: 32,
         epochs: 8,
+        optimizer: Optimizer::Adam(Adam::DEFAULT),
         learning_rate: 2e-3,
         warmup_steps: 30,
         schedule: Schedule::Cosine,
     },
-    network: |net, images, classes| {
+    form: Form::PLAIN,
+    network: Builder::Preset(|net, images, classes, form| {
         nin(
             net,
             images,
@@ -163,8 +182,9 @@ pub(super) const NIN_SMALL: Model = Model {
                 Block::new(3, 1, 1, [Classes; 3]),
             ],
             None,
+            form,
         )
-    },
+    }),
 };
 
 /// Fine maps of its classes: each pixel of the 13x13 at 28x28 sees 15x15 pixels of the image and no more, so what is hot
@@ -177,11 +197,13 @@ pub(super) const NIN_FINE: Model = Model {
     recipe: Recipe {
         batch_size: 64,
         epochs: 8,
+        optimizer: Optimizer::Adam(Adam::DEFAULT),
         learning_rate: 2e-3,
         warmup_steps: 100,
         schedule: Schedule::Cosine,
     },
-    network: |net, images, classes| {
+    form: Form::PLAIN,
+    network: Builder::Preset(|net, images, classes, form| {
         nin(
             net,
             images,
@@ -192,6 +214,20 @@ pub(super) const NIN_FINE: Model = Model {
                 Block::new(3, 1, 1, [Channels(64), Channels(64), Classes]).unpooled(),
             ],
             None,
+            form,
         )
-    },
+    }),
+};
+
+/// The paper's network with a dense layer in place of global average pooling: what section 4.6 compares it with.
+pub(super) const NIN_DENSE: Model = Model {
+    name: "nin-dense",
+    summary: "nin-paper with dropout and a dense layer in place of global average pooling, to compare",
+    network: Builder::Preset(|net, images, classes, form| {
+        let x = maps(net, images, classes, &PAPER, Some(0.5), form)?;
+        let x = net.flatten(x)?;
+        let x = form.dropout(net, x, 0.5)?;
+        net.linear("fc", x, classes)
+    }),
+    ..NIN_PAPER
 };

@@ -4,7 +4,7 @@ use super::{Definition, ReluBackward, Tolerance, float, same};
 use crate::graph::autodiff::Tape;
 use crate::graph::shape::{DType, Shape, ShapeError};
 use crate::graph::{GraphError, Node, Signature, ValueId};
-use crate::plan::{Kernel, Lowering, PlanError, Variant, read, uniforms, write};
+use crate::plan::{Kernel, Lowering, PlanError, Region, Variant, read, uniforms, write};
 use crate::reference::{Io, Real, add, relu};
 
 /// `y = a + b`, any shape, the same for both; then ReLU if fused, or 0 where a mask is not positive.
@@ -70,6 +70,23 @@ static MASKED: Kernel = Kernel {
     uniform: AddUniform::FIELDS,
 };
 
+/// Appends `y = a + b` of so many elements, then ReLU, or zero where the `mask` is not above zero.
+pub(super) fn sum(
+    to: &mut Lowering<'_>,
+    [a, b, y]: [Region; 3],
+    relu: bool,
+    mask: Option<Region>,
+    len: usize,
+) -> Result<(), PlanError> {
+    let uniform = AddUniform {
+        len: len as u32,
+        relu: u32::from(relu),
+    };
+    let kernel = if mask.is_some() { &MASKED } else { &FORWARD };
+    let bindings: Vec<_> = [a, b].into_iter().chain(mask).chain([y]).collect();
+    to.elementwise(kernel, Variant::Plain, uniform.words(), &bindings, len)
+}
+
 impl Definition for Add {
     fn name(&self) -> &'static str {
         "add"
@@ -99,17 +116,10 @@ impl Definition for Add {
 
     fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<(), PlanError> {
         let len = to.shape(node.outputs[0]).len();
-        let uniform = AddUniform {
-            len: len as u32,
-            relu: u32::from(self.epilogue == Epilogue::Relu),
-        };
-        let kernel = match self.epilogue {
-            Epilogue::Mask => &MASKED,
-            Epilogue::None | Epilogue::Relu => &FORWARD,
-        };
-        let operands = node.inputs.iter().chain(&node.outputs);
-        let bindings: Vec<_> = operands.map(|&id| to.value(id)).collect();
-        to.elementwise(kernel, Variant::Plain, uniform.words(), &bindings, len)
+        let [a, b] = [0, 1].map(|i| to.value(node.inputs[i]));
+        let mask = node.inputs.get(2).map(|&id| to.value(id));
+        let y = to.value(node.outputs[0]);
+        sum(to, [a, b, y], self.epilogue == Epilogue::Relu, mask, len)
     }
 
     fn flops(&self, node: &Node, shape: &dyn Fn(ValueId) -> Shape) -> u64 {

@@ -102,14 +102,38 @@ static BACKWARD: Kernel = Kernel {
     uniform: ConcatUniform::FIELDS,
 };
 
+/// Copies `x` whole to its place in `y`: `len` elements, in blocks as [`layout`] has them.
+pub(super) fn join(
+    to: &mut Lowering<'_>,
+    [x, y]: [Region; 2],
+    len: usize,
+    layout: [usize; 3],
+) -> Result<(), PlanError> {
+    let words = ConcatUniform::new(len, layout).words();
+    to.elementwise(&FORWARD, Variant::Plain, words, &[x, y], len)?;
+    // Of the whole, each dispatch writes its part.
+    to.set_bytes(2 * DType::F32.bytes(len));
+    Ok(())
+}
+
+/// Copies the place of `dx` in `dy` out of it.
+pub(super) fn split(
+    to: &mut Lowering<'_>,
+    [dy, dx]: [Region; 2],
+    len: usize,
+    layout: [usize; 3],
+) -> Result<(), PlanError> {
+    let words = ConcatUniform::new(len, layout).words();
+    to.elementwise(&BACKWARD, Variant::Plain, words, &[dy, dx], len)
+}
+
 /// Copies `len` elements: a part that is the whole.
 pub(super) fn copy(
     to: &mut Lowering<'_>,
     [x, y]: [Region; 2],
     len: usize,
 ) -> Result<(), PlanError> {
-    let uniform = ConcatUniform::new(len, [len, len, 0]);
-    to.elementwise(&BACKWARD, Variant::Plain, uniform.words(), &[x, y], len)
+    split(to, [x, y], len, [len, len, 0])
 }
 
 impl Definition for Concat {
@@ -148,12 +172,8 @@ impl Definition for Concat {
         let mut channel = 0;
         for &x in &node.inputs {
             let part = to.shape(x);
-            let uniform = ConcatUniform::new(part.len(), layout(part, to.shape(whole), channel));
-            let bindings = [x, whole].map(|id| to.value(id));
-            let words = uniform.words();
-            to.elementwise(&FORWARD, Variant::Plain, words, &bindings, part.len())?;
-            // Of the whole, each dispatch writes its part.
-            to.set_bytes(2 * DType::F32.bytes(part.len()));
+            let layout = layout(part, to.shape(whole), channel);
+            join(to, [x, whole].map(|id| to.value(id)), part.len(), layout)?;
             channel += part.dims()[1];
         }
         Ok(())
@@ -214,10 +234,8 @@ impl Definition for ConcatBackward {
 
     fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<(), PlanError> {
         let [whole, part] = [node.inputs[0], node.outputs[0]].map(|id| to.shape(id));
-        let uniform = ConcatUniform::new(part.len(), layout(part, whole, self.first));
-        let bindings = [node.inputs[0], node.outputs[0]].map(|id| to.value(id));
-        let words = uniform.words();
-        to.elementwise(&BACKWARD, Variant::Plain, words, &bindings, part.len())
+        let places = [node.inputs[0], node.outputs[0]].map(|id| to.value(id));
+        split(to, places, part.len(), layout(part, whole, self.first))
     }
 
     fn flops(&self, _: &Node, _: &dyn Fn(ValueId) -> Shape) -> u64 {

@@ -7,15 +7,22 @@
 //! the list below.
 
 mod activation;
-mod adam;
 mod add;
 mod avg_pool2d;
+mod batch_norm;
 mod concat;
 mod conv2d;
 mod dropout;
+mod ema;
 mod gather;
 mod global_avg_pool;
+mod gradient_norm;
+mod linear;
+mod local_response_norm;
 mod max_pool2d;
+mod mean_squared_error;
+mod one_hot;
+mod optimizer;
 mod pool2d;
 mod relu;
 mod reshape;
@@ -23,16 +30,25 @@ mod softmax;
 mod softmax_cross_entropy;
 
 pub use activation::{Activation, ActivationBackward};
-pub use adam::Adam;
-pub(crate) use adam::widen;
 pub use add::Add;
 pub use avg_pool2d::{AvgPool2d, AvgPool2dBackward};
+pub(crate) use batch_norm::Channels;
+pub use batch_norm::{BatchNorm, BatchNormBackward, BatchNormEval, FoldBatchNorm};
 pub use concat::{Concat, ConcatBackward};
 pub use conv2d::{Conv2d, Conv2dDgrad, Conv2dWgrad, Geometry};
 pub use dropout::{Dropout, DropoutBackward};
+pub use ema::Ema;
 pub use gather::{Augment, CropBox, Gather, MAX_EXTENT, Normalize};
 pub use global_avg_pool::{GlobalAvgPool, GlobalAvgPoolBackward};
+pub use gradient_norm::GradientNorm;
+pub use linear::{Linear, LinearDgrad, LinearWgrad};
+pub(crate) use local_response_norm::ResponseWindow;
+pub use local_response_norm::{LocalResponseNorm, LocalResponseNormBackward};
 pub use max_pool2d::{MaxPool2d, MaxPool2dBackward};
+pub use mean_squared_error::MeanSquaredError;
+pub use one_hot::OneHot;
+pub(crate) use optimizer::widen;
+pub use optimizer::{Adam, Group, Optimizer, Sgd, Update};
 pub(crate) use pool2d::Divisor;
 pub use pool2d::{Pool2d, PoolGeometry};
 pub use relu::{Relu, ReluBackward};
@@ -187,6 +203,9 @@ registry!(
     Conv2d,
     Conv2dDgrad,
     Conv2dWgrad,
+    Linear,
+    LinearDgrad,
+    LinearWgrad,
     Relu,
     ReluBackward,
     Activation,
@@ -199,6 +218,12 @@ registry!(
     Reshape,
     AvgPool2d,
     AvgPool2dBackward,
+    BatchNorm,
+    BatchNormBackward,
+    BatchNormEval,
+    FoldBatchNorm,
+    LocalResponseNorm,
+    LocalResponseNormBackward,
     Dropout,
     DropoutBackward,
     GlobalAvgPool,
@@ -206,7 +231,11 @@ registry!(
     Softmax,
     SoftmaxCrossEntropy,
     PooledCrossEntropy,
-    Adam,
+    OneHot,
+    MeanSquaredError,
+    GradientNorm,
+    Update,
+    Ema,
 );
 
 impl Op {

@@ -174,7 +174,7 @@ impl Pool2d {
             return Err(ShapeError::Window {
                 op: "pool2d",
                 window: self.extent(),
-                pad: self.pad.map(|[before, behind]| before.max(behind)),
+                pad: self.pad,
                 got: x,
             });
         };

@@ -95,14 +95,14 @@ fn thinned(series: &[(u64, f64)]) -> Series {
         .collect()
 }
 
-const WIDTH: u32 = 860;
+pub(super) const WIDTH: u32 = 860;
 const HEIGHT: u32 = 720;
 /// Blue and vermilion of Okabe and Ito's palette, told apart by the colour-blind.
-const TRAINING: RGBColor = RGBColor(0x00, 0x72, 0xb2);
-const HELD_OUT: RGBColor = RGBColor(0xd5, 0x5e, 0x00);
-const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
-const GRID: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
-const FONT: &str = "sans-serif";
+pub(super) const TRAINING: RGBColor = RGBColor(0x00, 0x72, 0xb2);
+pub(super) const HELD_OUT: RGBColor = RGBColor(0xd5, 0x5e, 0x00);
+pub(super) const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
+pub(super) const GRID: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
+pub(super) const FONT: &str = "sans-serif";
 
 /// The curves of a run under `title`, from the text of its `metrics.jsonl`: loss and accuracy of each log interval,
 /// and of each epoch the accuracy on the validation set, or on the test set if there is none.

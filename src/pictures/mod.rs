@@ -2,12 +2,14 @@
 //!
 //! - [`curve`]: loss and accuracy over the steps of a run.
 //! - [`heatmap`]: where in a picture a network sees its classes.
+//! - [`rates`]: loss over learning rate.
 //! - [`sheet`](mod@sheet): what a network will be given.
 
 mod canvas;
 mod colour;
 pub mod curve;
 pub mod heatmap;
+pub mod rates;
 pub mod sheet;
 
 use std::io::Cursor;

@@ -21,6 +21,8 @@ pub enum Conv2dAlgorithm {
     ColumnsSubgroup,
     /// Implicit GEMM over tiles in workgroup memory: for hardware GPUs.
     ImplicitGemm(Tile),
+    /// Four pixels of a map an invocation, four elements of a filter a workgroup: for as many groups as channels only.
+    Depthwise,
 }
 
 const fn tile(m: u32, n: u32, k: u32, micro: u32) -> Conv2dAlgorithm {
@@ -29,7 +31,7 @@ const fn tile(m: u32, n: u32, k: u32, micro: u32) -> Conv2dAlgorithm {
 
 impl Conv2dAlgorithm {
     /// Every algorithm and tile that can be chosen, for tests, benches and the tuner.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Naive,
         Self::Direct,
         Self::Columns,
@@ -40,6 +42,7 @@ impl Conv2dAlgorithm {
         tile(96, 64, 12, 4),
         tile(128, 128, 8, 8),
         tile(32, 32, 8, 4),
+        Self::Depthwise,
     ];
 
     /// What usually serves on a hardware GPU.
@@ -54,6 +57,15 @@ impl Conv2dAlgorithm {
         Self::ALL.into_iter().filter(fits).collect()
     }
 
+    /// Whether it computes this convolution. What does not is never tried; a plan takes [`Conv2dAlgorithm::Direct`] instead.
+    pub fn serves(self, g: &Geometry) -> bool {
+        match self {
+            Self::Columns | Self::ColumnsSubgroup => g.groups == 1,
+            Self::Depthwise => g.is_depthwise(),
+            Self::Naive | Self::Direct | Self::ImplicitGemm(_) => true,
+        }
+    }
+
     /// Lanes that [`Conv2dAlgorithm::ColumnsSubgroup`] needs in every subgroup.
     pub const SUBGROUP: u32 = 8;
 }
@@ -66,6 +78,7 @@ impl fmt::Display for Conv2dAlgorithm {
             Self::Columns => f.write_str("columns"),
             Self::ColumnsSubgroup => f.write_str("columns_subgroup"),
             Self::ImplicitGemm(tile) => write!(f, "implicit_gemm {tile}"),
+            Self::Depthwise => f.write_str("depthwise"),
         }
     }
 }
@@ -102,19 +115,24 @@ enum Rule {
     Always(Conv2dAlgorithm),
     /// What usually serves on a hardware GPU.
     Hardware,
+    /// What serves on one where the tiles do not fit.
+    SmallHardware,
     /// What usually serves on a software adapter.
     Software,
 }
 
 impl Rule {
     fn of(self, direction: Direction, g: &Geometry, limits: PlanLimits) -> Conv2dAlgorithm {
+        let Geometry { c, k, .. } = g.of_group();
         let (rows, channels) = match direction {
-            Direction::Forward => (g.k, g.c),
-            Direction::Dgrad => (g.c, g.k),
-            Direction::Wgrad => (g.k, usize::MAX),
+            Direction::Forward => (k, c),
+            Direction::Dgrad => (c, k),
+            Direction::Wgrad => (k, usize::MAX),
         };
         match self {
             Self::Always(algorithm) => algorithm,
+            _ if g.is_depthwise() => Conv2dAlgorithm::Depthwise,
+            Self::SmallHardware => Conv2dAlgorithm::Direct,
             Self::Software if limits.subgroup < Conv2dAlgorithm::SUBGROUP => {
                 Conv2dAlgorithm::Columns
             }
@@ -151,7 +169,7 @@ impl Conv2dChoices {
     pub fn of_hardware(limits: &PlanLimits) -> Self {
         let [invocations, bytes] = TILES;
         if limits.max_invocations < invocations || limits.workgroup_memory < bytes {
-            return Conv2dAlgorithm::Direct.into();
+            return Self::by(Rule::SmallHardware);
         }
         Self::HARDWARE
     }

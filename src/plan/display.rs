@@ -34,6 +34,13 @@ impl fmt::Display for Plan {
                 slots.join(" ")
             )?;
         }
+        if self.prologue() > 0 {
+            writeln!(
+                f,
+                "the first {} only after parameters were written",
+                self.prologue()
+            )?;
+        }
         writeln!(
             f,
             "{} dispatches, {} slots, {:.1} MB, {:.2} GFLOP",

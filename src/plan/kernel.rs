@@ -121,6 +121,13 @@ pub enum Variant {
     Panel(Panel),
     /// A function of one element, `gelu` say.
     Function(&'static str),
+    /// The rule of an optimizer, `adam` say.
+    Optimizer {
+        /// Its function in `shaders/optimizer.wgsl`.
+        rule: &'static str,
+        /// First binding of the gradient, behind those of the rule's state.
+        gradient: u32,
+    },
 }
 
 impl Variant {
@@ -138,6 +145,10 @@ impl Variant {
                 "fn activate(x: f32) -> f32 {{ return package::activation::{name}_value(x); }}\n\
                  fn differentiate(dy: f32, x: f32) -> f32 {{ return package::activation::{name}_gradient(dy, x); }}\n"
             ),
+            Self::Optimizer { rule, gradient } => format!(
+                "const GRADIENT = {gradient};\n\
+                 fn move_parameter(i: u32, gradient: f32) {{ package::optimizer::{rule}(i, gradient); }}\n"
+            ),
         }
     }
 }
@@ -148,7 +159,7 @@ impl fmt::Display for Variant {
             Self::Plain => Ok(()),
             Self::Tile(tile) => write!(f, "[{tile}]"),
             Self::Panel(panel) => write!(f, "[{panel}]"),
-            Self::Function(name) => write!(f, "[{name}]"),
+            Self::Function(name) | Self::Optimizer { rule: name, .. } => write!(f, "[{name}]"),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::slabs::{Layout, SLABS};
 use super::{
     ADDRESSABLE, Access, Binding, Buffer, BufferId, Dispatch, Kernel, Page, PlanError, PlanOptions,
     Region, SlotId, Variant,
@@ -13,22 +14,13 @@ use crate::ops::{Definition, Op};
 /// Invocations of an elementwise workgroup; the shaders import it from `package::common::index`.
 pub(crate) const WORKGROUP: u64 = 64;
 
-/// Slabs: parameters, their gradients and both moments lie in one buffer each, all of the same layout, so that the
-/// optimizer is one dispatch; sums of gradients too, where a batch is run in parts.
-const SLABS: [&str; 5] = [
-    "parameters",
-    "gradients",
-    "first moments",
-    "second moments",
-    "gradient sums",
-];
-
-/// The slab of a role and the parameter that the value belongs to.
+/// Which of [`SLABS`] a role lies in, and the parameter that the value belongs to.
 fn slab_of(role: Role, id: ValueId) -> Option<(usize, ValueId)> {
     match role {
         Role::Parameter => Some((0, id)),
         Role::Gradient(parameter) => Some((1, parameter)),
         Role::Moment(parameter, n) => Some((2 + usize::from(n), parameter)),
+        Role::Average(parameter) => Some((5, parameter)),
         _ => None,
     }
 }
@@ -36,14 +28,14 @@ fn slab_of(role: Role, id: ValueId) -> Option<(usize, ValueId)> {
 /// The gradient of one layer in parts, whose sum is left to the optimizer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Parts {
-    /// The parts one behind the other: in each the filters' gradient, then the bias's.
+    /// The parts one behind the other: in each the filters' gradient, then the bias's, if it has one.
     pub(crate) partial: Region,
     /// How many.
     pub(crate) splits: u32,
     /// Where the sum goes.
     pub(crate) weights: Region,
-    /// Where that of the bias goes.
-    pub(crate) bias: Region,
+    /// Where that of the bias goes, if there is one.
+    pub(crate) bias: Option<Region>,
 }
 
 /// Dispatches, the buffers that they work on, where each value lies, and the pages of those that lie in several.
@@ -60,7 +52,9 @@ pub(crate) struct Lowering<'a> {
     buffers: Vec<Buffer>,
     regions: Vec<Option<Region>>,
     pages: HashMap<ValueId, Vec<Page>>,
-    slabs: [Option<BufferId>; SLABS.len()],
+    layout: Layout,
+    /// The buffers of each kind of slab; none of a kind that no value has.
+    slabs: [Vec<BufferId>; SLABS.len()],
     dispatches: Vec<Dispatch>,
     node: Option<&'a Node>,
     /// Whether the node has no dispatch yet.
@@ -68,42 +62,53 @@ pub(crate) struct Lowering<'a> {
     /// Whether the optimizer sums the parts of all gradients; then they lie in one buffer.
     optimizer_sums: bool,
     all_parts: Option<BufferId>,
+    statistics: Option<BufferId>,
     parts: Vec<Parts>,
 }
 
 impl<'a> Lowering<'a> {
-    pub(crate) fn new(graph: &'a Graph, options: &'a PlanOptions) -> Result<Self, PlanError> {
+    /// Places the values of `graph`. With `sum_parts` an optimizer sums the gradients that come in parts, if it can.
+    pub(crate) fn new(
+        graph: &'a Graph,
+        options: &'a PlanOptions,
+        sum_parts: bool,
+    ) -> Result<Self, PlanError> {
+        let mut is_trained = vec![false; graph.values().len()];
+        for id in graph.ids() {
+            if let Some((1.., parameter)) = slab_of(graph.value(id).role, id) {
+                is_trained[parameter.index()] = true;
+            }
+        }
+        let layout = Layout::new(graph, &is_trained, &options.limits)?;
+        // The table of a sum names places in one slab.
+        let optimizer_sums = sum_parts && layout.trained.len() == 1 && optimizer_sums(graph);
         let mut this = Self {
             graph,
             options,
             buffers: Vec::new(),
             regions: Vec::new(),
             pages: HashMap::new(),
-            slabs: [None; SLABS.len()],
+            layout,
+            slabs: Default::default(),
             dispatches: Vec::new(),
             node: None,
             is_first: true,
-            optimizer_sums: optimizer_sums(graph),
+            optimizer_sums,
             all_parts: None,
+            statistics: None,
             parts: Vec::new(),
         };
         let used = graph.used();
         let views = views(graph);
-        let (layout, slab_bytes) = this.slab_layout();
         for id in graph.ids() {
             let value = graph.value(id);
             let bytes = value.dtype.bytes(value.shape.len());
-            let region = if !used[id.index()] && value.role != Role::Parameter {
+            let region = if !used[id.index()] && !value.role.is_state() {
                 None
+            } else if value.role == Role::Statistic {
+                Some(this.add_statistic(bytes))
             } else if let Some((slab, parameter)) = slab_of(value.role, id) {
-                let buffer = *this.slabs[slab].get_or_insert_with(|| {
-                    add_buffer(&mut this.buffers, SLABS[slab].to_owned(), slab_bytes, true)
-                });
-                Some(Region {
-                    buffer,
-                    offset: layout[parameter.index()],
-                    bytes,
-                })
+                Some(this.add_to_slabs(id, slab, parameter))
             } else if let Some(viewed) = views.get(&id) {
                 let region = this.regions[viewed.index()];
                 if let (Some(region), Role::Output) = (region, value.role) {
@@ -165,25 +170,66 @@ impl<'a> Lowering<'a> {
         Some(first)
     }
 
-    /// Byte offset of each parameter in every slab, and the slab's size.
-    fn slab_layout(&self) -> (Vec<u64>, u64) {
-        let mut offsets = vec![0; self.graph.values().len()];
-        let mut end = 0;
-        for id in self.graph.parameters() {
-            offsets[id.index()] = end;
-            let value = self.graph.value(id);
-            end += value
-                .dtype
-                .bytes(value.shape.len())
-                .next_multiple_of(self.options.limits.offset_alignment);
+    /// Gives a running statistic its place behind those before it.
+    fn add_statistic(&mut self, bytes: u64) -> Region {
+        let buffers = &mut self.buffers;
+        let buffer = *self
+            .statistics
+            .get_or_insert_with(|| add_buffer(buffers, "running statistics".to_owned(), 0, true));
+        let all = &mut self.buffers[buffer.index()];
+        let offset = all.bytes;
+        all.bytes += bytes.next_multiple_of(self.options.limits.offset_alignment);
+        Region {
+            buffer,
+            offset,
+            bytes,
         }
-        (offsets, end)
+    }
+
+    /// Gives a value its place, or its first, in the slabs of one kind.
+    fn add_to_slabs(&mut self, id: ValueId, kind: usize, parameter: ValueId) -> Region {
+        let sizes = match kind {
+            0 => &self.layout.bytes,
+            _ => &self.layout.trained,
+        };
+        if self.slabs[kind].is_empty() {
+            let label = |i: usize| match sizes.len() {
+                1 => SLABS[kind].to_owned(),
+                n => format!("{} {} of {n}", SLABS[kind], i + 1),
+            };
+            let buffers = &mut self.buffers;
+            let slabs = sizes.iter().enumerate();
+            let slabs = slabs.map(|(i, &bytes)| add_buffer(buffers, label(i), bytes, true));
+            self.slabs[kind] = slabs.collect();
+        }
+        let pieces = self.layout.pieces[parameter.index()].iter();
+        let pages: Vec<Page> = pieces
+            .map(|piece| Page {
+                first: piece.first,
+                rows: piece.rows,
+                region: Region {
+                    buffer: self.slabs[kind][piece.slab],
+                    offset: piece.offset,
+                    bytes: piece.bytes,
+                },
+            })
+            .collect();
+        let first = pages[0].region;
+        if pages.len() > 1 {
+            self.pages.insert(id, pages);
+        }
+        first
     }
 
     /// Starts the lowering of `node`.
     pub(crate) fn enter(&mut self, node: &'a Node) {
         self.node = Some(node);
         self.is_first = true;
+    }
+
+    /// Dispatches so far.
+    pub(crate) fn dispatched(&self) -> usize {
+        self.dispatches.len()
     }
 
     pub(crate) fn finish(self) -> Lowered {
@@ -215,14 +261,35 @@ impl<'a> Lowering<'a> {
         self.pages.get(&id).cloned().unwrap_or_else(whole)
     }
 
-    /// The whole slab that a parameter, gradient or moment lies in.
-    pub(crate) fn slab(&self, id: ValueId) -> Region {
-        let Region { buffer, .. } = self.value(id);
-        Region {
-            buffer,
-            offset: 0,
-            bytes: self.buffers[buffer.index()].bytes,
-        }
+    /// The region of two values in one slab, from the first to the end of the second, and where in it the second begins, in
+    /// elements: both in one binding.
+    pub(crate) fn span(&self, first: ValueId, second: ValueId) -> (Region, u32) {
+        let [a, b] = [first, second].map(|id| self.value(id));
+        let at = b.offset - a.offset;
+        let bytes = at + b.bytes;
+        (Region { bytes, ..a }, (at / 4) as u32)
+    }
+
+    /// All of the slabs that is trained, for an optimizer to walk: for each one the buffers in which the values of the roles of `of` lie, in
+    /// that order. All have one layout, so equal offsets belong to one parameter; gaps between parameters hold zeros.
+    ///
+    /// Gradients in parts ([`Lowering::take_parts`]) come only where there is one slab.
+    pub(crate) fn slabs<const N: usize>(&self, of: [ValueId; N]) -> Vec<[Region; N]> {
+        let kinds = of.map(|id| {
+            let slab = slab_of(self.graph.value(id).role, id);
+            slab.expect("invariant: an optimizer takes parameters, gradients and moments")
+                .0
+        });
+        let sizes = self.layout.trained.iter().enumerate();
+        sizes
+            .map(|(i, &bytes)| {
+                kinds.map(|kind| Region {
+                    buffer: self.slabs[kind][i],
+                    offset: 0,
+                    bytes,
+                })
+            })
+            .collect()
     }
 
     /// Memory that only the dispatches of this node use.
@@ -276,6 +343,14 @@ impl<'a> Lowering<'a> {
             bytes: self.buffers[buffer.index()].bytes,
         };
         Some((std::mem::take(&mut self.parts), all))
+    }
+
+    /// Whether the parts that the optimizer sums fit in a binding.
+    pub(crate) fn parts_fit(&self) -> bool {
+        let bytes = self
+            .all_parts
+            .map_or(0, |id| self.buffers[id.index()].bytes);
+        bytes <= self.options.limits.max_binding.min(ADDRESSABLE)
     }
 
     /// Words that kernels of this node read and that never change.
@@ -419,16 +494,24 @@ fn views(graph: &Graph) -> HashMap<ValueId, ValueId> {
         .collect()
 }
 
-/// Whether every gradient that the optimizer takes comes in parts.
+/// Whether every gradient that the optimizer takes comes in parts, and it takes all of those. Where gradients are clipped,
+/// their sums are wanted before it.
 fn optimizer_sums(graph: &Graph) -> bool {
-    let in_parts = |id: &ValueId| {
-        let mut nodes = graph.nodes().iter();
-        nodes.any(|node| matches!(node.op, Op::Conv2dWgrad(_)) && node.outputs.contains(id))
+    let in_parts = |node: &Node| match node.op {
+        Op::Conv2dWgrad(_) | Op::LinearWgrad(_) => node.outputs.clone(),
+        Op::BatchNormBackward(_) => node.outputs[1..].to_vec(),
+        _ => Vec::new(),
     };
-    let mut nodes = graph.nodes().iter();
-    nodes
-        .find(|node| matches!(node.op, Op::Adam(_)))
-        .is_some_and(|node| node.inputs[1..].iter().all(in_parts))
+    let in_parts: Vec<ValueId> = graph.nodes().iter().flat_map(in_parts).collect();
+    let sums = |node: &Node| match &node.op {
+        Op::Update(op) if op.clip_norm.is_none() => {
+            let taken = &node.inputs[1..];
+            taken.iter().all(|id| in_parts.contains(id))
+                && in_parts.iter().all(|id| taken.contains(id))
+        }
+        _ => false,
+    };
+    graph.nodes().iter().any(sums)
 }
 
 fn add_buffer(buffers: &mut Vec<Buffer>, label: String, bytes: u64, persistent: bool) -> BufferId {

@@ -10,12 +10,13 @@ mod kernel;
 mod lowering;
 mod options;
 pub mod shaders;
+mod slabs;
 mod slots;
 
 pub use algorithm::{Conv2dAlgorithm, Conv2dChoices, Direction};
 pub use kernel::{Access, Binding, Field, Kernel, Panel, Tile, Variant};
 pub(crate) use kernel::{Word, read, uniforms, update, write};
-pub(crate) use lowering::{Lowering, Parts};
+pub(crate) use lowering::{Lowering, Parts, WORKGROUP};
 pub use options::{PlanLimits, PlanOptions};
 pub use slots::Slot;
 
@@ -36,6 +37,18 @@ pub enum PlanError {
         /// The tensor.
         tensor: String,
         /// Bytes it needs.
+        need: u64,
+        /// Bytes the device binds.
+        limit: u64,
+    },
+    /// A parameter above the largest storage binding that cannot be cut.
+    #[error(
+        "parameter `{tensor}` needs {need} bytes at once, but this device binds at most {limit}, and only weights [K,C] of linear layers are cut to fit; use fewer channels, or `--device cpu`"
+    )]
+    Parameter {
+        /// The parameter.
+        tensor: String,
+        /// Bytes it needs in one piece.
         need: u64,
         /// Bytes the device binds.
         limit: u64,
@@ -172,10 +185,31 @@ const ADDRESSABLE: u64 = i32::MAX as u64;
 pub struct Plan {
     graph: Graph,
     dispatches: Vec<Dispatch>,
+    /// How many of them, the first ones, run only after a parameter or statistic was written.
+    prologue: usize,
     buffers: Vec<Buffer>,
     slots: Vec<Slot>,
     regions: Vec<Option<Region>>,
     pages: HashMap<ValueId, Vec<Page>>,
+}
+
+/// Lowers every node; with the number of dispatches that are the prologue's.
+fn lower<'a>(
+    graph: &'a Graph,
+    options: &'a PlanOptions,
+    sum_parts: bool,
+) -> Result<(Lowering<'a>, usize), PlanError> {
+    let mut lowering = Lowering::new(graph, options, sum_parts)?;
+    let first = graph.prologue();
+    let mut prologue = 0;
+    for (i, node) in graph.nodes().iter().enumerate() {
+        lowering.enter(node);
+        node.op.lower(node, &mut lowering)?;
+        if i < first {
+            prologue = lowering.dispatched();
+        }
+    }
+    Ok((lowering, prologue))
 }
 
 impl Plan {
@@ -184,10 +218,10 @@ impl Plan {
     /// # Errors
     /// [`PlanError`] if the graph exceeds `options.limits`, naming the tensor or kernel.
     pub fn new(graph: Graph, options: &PlanOptions) -> Result<Self, PlanError> {
-        let mut lowering = Lowering::new(&graph, options)?;
-        for node in graph.nodes() {
-            lowering.enter(node);
-            node.op.lower(node, &mut lowering)?;
+        let (mut lowering, mut prologue) = lower(&graph, options, true)?;
+        if !lowering.parts_fit() {
+            // Each layer then sums its own.
+            (lowering, prologue) = lower(&graph, options, false)?;
         }
         let (dispatches, mut buffers, regions, pages) = lowering.finish();
         let slots = slots::assign(&dispatches, &mut buffers);
@@ -202,6 +236,7 @@ impl Plan {
         Ok(Self {
             graph,
             dispatches,
+            prologue,
             buffers,
             slots,
             regions,
@@ -217,6 +252,12 @@ impl Plan {
     /// Launches, in order; together they are one compute pass.
     pub fn dispatches(&self) -> &[Dispatch] {
         &self.dispatches
+    }
+
+    /// How many of the dispatches, the first ones, are left out as long as no parameter or statistic was written since they
+    /// ran: what they compute follows from those alone, and stays.
+    pub fn prologue(&self) -> usize {
+        self.prologue
     }
 
     /// Virtual buffers.
@@ -254,8 +295,9 @@ impl Plan {
         self.slots.iter().map(|slot| slot.bytes).sum()
     }
 
-    /// Floating-point operations of one run.
+    /// Floating-point operations of one run, without the prologue.
     pub fn flops(&self) -> u64 {
-        self.dispatches.iter().map(|dispatch| dispatch.flops).sum()
+        let dispatches = &self.dispatches[self.prologue..];
+        dispatches.iter().map(|dispatch| dispatch.flops).sum()
     }
 }

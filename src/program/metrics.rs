@@ -9,24 +9,38 @@ pub struct Metrics {
     correct: f64,
     rows: f64,
     active: Vec<f64>,
+    /// Sum of the weights of the images' classes; runs begun before there were any have none.
+    #[serde(default)]
+    weight: f64,
 }
 
 impl Metrics {
     /// From the accumulator of [`SoftmaxCrossEntropy`](crate::ops::SoftmaxCrossEntropy).
     pub(super) fn new(sums: &[f32]) -> Self {
         let at = |i: usize| sums.get(i).map_or(0.0, |&x| f64::from(x));
-        let active = sums.iter().skip(3).map(|&x| f64::from(x)).collect();
+        let classes = sums.len().saturating_sub(4);
+        let active = sums.iter().skip(3).take(classes);
+        let active = active.map(|&x| f64::from(x)).collect();
         Self {
             loss: at(0),
             correct: at(1),
             rows: at(2),
             active,
+            weight: at(3 + classes),
         }
     }
 
-    /// Mean loss over the images.
+    fn weight(&self) -> f64 {
+        if self.weight == 0.0 {
+            self.rows
+        } else {
+            self.weight
+        }
+    }
+
+    /// Mean loss over the images, each weighted as its class is.
     pub fn loss(&self) -> f64 {
-        self.loss / self.rows
+        self.loss / self.weight()
     }
 
     /// Part of the images whose most probable class was right.
@@ -48,6 +62,7 @@ impl Metrics {
 
     /// Adds the images of another interval.
     pub fn add(&mut self, other: &Self) {
+        self.weight = self.weight() + other.weight();
         self.loss += other.loss;
         self.correct += other.correct;
         self.rows += other.rows;
@@ -64,6 +79,7 @@ impl Metrics {
             correct: 0.0,
             rows: 0.0,
             active: Vec::new(),
+            weight: 0.0,
         }
     }
 }

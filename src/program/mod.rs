@@ -32,10 +32,11 @@ mod metrics;
 mod profile;
 mod run;
 mod training;
+mod update;
 
 pub use metrics::Metrics;
 pub use run::{Run, RunError};
-pub use training::Training;
+pub use training::{Loss, Training};
 
 use crate::backend::device::{Device, LoadError};
 use crate::graph::autodiff;
@@ -43,9 +44,9 @@ use crate::graph::fuse::fuse;
 use crate::graph::shape::{DType, Shape, ShapeError};
 use crate::graph::tensor::Tensor;
 use crate::graph::{Graph, GraphBuilder, GraphError, MapGrid, Phase, Role, ValueId};
-use crate::ops::{Adam, Augment, Gather, Normalize, Op, Softmax, SoftmaxCrossEntropy};
+use crate::ops::{Augment, Gather, Normalize, Op, Softmax, SoftmaxCrossEntropy};
 
-/// Named parameters, in the order of the network's layers.
+/// Named parameters and running statistics, in the order of the network's layers.
 pub type Parameters = Vec<(String, Tensor)>;
 
 /// The data set that a program takes its batches from.
@@ -85,12 +86,16 @@ enum Goal {
     Train {
         training: Training,
         hyper: ValueId,
+        norm: Option<ValueId>,
+        averaging: Option<ValueId>,
         random: Option<ValueId>,
         boxes: Option<ValueId>,
         metrics: ValueId,
+        losses: ValueId,
     },
     Evaluate {
         metrics: ValueId,
+        losses: ValueId,
     },
     Infer {
         probabilities: ValueId,
@@ -116,7 +121,7 @@ impl Program {
     /// `[batch,C,H,W]`.
     ///
     /// # Errors
-    /// [`GraphError`] if the network does not fit its images, or has no parameter.
+    /// [`GraphError`] if the network does not fit its images, has no parameter to train, or not those that the training names.
     pub fn training(
         source: &Source,
         size: [usize; 2],
@@ -132,8 +137,12 @@ impl Program {
     ///
     /// `batch` and `part` are the images of a step and of one run of the graph.
     ///
+    /// Batch normalisation normalises each part by its own statistics, and its running ones move once a part, as with PyTorch's
+    /// accumulation of gradients.
+    ///
     /// # Errors
-    /// As [`Program::training`].
+    /// As [`Program::training`]; [`GraphError::UnevenParts`] if `part` does not divide `batch` and the network has batch
+    /// normalisation.
     pub fn training_in_parts(
         source: &Source,
         size: [usize; 2],
@@ -142,16 +151,29 @@ impl Program {
         network: impl Fn(&mut GraphBuilder, ValueId) -> Result<ValueId, GraphError>,
     ) -> Result<Self, GraphError> {
         let training = training.into();
+        training.check()?;
         let (mut net, logits, labels) = forward(Phase::Train, source, size, part, network)?;
-        let (metrics, dlogits) = loss(net.graph_mut(), logits, labels)?;
+        let [metrics, losses, dlogits] = loss(net.graph_mut(), logits, labels, &training.loss)?;
         let random = net.random();
         let mut graph = net.finish();
+        if !batch.is_multiple_of(part) && graph.statistics().next().is_some() {
+            return Err(GraphError::UnevenParts { batch, part });
+        }
         let boxes = graph.find("boxes").filter(|_| source.augment.resized);
-        autodiff::backward(&mut graph, logits, dlogits)?;
+        let frozen = training.frozen(&graph)?;
+        autodiff::backward_but(&mut graph, logits, dlogits, &frozen)?;
         let in_parts = part < batch;
-        let hyper = shape(&[if in_parts { 5 } else { 2 }])?;
-        let hyper = graph.add_value("hyper", hyper, DType::F32, Role::Input);
-        update(&mut graph, training.optimizer, hyper, in_parts)?;
+        let len = if in_parts || training.clip_norm.is_some() {
+            6
+        } else {
+            3
+        };
+        let hyper = graph.add_value("hyper", shape(&[len])?, DType::F32, Role::Input);
+        let (parameters, norm) = update::update(&mut graph, &training, hyper, in_parts)?;
+        let averaging = match training.ema {
+            Some(_) => Some(update::average(&mut graph, &parameters)?),
+            None => None,
+        };
         fuse(&mut graph);
         Ok(Self {
             graph,
@@ -161,9 +183,12 @@ impl Program {
             goal: Goal::Train {
                 training,
                 hyper,
+                norm,
+                averaging,
                 random,
                 boxes,
                 metrics,
+                losses,
             },
         })
     }
@@ -179,7 +204,8 @@ impl Program {
         network: impl Fn(&mut GraphBuilder, ValueId) -> Result<ValueId, GraphError>,
     ) -> Result<Self, GraphError> {
         let (mut net, logits, labels) = forward(Phase::Eval, source, size, batch, network)?;
-        let (metrics, _) = loss(net.graph_mut(), logits, labels)?;
+        let plain = Loss::default();
+        let [metrics, losses, _] = loss(net.graph_mut(), logits, labels, &plain)?;
         let mut graph = net.finish();
         fuse(&mut graph);
         Ok(Self {
@@ -187,7 +213,7 @@ impl Program {
             logits,
             batch,
             part: batch,
-            goal: Goal::Evaluate { metrics },
+            goal: Goal::Evaluate { metrics, losses },
         })
     }
 
@@ -306,12 +332,13 @@ fn class_maps(graph: &Graph, logits: ValueId) -> Option<ValueId> {
     matches!(node.op, Op::GlobalAvgPool(_)).then(|| node.inputs[0])
 }
 
-/// Appends the loss; returns the metrics and the gradient of the logits.
+/// Appends the loss; returns the metrics, the losses of the images and the gradient of the logits.
 fn loss(
     graph: &mut Graph,
     logits: ValueId,
     labels: ValueId,
-) -> Result<(ValueId, ValueId), GraphError> {
+    loss: &Loss,
+) -> Result<[ValueId; 3], GraphError> {
     let classes = graph
         .value(logits)
         .shape
@@ -321,32 +348,7 @@ fn loss(
         .unwrap_or(1);
     let len = shape(&[SoftmaxCrossEntropy::metrics_len(classes)])?;
     let metrics = graph.add_value("metrics", len, DType::F32, Role::Accumulator);
-    let out = graph.push("loss", SoftmaxCrossEntropy, &[logits, labels], &[metrics])?;
-    Ok((metrics, out[0]))
-}
-
-/// Appends the optimizer over every parameter that has a gradient.
-fn update(graph: &mut Graph, adam: Adam, hyper: ValueId, in_parts: bool) -> Result<(), GraphError> {
-    let all: Vec<ValueId> = graph.parameters().collect();
-    let gradients: Vec<(ValueId, ValueId)> = graph.gradients().collect();
-    let mut inputs = vec![hyper];
-    let mut updates = Vec::new();
-    for &parameter in &all {
-        if let Some(&(_, gradient)) = gradients.iter().find(|(of, _)| *of == parameter) {
-            inputs.push(gradient);
-            updates.push(parameter);
-        }
-    }
-    let parameters = updates.clone();
-    let kinds = ["moment1", "moment2", "sum"];
-    for (n, kind) in (0..).zip(&kinds[..if in_parts { 3 } else { 2 }]) {
-        for &parameter in &parameters {
-            let value = graph.value(parameter);
-            let (name, shape) = (format!("{}.{kind}", value.name), value.shape);
-            let role = Role::Moment(parameter, n);
-            updates.push(graph.add_value(name, shape, DType::F32, role));
-        }
-    }
-    graph.push("optimizer", adam, &inputs, &updates)?;
-    Ok(())
+    let [dlogits, losses] = loss.push(graph, [logits, labels, metrics])?;
+    graph.keep(losses);
+    Ok([metrics, losses, dlogits])
 }

@@ -6,7 +6,7 @@ use crate::backend::runtime::{Runtime, RuntimeError, write_error};
 use crate::data::{DataError, Draw, check_labels, resized_crop};
 use crate::graph::tensor::{HostSlice, Tensor};
 use crate::graph::{Role, ValueId};
-use crate::ops::IGNORE;
+use crate::ops::{Ema, IGNORE};
 
 /// Errors of running a program.
 #[derive(Debug, thiserror::Error)]
@@ -34,11 +34,17 @@ type Result<T, E = RunError> = std::result::Result<T, E>;
 pub struct Run {
     program: Program,
     runtime: Box<dyn Runtime>,
+    /// Labels of the data set, where the parts of a batch weigh as these do.
+    labels: Vec<u32>,
 }
 
 impl Run {
     pub(super) fn new(program: Program, runtime: Box<dyn Runtime>) -> Self {
-        Self { program, runtime }
+        Self {
+            program,
+            runtime,
+            labels: Vec::new(),
+        }
     }
 
     /// The program that is run.
@@ -57,7 +63,7 @@ impl Run {
         check_labels("the data", labels.iter().copied(), classes)?;
         let labels: Vec<u32> = labels.iter().map(|&label| label.into()).collect();
         self.write("data.images", images.into())?;
-        self.write("data.labels", labels.as_slice().into())
+        self.set_labels(&labels)
     }
 
     /// Uploads some of the data set's pictures `[..,C,H,W]`, from the one at `first` on; rows in fours, as
@@ -69,7 +75,28 @@ impl Run {
 
     /// Uploads the data set's labels `[M]`, [`IGNORE`](crate::ops::IGNORE) for what counts for nothing.
     pub(crate) fn set_labels(&mut self, labels: &[u32]) -> Result<()> {
+        if self.program.parts() > 1 {
+            self.labels = labels.to_vec();
+        }
         self.write("data.labels", labels.into())
+    }
+
+    /// What part of a batch's gradient comes from the images of `chunk`: that of the weights which the mean is over.
+    fn share(&self, weights: Option<&[f32]>, chunk: &[u32], batch: &[u32]) -> f32 {
+        let Some(weights) = weights else {
+            return chunk.len() as f32 / self.program.batch as f32;
+        };
+        let weight = |&index: &u32| {
+            let label = self.labels.get(index as usize);
+            let weight = label.and_then(|&label| weights.get(label as usize));
+            weight.map_or(0.0, |&w| f64::from(w))
+        };
+        // What the loss divides by: 1 for images without any weight, which smoothing lets count.
+        let divisor = |images: &[u32]| match images.iter().map(weight).sum() {
+            0.0 => 1.0,
+            sum => sum,
+        };
+        (divisor(chunk) / divisor(batch)) as f32
     }
 
     fn input(&self, name: &str) -> ValueId {
@@ -82,45 +109,93 @@ impl Run {
         Ok(self.runtime.write(id, data)?)
     }
 
-    /// Writes every parameter that the program has and `parameters` names.
+    /// Writes every parameter and running statistic that the program has and `parameters` names; an average of it begins there.
     ///
     /// # Errors
     /// [`RuntimeError`] if a shape differs.
     pub fn set_parameters(&mut self, parameters: &Parameters) -> Result<()> {
         for (name, tensor) in parameters {
             if let Some(id) = self.program.graph.find(name) {
-                self.runtime.write(id, tensor.data.as_slice().into())?;
+                for id in [Some(id), self.average_of(id)].into_iter().flatten() {
+                    self.runtime.write(id, tensor.data.as_slice().into())?;
+                }
             }
         }
         Ok(())
     }
 
-    /// Reads every parameter back, waiting for the device.
+    fn average_of(&self, parameter: ValueId) -> Option<ValueId> {
+        let graph = &self.program.graph;
+        let mut ids = graph.ids();
+        ids.find(|&id| graph.value(id).role == Role::Average(parameter))
+    }
+
+    /// Reads every parameter and running statistic back, waiting for the device.
     ///
     /// # Errors
     /// [`RuntimeError`] if the device fails.
     pub fn parameters(&mut self) -> Result<Parameters> {
-        let ids: Vec<ValueId> = self.program.graph.parameters().collect();
+        let ids: Vec<ValueId> = self.program.graph.state().collect();
         ids.into_iter()
             .map(|id| Ok((self.name(id), self.tensor(id)?)))
             .collect()
     }
 
-    /// Reads the optimizer's moments back, two for each parameter: `{name}.moment1` and `{name}.moment2`.
-    /// [`Run::set_parameters`] writes them too.
+    /// Reads every parameter's moving average back, under the parameter's name; the parameter itself where it has none.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] if the device fails.
+    pub fn averaged(&mut self) -> Result<Parameters> {
+        let ids: Vec<ValueId> = self.program.graph.parameters().collect();
+        let read = |id| {
+            let average = self.average_of(id).unwrap_or(id);
+            Ok((self.name(id), self.tensor(average)?))
+        };
+        ids.into_iter().map(read).collect()
+    }
+
+    /// Whether the program keeps a moving average of its parameters.
+    pub fn averages(&self) -> bool {
+        let averaging =
+            |goal: &Goal| matches!(goal, Goal::Train { averaging, .. } if averaging.is_some());
+        averaging(&self.program.goal)
+    }
+
+    /// Reads back what the optimizer keeps of each parameter that it moves: its moments, `{name}.moment1` and
+    /// `{name}.moment2`, as many as there are, and `{name}.ema` if it is averaged. [`Run::set_parameters`] writes them too.
     ///
     /// # Errors
     /// [`RuntimeError`] if the device fails.
     pub fn moments(&mut self) -> Result<Parameters> {
         let graph = &self.program.graph;
-        let is_moment = |id: &ValueId| matches!(graph.value(*id).role, Role::Moment(_, 0 | 1));
-        let ids: Vec<ValueId> = graph.ids().filter(is_moment).collect();
+        let is_kept = |id: &ValueId| {
+            matches!(
+                graph.value(*id).role,
+                Role::Moment(_, 0 | 1) | Role::Average(_)
+            )
+        };
+        let ids: Vec<ValueId> = graph.ids().filter(is_kept).collect();
         ids.into_iter()
             .map(|id| Ok((self.name(id), self.tensor(id)?)))
             .collect()
     }
 
-    /// Reads the gradient of every parameter back, under the parameter's name.
+    /// Norm of all gradients of the last step before they were clipped; `None` if they are not
+    /// ([`Training::clip_norm`](super::Training::clip_norm)).
+    ///
+    /// # Errors
+    /// [`RuntimeError`] if the device fails.
+    pub fn gradient_norm(&mut self) -> Result<Option<f32>> {
+        let Goal::Train {
+            norm: Some(norm), ..
+        } = self.program.goal
+        else {
+            return Ok(None);
+        };
+        Ok(self.runtime.read(norm)?.first().copied())
+    }
+
+    /// Reads the gradient of every parameter that is trained back, under the parameter's name: as it is before clipping.
     ///
     /// # Errors
     /// [`RuntimeError`] if the device fails.
@@ -154,6 +229,18 @@ impl Run {
     /// [`RuntimeError`] if the device fails.
     pub fn logits(&mut self) -> Result<Tensor> {
         self.tensor(self.program.logits)
+    }
+
+    /// The loss of each image `[batch]` of the last run, 0 for what counted for nothing; of a batch that is run in parts,
+    /// those of the last part. A training's are with its smoothing and weights, before the mean is taken.
+    ///
+    /// # Errors
+    /// [`RunError::WrongProgram`] if the program is for inference, [`RuntimeError`] if the device fails.
+    pub fn losses(&mut self) -> Result<Tensor> {
+        match self.program.goal {
+            Goal::Train { losses, .. } | Goal::Evaluate { losses, .. } => self.tensor(losses),
+            Goal::Infer { .. } => Err(wrong_goal("training or evaluation")),
+        }
     }
 
     fn name(&self, id: ValueId) -> String {
@@ -194,9 +281,11 @@ impl Run {
         let Goal::Train {
             training,
             hyper,
+            averaging,
             random,
             boxes,
             metrics,
+            ..
         } = self.program.goal.clone()
         else {
             return Err(wrong_goal("training"));
@@ -209,14 +298,16 @@ impl Run {
         }
         for (i, chunk) in indices.chunks(part).enumerate() {
             let (first, last) = (i == 0, i + 1 == parts);
-            let weight = chunk.len() as f32 / self.program.batch as f32;
-            let whole = training.optimizer.hyper(learning_rate, step);
-            let of_part =
-                training
-                    .optimizer
-                    .hyper_of_part(learning_rate, step, first, weight, last);
-            let numbers = if parts == 1 { &whole[..] } else { &of_part };
+            let weight = self.share(training.loss.class_weights(), chunk, indices);
+            let optimizer = &training.optimizer;
+            let numbers = optimizer.hyper_of_part(learning_rate, step, first, weight, last);
+            // Those of the part are left out where the program has no use for them.
+            let numbers = &numbers[..self.program.graph.value(hyper).shape.len()];
             self.runtime.write(hyper, numbers.into())?;
+            if let (Some(averaging), Some(decay)) = (averaging, training.ema) {
+                let weight = if last { Ema::weight(decay, step) } else { 0.0 };
+                self.runtime.write(averaging, [weight].as_slice().into())?;
+            }
             if let Some(random) = random {
                 let words = [seed, step as u32, (i * part) as u32];
                 self.runtime.write(random, words.as_slice().into())?;
@@ -258,7 +349,7 @@ impl Run {
     /// # Errors
     /// As [`Run::queue_train_step`].
     pub fn queue_evaluation(&mut self, indices: &[u32], snapshot: bool) -> Result<()> {
-        let Goal::Evaluate { metrics } = self.program.goal else {
+        let Goal::Evaluate { metrics, .. } = self.program.goal else {
             return Err(wrong_goal("evaluation"));
         };
         self.queue(indices, snapshot.then_some(metrics))

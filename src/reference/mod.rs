@@ -4,16 +4,23 @@
 //! cores. Both run the same [`Graph`], node by node.
 
 pub(crate) mod activation;
-pub(crate) mod adam;
 pub(crate) mod add;
 pub(crate) mod avg_pool2d;
+pub(crate) mod batch_norm;
 pub(crate) mod concat;
 pub(crate) mod conv2d;
 pub(crate) mod conv2d_gemm;
 pub(crate) mod dropout;
+pub(crate) mod ema;
 pub(crate) mod gather;
 pub(crate) mod global_avg_pool;
+pub(crate) mod gradient_norm;
+pub(crate) mod linear;
+pub(crate) mod local_response_norm;
 pub(crate) mod max_pool2d;
+pub(crate) mod mean_squared_error;
+pub(crate) mod one_hot;
+pub(crate) mod optimizer;
 mod peak;
 pub(crate) mod relu;
 pub(crate) mod softmax;
@@ -61,19 +68,42 @@ pub trait Real:
     fn exp(self) -> Self;
     /// Natural logarithm.
     fn ln(self) -> Self;
+    /// Power.
+    fn powf(self, exponent: Self) -> Self;
     /// Hyperbolic tangent.
     fn tanh(self) -> Self;
     /// Complementary error function, `1 - erf(x)`.
     fn erfc(self) -> Self;
     /// Convolution in this float's best algorithm; see [`conv2d`](crate::reference).
     #[doc(hidden)]
-    fn conv2d_forward(g: &Geometry, relu: bool, x: &[Self], w: &[Self], b: &[Self], y: &mut [Self]);
+    fn conv2d_forward(
+        g: &Geometry,
+        relu: bool,
+        x: &[Self],
+        w: &[Self],
+        b: Option<&[Self]>,
+        y: &mut [Self],
+    );
     /// Its gradient with respect to `x`, masked by `x > 0` if `mask` is given.
     #[doc(hidden)]
     fn conv2d_dgrad(g: &Geometry, dy: &[Self], w: &[Self], mask: Option<&[Self]>, dx: &mut [Self]);
-    /// Its gradients with respect to `w` and `b`.
+    /// Its gradients with respect to `w` and, if there is one, `b`.
     #[doc(hidden)]
-    fn conv2d_wgrad(g: &Geometry, x: &[Self], dy: &[Self], dw: &mut [Self], db: &mut [Self]);
+    fn conv2d_wgrad(
+        g: &Geometry,
+        x: &[Self],
+        dy: &[Self],
+        dw: &mut [Self],
+        db: Option<&mut [Self]>,
+    );
+    /// `to [m,n] = a [m,k] * b [k,n]`, the sizes being `[m,n,k]`; each factor comes with the distances of its rows and columns.
+    #[doc(hidden)]
+    fn multiply(
+        sizes: [usize; 3],
+        a: (&[Self], [usize; 2]),
+        b: (&[Self], [usize; 2]),
+        to: &mut [Self],
+    );
 }
 
 mod sealed {
@@ -83,7 +113,7 @@ mod sealed {
 }
 
 macro_rules! real {
-    ($float:ty, $conv2d:path, $erfc:path) => {
+    ($float:ty, $conv2d:path, $erfc:path, $multiply:path) => {
         impl Real for $float {
             fn from_f64(x: f64) -> Self {
                 x as Self
@@ -100,6 +130,9 @@ macro_rules! real {
             fn ln(self) -> Self {
                 <$float>::ln(self)
             }
+            fn powf(self, exponent: Self) -> Self {
+                <$float>::powf(self, exponent)
+            }
             fn tanh(self) -> Self {
                 <$float>::tanh(self)
             }
@@ -111,7 +144,7 @@ macro_rules! real {
                 relu: bool,
                 x: &[Self],
                 w: &[Self],
-                b: &[Self],
+                b: Option<&[Self]>,
                 y: &mut [Self],
             ) {
                 use $conv2d as algorithm;
@@ -132,17 +165,25 @@ macro_rules! real {
                 x: &[Self],
                 dy: &[Self],
                 dw: &mut [Self],
-                db: &mut [Self],
+                db: Option<&mut [Self]>,
             ) {
                 use $conv2d as algorithm;
                 algorithm::wgrad(g, x, dy, dw, db);
+            }
+            fn multiply(
+                sizes: [usize; 3],
+                a: (&[Self], [usize; 2]),
+                b: (&[Self], [usize; 2]),
+                to: &mut [Self],
+            ) {
+                $multiply(sizes, a, b, to);
             }
         }
     };
 }
 
-real!(f32, conv2d_gemm, libm::erfcf);
-real!(f64, conv2d, libm::erfc);
+real!(f32, conv2d_gemm, libm::erfcf, conv2d_gemm::multiply);
+real!(f64, conv2d, libm::erfc, linear::multiply);
 
 /// Elements below which elementwise work is not worth another thread.
 pub(crate) const GRAIN: usize = 1 << 14;
@@ -247,6 +288,9 @@ impl<'a, T: Real> Io<'a, T> {
 pub struct Reference<T = f32> {
     graph: Graph,
     data: Vec<Data<T>>,
+    /// How many nodes, the first ones, run only after a parameter or statistic was written, and whether one was.
+    prologue: usize,
+    is_stale: bool,
     snapshots: Vec<Vec<f32>>,
     steps: u64,
 }
@@ -263,6 +307,8 @@ impl<T: Real> Reference<T> {
             })
             .collect();
         Self {
+            prologue: graph.prologue(),
+            is_stale: true,
             graph,
             data,
             snapshots: Vec::new(),
@@ -283,9 +329,23 @@ impl<T: Real> Reference<T> {
     /// # Panics
     /// If `id` holds integers or `data` has another length.
     pub fn set_real(&mut self, id: ValueId, data: &[T]) {
+        self.note_write(id);
         match &mut self.data[id.index()] {
             Data::Real(to) => to.copy_from_slice(data),
             _ => panic!("{TYPED}"),
+        }
+    }
+
+    /// Has the prologue run again if it reads `id`.
+    fn note_write(&mut self, id: ValueId) {
+        self.is_stale |= self.graph.value(id).role.is_state();
+    }
+
+    /// Runs the prologue if what it reads was written.
+    fn run_prologue(&mut self) {
+        if std::mem::take(&mut self.is_stale) {
+            let nodes = self.graph.nodes()[..self.prologue].to_vec();
+            nodes.iter().for_each(|node| self.run_node(node));
         }
     }
 
@@ -324,6 +384,7 @@ impl<T: Real> Runtime for Reference<T> {
 
     fn write(&mut self, id: ValueId, data: HostSlice<'_>) -> Result<(), RuntimeError> {
         check_write(&self.graph, id, data)?;
+        self.note_write(id);
         match (&mut self.data[id.index()], data) {
             (Data::Real(to), HostSlice::F32(from)) => {
                 for (to, &from) in to.iter_mut().zip(from) {
@@ -344,6 +405,7 @@ impl<T: Real> Runtime for Reference<T> {
         data: HostSlice<'_>,
     ) -> Result<(), RuntimeError> {
         let row = check_write_rows(&self.graph, id, first, data)?;
+        self.note_write(id);
         let span = first * row..first * row + data.len();
         match (&mut self.data[id.index()], data) {
             (Data::Real(to), HostSlice::F32(from)) => {
@@ -359,8 +421,9 @@ impl<T: Real> Runtime for Reference<T> {
     }
 
     fn run(&mut self) -> Result<(), RuntimeError> {
+        self.run_prologue();
         let nodes = std::mem::take(self.graph.nodes_mut());
-        for node in &nodes {
+        for node in &nodes[self.prologue..] {
             self.run_node(node);
         }
         *self.graph.nodes_mut() = nodes;
@@ -369,17 +432,19 @@ impl<T: Real> Runtime for Reference<T> {
     }
 
     fn profile(&mut self, runs: usize) -> Result<Vec<Entry>, RuntimeError> {
+        self.run_prologue();
         let nodes = std::mem::take(self.graph.nodes_mut());
+        let each_run = &nodes[self.prologue..];
         let run = |_| {
             let time = |node| {
                 let start = Instant::now();
                 self.run_node(node);
                 start.elapsed().as_secs_f64()
             };
-            nodes.iter().map(time).collect()
+            each_run.iter().map(time).collect()
         };
         let seconds = medians(&(0..runs.max(1)).map(run).collect::<Vec<_>>());
-        let entries = nodes.iter().zip(seconds).map(|(node, seconds)| Entry {
+        let entries = each_run.iter().zip(seconds).map(|(node, seconds)| Entry {
             layer: node.layer.clone(),
             op: node.op.name(),
             kernel: "cpu".to_owned(),

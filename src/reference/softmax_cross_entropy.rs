@@ -2,49 +2,58 @@
 
 use super::Real;
 use super::softmax::Row;
-use crate::ops::IGNORE;
+use crate::ops::{IGNORE, SoftmaxCrossEntropy};
 
+/// Gradient, metrics and the loss of each row.
 pub(crate) fn forward<T: Real>(
+    loss: &SoftmaxCrossEntropy,
     classes: usize,
     logits: &[T],
     labels: &[u32],
-    dlogits: &mut [T],
-    metrics: &mut [T],
+    [dlogits, metrics, losses]: [&mut [T]; 3],
 ) {
     let one = T::from_f64(1.0);
-    let rows = T::from_f64(
-        labels
-            .iter()
-            .filter(|&&label| label != IGNORE)
-            .count()
-            .max(1) as f64,
-    );
+    let zero = T::default();
+    let [hard, soft] = loss.parts(classes).map(T::from_f64);
+    let weights = loss.weights_of(classes);
+    let weights: Vec<T> = weights.iter().map(|&w| T::from_f64(w.into())).collect();
+    let all_weights: T = weights.iter().copied().sum();
+    let counted = labels.iter().filter(|&&label| label != IGNORE);
+    let counted: T = counted.map(|&label| weights[label as usize]).sum();
+    let rows = if counted == zero { one } else { counted };
     let batch = logits
         .chunks(classes)
         .zip(dlogits.chunks_mut(classes))
-        .zip(labels);
-    for ((x, dx), &label) in batch {
+        .zip(labels)
+        .zip(losses);
+    for (((x, dx), &label), loss) in batch {
         if label == IGNORE {
-            dx.fill(T::default());
+            dx.fill(zero);
+            *loss = zero;
             continue;
         }
         let label = label as usize;
         let row = Row::new(x);
+        *loss = hard * weights[label] * -row.log_softmax(x[label]);
         for (l, (dx, &x)) in dx.iter_mut().zip(x).enumerate() {
-            let target = if l == label { one } else { T::default() };
-            *dx = (row.log_softmax(x).exp() - target) / rows;
+            let target = if l == label { one } else { zero };
+            let p = row.log_softmax(x).exp();
+            let mut gradient = hard * weights[label] * (p - target);
+            // Without smoothing an infinite term must not count, even times 0.
+            if soft != zero {
+                gradient += soft * (p * all_weights - weights[l]);
+                *loss += soft * weights[l] * -row.log_softmax(x);
+            }
+            *dx = gradient / rows;
         }
         // The first of equal maxima, as in PyTorch.
         let predicted = (0..classes).fold(0, |best, l| if x[l] > x[best] { l } else { best });
-        metrics[0] += -row.log_softmax(x[label]);
-        metrics[1] += if predicted == label {
-            one
-        } else {
-            T::default()
-        };
+        metrics[0] += *loss;
+        metrics[1] += if predicted == label { one } else { zero };
         metrics[2] += one;
         for (active, &x) in metrics[3..].iter_mut().zip(x) {
-            *active += if x != T::default() { one } else { T::default() };
+            *active += if x != zero { one } else { zero };
         }
+        metrics[3 + classes] += weights[label];
     }
 }

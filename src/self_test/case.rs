@@ -7,7 +7,7 @@ use crate::backend::runtime::{Runtime, RuntimeError};
 use crate::graph::rng::floats;
 use crate::graph::shape::DType;
 use crate::graph::{Graph, Node, Role, Value, ValueId};
-use crate::ops::{Adam, Conv2d, Tolerance};
+use crate::ops::{Conv2d, Geometry, Optimizer, Tolerance};
 use crate::reference::Reference;
 
 /// Agreement demanded of a whole step: its errors add up from layer to layer.
@@ -29,8 +29,11 @@ pub(super) struct Expected {
 /// A graph with its data.
 pub(super) struct Case {
     pub(super) op: &'static str,
+    /// Layer of its node; empty for a whole graph.
+    pub(super) layer: String,
     pub(super) shapes: String,
-    pub(super) is_convolution: bool,
+    /// Of a convolution.
+    pub(super) geometry: Option<Geometry>,
     pub(super) graph: Graph,
     /// Values that the host writes; whole numbers too are floats here, as [`Runtime::read`] gives them.
     data: Vec<(ValueId, Vec<f32>)>,
@@ -107,8 +110,9 @@ impl<'g> Start<'g> {
         let data = self.before.iter();
         Case {
             op,
+            layer: String::new(),
             shapes,
-            is_convolution: false,
+            geometry: None,
             graph,
             data: data.map(|(&id, data)| (of(id), data.clone())).collect(),
             results: Vec::new(),
@@ -149,19 +153,25 @@ impl<'g> Start<'g> {
         let mut graph = Graph::default();
         let mut copies: HashMap<ValueId, ValueId> = HashMap::new();
         let mut data = Vec::new();
-        // Updates first: the gradients and moments of an optimizer name the parameters that they belong to.
-        for &id in node.updates.iter().chain(&node.inputs) {
+        // What an optimizer works on lies beside the parameters that it belongs to; so these come first, wanted or not.
+        let parameter_of = |id: &ValueId| match self.graph.value(*id).role {
+            Role::Gradient(of) | Role::Moment(of, _) | Role::Average(of) => Some(of),
+            _ => None,
+        };
+        let operands: Vec<ValueId> = node.updates.iter().chain(&node.inputs).copied().collect();
+        let beside: Vec<ValueId> = operands.iter().filter_map(parameter_of).collect();
+        for &id in beside.iter().chain(&operands) {
             if copies.contains_key(&id) {
                 continue;
             }
             let value = self.graph.value(id);
-            let of = |id: &ValueId| copies.get(id).copied();
             let role = match value.role {
-                role @ (Role::Parameter | Role::Accumulator) if node.updates.contains(&id) => role,
-                Role::Moment(parameter, n) => {
-                    of(&parameter).map_or(Role::Input, |parameter| Role::Moment(parameter, n))
-                }
-                Role::Gradient(parameter) => of(&parameter).map_or(Role::Input, Role::Gradient),
+                role @ Role::Accumulator if node.updates.contains(&id) => role,
+                role @ Role::Statistic if node.updates.contains(&id) => role,
+                Role::Gradient(of) => Role::Gradient(copies[&of]),
+                Role::Moment(of, n) => Role::Moment(copies[&of], n),
+                Role::Average(of) => Role::Average(copies[&of]),
+                Role::Parameter if beside.contains(&id) => Role::Parameter,
                 _ => Role::Input,
             };
             let copy = graph.add_value(value.name.clone(), value.shape, value.dtype, role);
@@ -177,8 +187,9 @@ impl<'g> Start<'g> {
         }
         let case = Case {
             op: node.op.name(),
+            layer: node.layer.clone(),
             shapes: self.graph.shapes(node),
-            is_convolution: Conv2d::of_node(self.graph, node).is_some(),
+            geometry: Conv2d::of_node(self.graph, node).map(|(_, geometry)| geometry),
             graph,
             data,
             results: Vec::new(),
@@ -202,9 +213,10 @@ fn start(id: ValueId, value: &Value) -> Vec<f32> {
     };
     match (value.name.as_str(), value.dtype, value.role) {
         ("hyper", ..) => {
-            let hyper = Adam::default().hyper_of_part(1e-3, 10, false, 0.4, true);
+            let hyper = Optimizer::default().hyper_of_part(1e-3, 10, false, 0.4, true);
             hyper[..len].to_vec()
         }
+        ("averaging", ..) => vec![0.25],
         ("indices", ..) => whole(super::networks::IMAGES[0]),
         ("boxes", ..) => {
             let words = BOXES.iter().flatten().cycle();
@@ -216,6 +228,9 @@ fn start(id: ValueId, value: &Value) -> Vec<f32> {
         (_, _, Role::Parameter) => {
             let terms = len / value.shape.dims()[0];
             scaled(5.0 / (terms as f32).sqrt())
+        }
+        (name, _, Role::Statistic) if name.ends_with("var") => {
+            scaled(0.5).iter().map(|x| x + 1.0).collect()
         }
         (_, _, Role::Moment(_, 1)) => scaled(1e-3).iter().map(|x| x.abs()).collect(),
         (_, _, Role::Moment(..)) => scaled(1e-2),

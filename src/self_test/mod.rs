@@ -119,9 +119,10 @@ impl Device {
         let cases = networks::cases()?;
         let mut all = Vec::new();
         for (i, case) in cases.iter().enumerate() {
-            match self {
-                Self::Gpu(gpu) if case.is_convolution => {
-                    let algorithms = Conv2dAlgorithm::available(gpu.plan_options().limits);
+            match (self, case.geometry) {
+                (Self::Gpu(gpu), Some(geometry)) => {
+                    let mut algorithms = Conv2dAlgorithm::available(gpu.plan_options().limits);
+                    algorithms.retain(|algorithm| algorithm.serves(&geometry));
                     all.extend(algorithms.into_iter().map(|algorithm| (i, Some(algorithm))));
                 }
                 _ => all.push((i, None)),

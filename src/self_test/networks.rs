@@ -3,8 +3,8 @@
 use super::Result;
 use super::case::{Case, Start};
 use crate::graph::{GraphBuilder, GraphError, ValueId};
-use crate::ops::{Activation, Adam, Augment, Conv2d, Pool2d};
-use crate::program::{Program, Source};
+use crate::ops::{Activation, Adam, Augment, Conv2d, Linear, LocalResponseNorm, Pool2d, Sgd};
+use crate::program::{Loss, Program, Source, Training};
 
 /// Images of the data set, and of a batch.
 pub(super) const IMAGES: [usize; 2] = [7, 5];
@@ -42,19 +42,100 @@ fn apart(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError> {
     net.relu(x)
 }
 
-/// Branches and joins: sums with a ReLU, a mask or nothing behind them, and a concatenation.
+/// Branches and joins: sums with a ReLU, a mask or nothing behind them, and a concatenation; linear layers behind it, and a
+/// convolution without bias.
 fn branches(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError> {
     let x = net.conv2d("stem", x, 6, Conv2d::new(3, 2, 1)?)?;
     let x = net.relu(x)?;
-    let y = net.conv2d("block", x, 6, Conv2d::new(3, 1, 1)?)?;
+    let y = net.conv2d("block", x, 6, Conv2d::new(3, 1, 1)?.without_bias())?;
     let y = net.add(x, y)?;
     let y = net.relu(y)?;
     let z = net.conv2d("beside", x, 5, Conv2d::new(1, 1, 0)?)?;
     let y = net.concat(&[y, z])?;
     let y = net.flatten(y)?;
-    let y = net.conv2d("dense", y, 10, Conv2d::new(1, 1, 0)?)?;
-    let y = net.add(y, y)?;
+    let y = net.linear("dense", y, 21)?;
+    let y = net.relu(y)?;
+    let y = net.linear_by("logits", y, 10, Linear::default().without_bias())?;
+    net.add(y, y)
+}
+
+/// Parameters for an optimizer.
+fn small(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError> {
+    let x = net.conv2d("first", x, 6, Conv2d::new(3, 2, 1)?)?;
+    let x = net.relu(x)?;
+    let x = net.conv2d("second", x, 10, Conv2d::new(1, 1, 0)?)?;
+    net.global_avg_pool(x)
+}
+
+/// Training steps that together hold every optimizer, each with parameters of two groups, on whole batches and in parts.
+fn optimizers(source: &Source) -> Result<Vec<Program>> {
+    let batch = IMAGES[1];
+    let sgd = Sgd {
+        weight_decay: 0.01,
+        ..Sgd::default()
+    };
+    let nesterov = Sgd {
+        momentum: 0.9,
+        nesterov: true,
+        ..sgd
+    };
+    let clipped = |training: Training| Training {
+        clip_norm: Some(0.01),
+        ema: Some(0.9),
+        ..training
+    };
+    let mut steps = Vec::new();
+    let mut add = |part: usize, training: Training| -> Result<()> {
+        let sizes = [batch, part];
+        let step = Program::training_in_parts(source, [17, 14], sizes, training, small)?;
+        steps.push(step);
+        Ok(())
+    };
+    for training in [
+        Training::from(Adam::adamw()),
+        Training::from(nesterov),
+        Training::from(sgd),
+    ] {
+        add(batch, training.clone())?;
+        add(2, training.clone())?;
+        add(2, clipped(training))?;
+    }
+    add(batch, clipped(Adam::default().into()))?;
+    Ok(steps)
+}
+
+/// Local response normalisation, and batch normalisation: with a ReLU, a shortcut or both behind it, and a mask; of few large channels, which are cut into chunks,
+/// and in evaluation as part of a convolution and alone. No bias stands before one: its gradient is nothing but rounding.
+fn normalized(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError> {
+    let x = net.batch_norm("images", x)?;
+    let x = net.local_response_norm(x, LocalResponseNorm::new(2)?)?;
+    let x = net.conv2d("stem", x, 6, Conv2d::new(3, 2, 1)?.without_bias())?;
+    let x = net.batch_norm("stem.norm", x)?;
+    let x = net.relu(x)?;
+    let y = net.conv2d("block", x, 6, Conv2d::new(3, 1, 1)?.without_bias())?;
+    let y = net.batch_norm("block.norm", y)?;
+    let y = net.add(y, x)?;
+    let y = net.relu(y)?;
+    let z = net.conv2d("again", y, 6, Conv2d::new(1, 1, 0)?)?;
+    let z = net.relu(z)?;
+    let z = net.batch_norm("again.norm", z)?;
+    let y = net.add(y, z)?;
+    let y = net.conv2d("last", y, 10, Conv2d::new(1, 1, 0)?)?;
     net.global_avg_pool(y)
+}
+
+/// Filters of other kinds: rectangular, dilated, in groups and depthwise, with sides padded apart.
+fn filters(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError> {
+    let tall = Conv2d::rectangular([3, 2], [2, 1])?;
+    let x = net.conv2d("tall", x, 8, tall.with_paddings([[1, 0], [0, 1]])?)?;
+    let x = net.relu(x)?;
+    let x = net.conv2d("depthwise", x, 16, Conv2d::new(3, 1, 1)?.with_groups(8)?)?;
+    let x = net.relu(x)?;
+    let grouped = Conv2d::rectangular([1, 3], [1, 2])?.with_dilation([1, 2])?;
+    let x = net.conv2d("grouped", x, 12, grouped.with_groups(4)?.without_bias())?;
+    let x = net.relu(x)?;
+    let x = net.conv2d("last", x, 10, Conv2d::new(1, 1, 0)?)?;
+    net.global_avg_pool(x)
 }
 
 /// Every node of these networks, and their training steps whole.
@@ -69,18 +150,35 @@ pub(super) fn cases() -> Result<Vec<Case>> {
     let augmented = source.clone().with_augment(augment);
     let resized = source.clone().with_augment(augment.of_parts());
     let adam = Adam::default();
+    let squared = Training {
+        loss: Loss::MeanSquaredError,
+        ..Training::from(adam)
+    };
     let steps = [
         Program::training(&source, [31, 29], batch, adam, fused)?,
         Program::training(&augmented, [17, 14], batch, adam, apart)?,
-        Program::training(&source, [17, 14], batch, adam, branches)?,
+        Program::training(&source, [17, 14], batch, squared, branches)?,
+        Program::training(&source, [17, 14], batch, adam, filters)?,
         Program::training_in_parts(&resized, [17, 14], [batch, 2], adam, apart)?,
+        Program::training(&source, [117, 113], batch, adam, normalized)?,
     ];
-    let inference = Program::inference(&source, [31, 29], batch, fused)?;
+    let inference = [
+        Program::inference(&source, [31, 29], batch, fused)?,
+        Program::inference(&source, [17, 14], batch, normalized)?,
+    ];
+    let optimizers = optimizers(&source)?;
     let mut cases = Vec::new();
-    for program in steps.iter().chain([&inference]) {
+    for program in steps.iter().chain(&inference) {
         cases.extend(Start::new(program.graph())?.nodes()?);
     }
-    for step in &steps {
+    for step in &optimizers {
+        // Their layers are those above.
+        let nodes = Start::new(step.graph())?.nodes()?;
+        let of_layer =
+            |case: &Case| ["clip", "optimizer", "average"].contains(&case.layer.as_str());
+        cases.extend(nodes.into_iter().filter(of_layer));
+    }
+    for step in steps.iter().chain(&optimizers) {
         cases.push(Start::new(step.graph())?.whole("training step")?);
     }
     Ok(cases)

@@ -10,12 +10,13 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use super::State;
+pub use super::adopt::{Adopted, adopt};
 pub use super::error::CheckpointError;
 use crate::data::{Dataset, Preparation};
 use crate::graph::Graph;
 use crate::graph::shape::Shape;
 use crate::graph::tensor::Tensor;
-use crate::models::Model;
+use crate::models::{Form, Model, ModelError};
 use crate::output::{WriteError, write_whole};
 use crate::program::Parameters;
 
@@ -24,6 +25,9 @@ use crate::program::Parameters;
 pub struct Metadata {
     /// Name of the preset.
     pub model: String,
+    /// Its width, and whether it has batch norm.
+    #[serde(default)]
+    pub form: Form,
     /// Name of the data set it was trained on.
     pub dataset: String,
     /// Names of the classes, by label.
@@ -55,6 +59,7 @@ impl Metadata {
     pub fn new(model: &Model, data: &Dataset, normalize: Vec<(f32, f32)>, seed: u64) -> Self {
         Self {
             model: model.name.to_owned(),
+            form: model.form,
             dataset: data.name().to_owned(),
             classes: data.classes().to_vec(),
             image: data.outline().image,
@@ -66,6 +71,16 @@ impl Metadata {
             seed,
             resume: None,
         }
+    }
+}
+
+impl Metadata {
+    /// The preset that was trained, in its form.
+    ///
+    /// # Errors
+    /// [`ModelError`] if there is none of this name.
+    pub fn preset(&self) -> Result<Model, ModelError> {
+        Model::find(&self.model)?.with_form(self.form)
     }
 }
 
@@ -109,6 +124,13 @@ pub fn save_f16(
     save_as(path, tensors, Dtype::F16, bytes, metadata)
 }
 
+/// PyTorch's count of the steps of a batch normalisation, which it misses in a file without: its name, beside that of a
+/// running mean.
+fn counter(name: &str) -> Option<String> {
+    let layer = name.strip_suffix(".running_mean")?;
+    Some(format!("{layer}.num_batches_tracked"))
+}
+
 /// Writes the bytes of each tensor as numbers of one type.
 fn save_as(
     path: &Path,
@@ -118,11 +140,22 @@ fn save_as(
     metadata: Option<&Metadata>,
 ) -> Result<(), CheckpointError> {
     let error = WriteError::of(path);
+    let steps = metadata.map_or(0, |metadata| metadata.step).to_le_bytes();
+    let counters: Vec<String> = tensors
+        .iter()
+        .filter_map(|(name, _)| counter(name))
+        .collect();
     let views = tensors.iter().zip(&bytes).map(|((name, tensor), bytes)| {
         let view = TensorView::new(dtype, tensor.shape.dims().to_vec(), bytes);
         view.map(|view| (name.as_str(), view))
-            .map_err(io::Error::other)
     });
+    let counters = counters.iter().map(|name| {
+        let view = TensorView::new(Dtype::I64, Vec::new(), &steps);
+        view.map(|view| (name.as_str(), view))
+    });
+    let views = views
+        .chain(counters)
+        .map(|view| view.map_err(io::Error::other));
     let views = views.collect::<io::Result<Vec<_>>>().map_err(&error)?;
     let header = metadata
         .map(|metadata| {
@@ -134,52 +167,88 @@ fn save_as(
     Ok(write_whole(path, &bytes)?)
 }
 
-/// A file's tensors and, if `train` wrote it, its metadata.
+/// What a file holds.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    /// Tensors of floats, sorted by name.
+    pub parameters: Parameters,
+    /// What it says of itself, if `train` wrote it.
+    pub metadata: Option<Metadata>,
+    /// Tensors that cannot be parameters, such as counters, with what they are.
+    pub others: Vec<(String, String)>,
+}
+
+impl Checkpoint {
+    /// Reads a file; tensors of 64 and of 16 bits become `f32`.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Read`], [`CheckpointError::Format`]; [`CheckpointError::Pickle`] if it is a file of `torch.save`.
+    pub fn open(path: &Path) -> Result<Self, CheckpointError> {
+        let format = |message: String| CheckpointError::Format {
+            path: path.to_owned(),
+            message,
+        };
+        let bytes = std::fs::read(path).map_err(|source| CheckpointError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        // A zip archive, or a pickle of protocol 2 to 5 as older versions wrote them.
+        if bytes.starts_with(b"PK\x03\x04") || matches!(bytes[..], [0x80, 2..=5, ..]) {
+            return Err(CheckpointError::Pickle {
+                path: path.to_owned(),
+            });
+        }
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| format(e.to_string()))?;
+        let file = SafeTensors::deserialize(&bytes).map_err(|e| format(e.to_string()))?;
+        let (mut parameters, mut others) = (Parameters::new(), Vec::new());
+        for (name, view) in file.iter() {
+            match (floats(&view), Shape::new(view.shape())) {
+                (Some(data), Ok(shape)) => {
+                    parameters.push((name.to_owned(), Tensor { shape, data }));
+                }
+                (None, _) => others.push((name.to_owned(), format!("{:?}", view.dtype()))),
+                (_, Err(error)) => others.push((name.to_owned(), error.to_string())),
+            }
+        }
+        parameters.sort_by(|(a, _), (b, _)| a.cmp(b));
+        others.sort();
+        let metadata = header
+            .metadata()
+            .as_ref()
+            .and_then(|all| all.get(KEY))
+            .map(|json| serde_json::from_str(json).map_err(|e| format(format!("metadata: {e}"))))
+            .transpose()?;
+        Ok(Self {
+            parameters,
+            metadata,
+            others,
+        })
+    }
+}
+
+/// The numbers of a tensor; `None` if they are no floats.
+fn floats(view: &TensorView<'_>) -> Option<Vec<f32>> {
+    let bytes = view.data();
+    let halves = || bytemuck::pod_collect_to_vec::<u8, u16>(bytes).into_iter();
+    Some(match view.dtype() {
+        Dtype::F32 => bytemuck::pod_collect_to_vec(bytes),
+        Dtype::F64 => bytemuck::pod_collect_to_vec::<u8, f64>(bytes)
+            .into_iter()
+            .map(|x| x as f32)
+            .collect(),
+        Dtype::F16 => halves().map(|x| f16::from_bits(x).to_f32()).collect(),
+        Dtype::BF16 => halves().map(|x| bf16::from_bits(x).to_f32()).collect(),
+        _ => return None,
+    })
+}
+
+/// A file's tensors of floats and, if `train` wrote it, its metadata.
 ///
 /// # Errors
-/// [`CheckpointError::Read`], [`CheckpointError::Format`].
+/// As [`Checkpoint::open`].
 pub fn load(path: &Path) -> Result<(Parameters, Option<Metadata>), CheckpointError> {
-    let format = |message: String| CheckpointError::Format {
-        path: path.to_owned(),
-        message,
-    };
-    let bytes = std::fs::read(path).map_err(|source| CheckpointError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| format(e.to_string()))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| format(e.to_string()))?;
-    let mut tensors = Parameters::new();
-    for (name, view) in file.iter() {
-        let halves = bytemuck::pod_collect_to_vec::<u8, u16>;
-        let data = match view.dtype() {
-            Dtype::F32 => bytemuck::pod_collect_to_vec(view.data()),
-            Dtype::F16 => halves(view.data())
-                .into_iter()
-                .map(|x| f16::from_bits(x).to_f32())
-                .collect(),
-            Dtype::BF16 => halves(view.data())
-                .into_iter()
-                .map(|x| bf16::from_bits(x).to_f32())
-                .collect(),
-            other => {
-                return Err(format(format!(
-                    "tensor `{name}` is {other:?}, expected F32, F16 or BF16"
-                )));
-            }
-        };
-        let shape =
-            Shape::new(view.shape()).map_err(|e| format(format!("tensor `{name}`: {e}")))?;
-        tensors.push((name.to_owned(), Tensor { shape, data }));
-    }
-    tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let metadata = header
-        .metadata()
-        .as_ref()
-        .and_then(|all| all.get(KEY))
-        .map(|json| serde_json::from_str(json).map_err(|e| format(format!("metadata: {e}"))))
-        .transpose()?;
-    Ok((tensors, metadata))
+    let file = Checkpoint::open(path)?;
+    Ok((file.parameters, file.metadata))
 }
 
 /// A checkpoint that `train` wrote: parameters and metadata.
@@ -195,7 +264,19 @@ pub fn load_trained(path: &Path) -> Result<(Parameters, Metadata), CheckpointErr
     }
 }
 
-/// Checks that `parameters`, read from `path`, are those of `graph`: all of them, each of its shape.
+/// Whether two shapes are one but for ones at the end: a linear layer's `[K,C]` and the `[K,C,1,1]` of a 1x1 convolution hold
+/// the same weights.
+fn is_same(a: Shape, b: Shape) -> bool {
+    let [a, b] = [&a, &b].map(|shape| {
+        let dims = shape.dims();
+        let end = dims.iter().rposition(|&side| side > 1);
+        dims[..end.map_or(1, |last| last + 1)].to_vec()
+    });
+    a == b
+}
+
+/// Checks that `parameters`, read from `path`, are parameters and statistics of `graph`: all of them, each of its shape but
+/// for ones at the end.
 ///
 /// # Errors
 /// [`CheckpointError::Mismatch`], which names the first that differs.
@@ -211,11 +292,11 @@ pub fn check(path: &Path, parameters: &Parameters, graph: &Graph) -> Result<(), 
         want,
     };
     let mut wanted = Vec::new();
-    for id in graph.parameters() {
+    for id in graph.state() {
         let value = graph.value(id);
         wanted.push(value.name.as_str());
         let got = found.get(value.name.as_str()).map(|tensor| tensor.shape);
-        if got != Some(value.shape) {
+        if got.is_none_or(|got| !is_same(got, value.shape)) {
             let got = got.map_or_else(|| "missing".to_owned(), |shape| shape.to_string());
             return Err(mismatch(&value.name, got, value.shape.to_string()));
         }

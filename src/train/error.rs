@@ -1,7 +1,7 @@
 //! Errors of training and of checkpoints.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::output::WriteError;
 
@@ -23,9 +23,14 @@ pub enum TrainError {
         /// Its epoch.
         epoch: u64,
     },
+    /// No learning rate of a range test made the loss less.
+    #[error(
+        "the loss fell at no learning rate between 1e-6 and 1; look at the data and at the initial parameters (--init)"
+    )]
+    NoRate,
     /// A batch larger than the data.
     #[error(
-        "a batch of {batch} is larger than the {len} training images; use a smaller --batch-size or more data"
+        "a batch of {batch} is larger than the {len} training images; use a smaller --batch-size or --accumulate, or more data"
     )]
     Batch {
         /// Images of a batch.
@@ -42,6 +47,16 @@ pub enum TrainError {
         got: String,
         /// Its range.
         want: &'static str,
+    },
+    /// Weights of another number of classes than the data's.
+    #[error(
+        "{got} class weights for {classes} classes; give one for each, in the order of the labels, or `balanced`"
+    )]
+    ClassWeights {
+        /// How many there are.
+        got: usize,
+        /// Classes of the data.
+        classes: usize,
     },
     /// A checkpoint to resume from does not belong to this data or device.
     #[error("cannot resume: {0}")]
@@ -88,6 +103,32 @@ pub enum CheckpointError {
         /// What is wrong.
         message: String,
     },
+    /// The file is one of `torch.save`.
+    #[error(
+        "{path} is a file of torch.save, make it a safetensors file: {}",
+        conversion(path)
+    )]
+    Pickle {
+        /// The file.
+        path: PathBuf,
+    },
+    /// None of the file's tensors is a parameter of the network.
+    #[error(
+        "{path}: none of its {tensors} tensors is one that the model needs, of its name and shape: `{name}` is {got}, but the \
+         model needs {want}; is it a checkpoint of another model?"
+    )]
+    NothingFits {
+        /// The file.
+        path: PathBuf,
+        /// How many tensors of floats it holds.
+        tensors: usize,
+        /// The model's first parameter.
+        name: String,
+        /// What the file has.
+        got: String,
+        /// What the model needs.
+        want: String,
+    },
     /// The file holds parameters but does not say of what model.
     #[error("{path} does not say which model it holds; pass a checkpoint that `train` wrote")]
     NoMetadata {
@@ -108,4 +149,13 @@ pub enum CheckpointError {
         /// What the model needs.
         want: String,
     },
+}
+
+/// A line that makes a safetensors file of what `torch.save` wrote.
+fn conversion(path: &Path) -> String {
+    let (from, to) = (path.display(), path.with_extension("safetensors"));
+    format!(
+        r#"python -c "import torch, safetensors.torch as s; d = torch.load('{from}', map_location='cpu', weights_only=True); d = d.get('state_dict', d); s.save_file({{k: v.contiguous().clone() for k, v in d.items() if torch.is_tensor(v)}}, '{}')""#,
+        to.display()
+    )
 }

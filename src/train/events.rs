@@ -30,6 +30,8 @@ pub struct Interval {
     pub loss: f64,
     /// Mean top-1 accuracy.
     pub accuracy: f64,
+    /// Learning rate of the last step.
+    pub learning_rate: f64,
     /// Time since the interval before.
     pub seconds: f64,
     /// Part of that time in which the host waited for pictures to be loaded.
@@ -51,6 +53,8 @@ pub struct Epoch {
     /// Accuracy on the test set after the epoch, if there is no validation set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_accuracy: Option<f64>,
+    /// Learning rate of the last step.
+    pub learning_rate: f64,
     /// Time for training and testing.
     pub seconds: f64,
     /// Part of that time in which training waited for pictures to be loaded.
@@ -91,9 +95,11 @@ pub enum Event<'a> {
         step: u64,
         /// Whether no epoch had a better accuracy on the validation set, or on the test set if there is none.
         best: bool,
-        /// The parameters.
+        /// The parameters for use: the moving average of those that are trained, if there is one.
         parameters: &'a Parameters,
-        /// The optimizer's moments.
+        /// The parameters that training goes on with.
+        trained: &'a Parameters,
+        /// What the optimizer keeps of them: moments, and the average.
         moments: &'a Parameters,
         /// Options and progress.
         state: &'a State,

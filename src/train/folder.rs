@@ -17,7 +17,7 @@ use crate::program::Parameters;
 use crate::train::checkpoint::{self, Metadata};
 
 /// A folder that a run writes to: `config.json`, `metrics.jsonl`, `curve.svg`, `last.safetensors`, `best.safetensors`,
-/// `resume.safetensors`, which holds the optimizer's moments and the run's state too, and `bad-pictures.txt` if pictures
+/// `resume.safetensors`, which holds the parameters that training goes on with, the optimizer's moments and the run's state, and `bad-pictures.txt` if pictures
 /// could not be loaded.
 #[derive(Debug)]
 pub struct RunFolder {
@@ -33,7 +33,7 @@ pub struct RunFolder {
 pub struct Resumed {
     /// Parameters of the moment.
     pub parameters: Parameters,
-    /// The optimizer's moments.
+    /// What the optimizer keeps of them: moments, and the average.
     pub moments: Parameters,
     /// Model, data and step.
     pub metadata: Metadata,
@@ -124,8 +124,8 @@ impl RunFolder {
             let message = format!("{} holds no state of a run", path.display());
             return Err(TrainError::Resume(message).into());
         };
-        let is_moment =
-            |(name, _): &(String, _)| name.ends_with(".moment1") || name.ends_with(".moment2");
+        let kinds = [".moment1", ".moment2", ".ema"];
+        let is_moment = |(name, _): &(String, _)| kinds.iter().any(|kind| name.ends_with(kind));
         let (moments, parameters) = tensors.into_iter().partition(is_moment);
         let path = folder.join(METRICS);
         let text = read(&path)?;
@@ -183,6 +183,7 @@ impl RunFolder {
                 step,
                 best,
                 parameters,
+                trained,
                 moments,
                 state,
             } => {
@@ -193,7 +194,7 @@ impl RunFolder {
                     checkpoint::save(&self.folder.join(name), parameters, Some(&self.metadata))?;
                 }
                 self.metadata.resume = Some((*state).clone());
-                let both: Parameters = parameters.iter().chain(*moments).cloned().collect();
+                let both: Parameters = trained.iter().chain(*moments).cloned().collect();
                 checkpoint::save(&self.folder.join(RESUME), &both, Some(&self.metadata))?;
                 Ok(())
             }

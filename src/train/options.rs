@@ -6,23 +6,29 @@ use serde::{Deserialize, Serialize};
 
 use super::{Home, OnBad, TrainError};
 use crate::data::Outline;
-use crate::models::Schedule;
+use crate::models::{At, Schedule};
 use crate::ops::{Augment, Normalize};
+use crate::program::Training;
 
 /// How to train.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TrainOptions {
-    /// Images of a step.
+    /// Images that are run at once; those of a step, unless [`accumulate`](Self::accumulate) is more than 1.
     pub batch_size: usize,
+    /// Batches of a step: their gradients are added up, and the parameters updated once. But for rounding it is a step on a batch
+    /// that many times as large; in a network with batch normalisation, each batch is normalised by itself.
+    pub accumulate: usize,
     /// Passes over the training set.
     pub epochs: u64,
-    /// Adam's learning rate.
+    /// The optimizer's learning rate.
     pub learning_rate: f64,
     /// Steps over which the learning rate rises linearly to its full value.
     pub warmup_steps: u64,
     /// How it goes on from there.
     pub schedule: Schedule,
+    /// How each step moves the parameters. A moving average of them is what is tested and kept for use, if there is one.
+    pub training: Training,
     /// Mean and standard deviation that each channel is normalised by.
     pub normalize: Normalize,
     /// Random changes to the training images; see [`augment_of`](Self::augment_of).
@@ -60,10 +66,12 @@ impl Default for TrainOptions {
     fn default() -> Self {
         Self {
             batch_size: 16,
+            accumulate: 1,
             epochs: 3,
             learning_rate: 3e-4,
             warmup_steps: 30,
             schedule: Schedule::Constant,
+            training: Training::default(),
             normalize: Normalize::default(),
             augment: Augment::NONE,
             image_size: None,
@@ -89,9 +97,12 @@ impl TrainOptions {
         if self.batch_size == 0 {
             return option("batch size", "0".into(), "at least 1");
         }
-        if self.batch_size > images {
+        if self.accumulate == 0 {
+            return option("number of batches to accumulate", "0".into(), "at least 1");
+        }
+        if self.step_images() > images {
             return Err(TrainError::Batch {
-                batch: self.batch_size,
+                batch: self.step_images(),
                 len: images,
             });
         }
@@ -117,7 +128,30 @@ impl TrainOptions {
                 "a number above 0",
             );
         }
+        if let Schedule::Step {
+            every: epochs,
+            gamma,
+        }
+        | Schedule::Plateau {
+            patience: epochs,
+            gamma,
+            ..
+        } = self.schedule
+        {
+            if !(gamma > 0.0 && gamma < 1.0) {
+                let want = "a number between 0 and 1";
+                return option("factor of the learning rate", gamma.to_string(), want);
+            }
+            if epochs == 0 {
+                return option("epochs of a learning rate", "0".into(), "at least 1");
+            }
+        }
         Ok(())
+    }
+
+    /// Images of a step.
+    pub fn step_images(&self) -> usize {
+        self.batch_size.saturating_mul(self.accumulate)
     }
 
     /// Threads that load pictures.
@@ -136,20 +170,17 @@ impl TrainOptions {
         }
     }
 
-    /// The learning rate of a step, which counts from 1, of `steps` in all epochs.
-    pub fn learning_rate_at(&self, step: u64, steps: u64) -> f64 {
-        let warmup = self.warmup_steps;
-        if step < warmup {
-            return self.learning_rate * (step as f64 / warmup as f64);
-        }
-        match self.schedule {
-            Schedule::Constant => self.learning_rate,
-            Schedule::Cosine => {
-                let rest = steps.saturating_sub(warmup).max(1) as f64;
-                let done = ((step - warmup) as f64 / rest).min(1.0);
-                self.learning_rate * 0.5 * (1.0 + (std::f64::consts::PI * done).cos())
-            }
-        }
+    /// The learning rate of a step.
+    pub fn learning_rate_at(&self, at: At) -> f64 {
+        let warmup = match self.schedule.rises() {
+            true => 0,
+            false => self.warmup_steps,
+        };
+        let factor = match at.step < warmup {
+            true => at.step as f64 / warmup as f64,
+            false => self.schedule.factor(at, warmup),
+        };
+        self.learning_rate * factor
     }
 }
 
@@ -164,7 +195,15 @@ mod tests {
             warmup_steps: 10,
             ..TrainOptions::default()
         };
-        let at = |options: &TrainOptions, step| (1e6 * options.learning_rate_at(step, 110)).round();
+        let at = |options: &TrainOptions, step| {
+            let at = At {
+                step,
+                per_epoch: 11,
+                steps: 110,
+                drops: 0,
+            };
+            (1e6 * options.learning_rate_at(at)).round()
+        };
         let steps = [1, 5, 10, 60, 110];
         assert_eq!(
             steps.map(|step| at(&constant, step)),

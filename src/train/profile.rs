@@ -60,13 +60,14 @@ pub fn profile(
     options: &TrainOptions,
 ) -> Result<(Profile, Option<Waiting>)> {
     let mut run = training_program_on(device, model, &data.outline(), options)?.load(device)?;
-    let supply = Supply::new(data, options, options.batch_size, true);
+    let supply = Supply::new(data, options, options.step_images(), true);
     supply.place(&mut run)?;
     run.set_parameters(parameters)?;
     let rate = options.learning_rate;
     let mut order = epoch_order(data, options, 1);
-    let whole = order.len() / options.batch_size;
-    order.truncate(whole.min(1 + STEPS) * options.batch_size);
+    let images = options.step_images();
+    let whole = order.len() / images;
+    order.truncate(whole.min(1 + STEPS) * images);
     let mut batches = supply.batches(order, Some((options.seed as u32, 1)));
     if let Some(ready) = batches.next(&mut run)? {
         run.train_step(&ready.indices, rate, 1)?;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::TrainOptions;
+use super::{Plateau, TrainOptions};
 use crate::program::Metrics;
 
 /// Options and progress of a run. With the step, the parameters and the moments it is all that a run depends on: the
@@ -29,4 +29,7 @@ pub struct State {
     pub best_accuracy: f64,
     /// Its epoch; 0 before the first.
     pub best_epoch: u64,
+    /// What the learning rate was lowered by.
+    #[serde(default)]
+    pub plateau: Plateau,
 }

@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 
 use super::evaluate::Examination;
 use super::events::{Epoch, Event, Interval, Progress};
+use super::extension;
 use super::order::epoch_order;
 use super::program::training_program_on;
 use super::supply::Supply;
-use super::{State, TrainError, TrainOptions};
+use super::{Plateau, State, TrainError, TrainOptions};
 use crate::backend::device::Device;
 use crate::data::{Bad, Dataset, Split};
 use crate::error::Result;
-use crate::models::Model;
+use crate::models::{At, Model};
 use crate::program::{Metrics, Parameters, Run};
 
 /// What a training came to.
@@ -50,6 +51,8 @@ pub struct Trainer<'a> {
     waiting: VecDeque<Waiting>,
     since: Instant,
     warned: Vec<usize>,
+    /// What people should know of, before the first step.
+    notices: Vec<String>,
     stop: Arc<AtomicBool>,
 }
 
@@ -57,6 +60,7 @@ pub struct Trainer<'a> {
 struct Waiting {
     step: u64,
     interval: u64,
+    learning_rate: f64,
 }
 
 /// Snapshots that may be under way before the host waits.
@@ -75,7 +79,7 @@ impl<'a> Trainer<'a> {
         options: TrainOptions,
     ) -> Result<Self> {
         let program = training_program_on(device, model, &split.train.outline(), &options)?;
-        let supply = Supply::new(&split.train, &options, options.batch_size, true);
+        let supply = Supply::new(&split.train, &options, options.step_images(), true);
         let mut train = program.load(device)?;
         let mut bad = supply.place(&mut train)?;
         train.set_parameters(parameters)?;
@@ -99,21 +103,24 @@ impl<'a> Trainer<'a> {
                 epoch_so_far: Metrics::empty(),
                 best_accuracy: 0.0,
                 best_epoch: 0,
+                plateau: Plateau::default(),
             },
             step: 0,
             first_step: 0,
             waiting: VecDeque::new(),
             since: Instant::now(),
             warned: Vec::new(),
+            notices: Vec::new(),
             stop: Arc::default(),
         })
     }
 
-    /// Takes a run up after `step` steps: with the parameters of that moment given to [`Trainer::new`] and its moments
-    /// given here, it goes on as if it had never stopped.
+    /// Takes a run up after `step` steps: with the parameters of that moment given to [`Trainer::new`] and what the optimizer kept of
+    /// them given here, it goes on as if it had never stopped.
     ///
     /// # Errors
-    /// [`TrainError::Resume`] if the data differ in size, [`crate::backend::runtime::RuntimeError`] if the moments do not fit.
+    /// [`TrainError::Resume`] if the data differ in size, or if the learning rate came to its end and more epochs would raise it
+    /// again; [`crate::backend::runtime::RuntimeError`] if the moments do not fit.
     pub fn resume(&mut self, step: u64, moments: &Parameters, state: &State) -> Result<()> {
         let sizes = |state: &State| [state.train_images, state.val_images, state.test_images];
         let (was, is) = (sizes(state), sizes(&self.state));
@@ -129,11 +136,15 @@ impl<'a> Trainer<'a> {
             return Err(TrainError::Resume(message.into()).into());
         }
         self.train.set_parameters(moments)?;
+        self.state.plateau = state.plateau.clone();
         (self.step, self.first_step) = (step, step);
         self.state.epoch_so_far = state.epoch_so_far.clone();
         self.state.untested = state.untested;
         self.state.best_accuracy = state.best_accuracy;
         self.state.best_epoch = state.best_epoch;
+        let next = self.at(self.step + 1);
+        let notice = extension::check(&state.options, &self.state.options, next)?;
+        self.notices.extend(notice);
         Ok(())
     }
 
@@ -152,6 +163,9 @@ impl<'a> Trainer<'a> {
         if !bad.is_empty() {
             tell(Event::BadPictures(&bad))?;
         }
+        for notice in std::mem::take(&mut self.notices) {
+            tell(Event::Notice(notice))?;
+        }
         let per_epoch = self.steps_per_epoch();
         let mut stopped = false;
         while (!self.finished() || self.state.untested) && !stopped {
@@ -165,7 +179,7 @@ impl<'a> Trainer<'a> {
                 epoch
             };
             stopped = self.stop.load(Ordering::Relaxed);
-            let parameters = self.train.parameters()?;
+            let parameters = self.train.averaged()?;
             let mut best = false;
             for notice in self.split.train.take_notices() {
                 tell(Event::Notice(notice))?;
@@ -180,6 +194,7 @@ impl<'a> Trainer<'a> {
                         return Err(error);
                     }
                 };
+                let learning_rate = self.state.options.learning_rate_at(self.at(self.step));
                 let trained = &self.state.epoch_so_far;
                 tell(Event::Epoch(Epoch {
                     epoch,
@@ -187,6 +202,7 @@ impl<'a> Trainer<'a> {
                     train_accuracy: trained.accuracy(),
                     val_accuracy: self.split.val.is_some().then_some(accuracy),
                     test_accuracy: self.split.val.is_none().then_some(accuracy),
+                    learning_rate,
                     seconds: start.elapsed().as_secs_f64(),
                     waited: self.waited[1].as_secs_f64(),
                 }))?;
@@ -196,6 +212,8 @@ impl<'a> Trainer<'a> {
                     self.state.best_epoch = epoch;
                 }
                 if self.step.is_multiple_of(per_epoch) {
+                    let schedule = self.state.options.schedule;
+                    self.state.plateau.after_epoch(accuracy, schedule);
                     self.state.epoch_so_far = Metrics::empty();
                 }
             }
@@ -212,11 +230,21 @@ impl<'a> Trainer<'a> {
     }
 
     fn steps_per_epoch(&self) -> u64 {
-        (self.split.train.len() / self.state.options.batch_size) as u64
+        (self.split.train.len() / self.state.options.step_images()) as u64
     }
 
     fn all_steps(&self) -> u64 {
         self.state.options.epochs * self.steps_per_epoch()
+    }
+
+    /// Where `step` is.
+    fn at(&self, step: u64) -> At {
+        At {
+            step,
+            per_epoch: self.steps_per_epoch(),
+            steps: self.all_steps(),
+            drops: self.state.plateau.drops(),
+        }
     }
 
     fn finished(&self) -> bool {
@@ -234,18 +262,23 @@ impl<'a> Trainer<'a> {
             .is_some_and(|patience| since >= patience)
     }
 
-    /// Hands everything that the run depends on to `tell`.
+    /// Hands everything that the run depends on to `tell`; `parameters` are those for use.
     fn checkpoint(
         &mut self,
         parameters: &Parameters,
         best: bool,
         tell: &mut impl FnMut(Event<'_>) -> Result<()>,
     ) -> Result<()> {
+        let trained = match self.train.averages() {
+            true => Some(self.train.parameters()?),
+            false => None,
+        };
         tell(Event::Checkpoint {
             epoch: self.step / self.steps_per_epoch(),
             step: self.step,
             best,
             parameters,
+            trained: trained.as_ref().unwrap_or(parameters),
             moments: &self.train.moments()?,
             state: &self.state,
         })
@@ -264,8 +297,9 @@ impl<'a> Trainer<'a> {
         let end = options
             .max_steps
             .map_or(epoch * per_epoch, |most| most.min(epoch * per_epoch));
-        let from = (self.step - before) as usize * options.batch_size;
-        let to = (end - before) as usize * options.batch_size;
+        let images = options.step_images();
+        let from = (self.step - before) as usize * images;
+        let to = (end - before) as usize * images;
         let order = order.get(from..to).unwrap_or_default().to_vec();
         // A step's random changes follow from its number alone, wherever the run was taken up.
         let random = (options.seed as u32, self.step as u32 + 1);
@@ -280,7 +314,7 @@ impl<'a> Trainer<'a> {
                 Err(error) => {
                     // What was trained until then is not lost.
                     self.collect(epoch, tell)?;
-                    let parameters = self.train.parameters()?;
+                    let parameters = self.train.averaged()?;
                     self.checkpoint(&parameters, false, tell)?;
                     return Err(error);
                 }
@@ -298,7 +332,7 @@ impl<'a> Trainer<'a> {
             let every = |steps: u64| steps > 0 && self.step.is_multiple_of(steps);
             let save = every(options.checkpoint_every);
             let snapshot = last || save || every(options.log_every);
-            let rate = options.learning_rate_at(self.step, self.all_steps());
+            let rate = options.learning_rate_at(self.at(self.step));
             self.train
                 .queue_train_step(batch, rate, self.step, options.seed as u32, snapshot)?;
             if self.step == 1 && options.first_step {
@@ -310,6 +344,7 @@ impl<'a> Trainer<'a> {
                 self.waiting.push_back(Waiting {
                     step: self.step,
                     interval,
+                    learning_rate: rate,
                 });
                 interval = 0;
             }
@@ -321,8 +356,7 @@ impl<'a> Trainer<'a> {
                     self.report(epoch, &metrics, tell)?;
                 }
                 let done = self.first_step + self.train.completed() - before;
-                let [images, of] =
-                    [done, end - before].map(|steps| steps * options.batch_size as u64);
+                let [images, of] = [done, end - before].map(|steps| steps * images as u64);
                 tell(Event::Progress(Progress {
                     epoch,
                     images,
@@ -346,7 +380,7 @@ impl<'a> Trainer<'a> {
                 break;
             }
             if save {
-                let parameters = self.train.parameters()?;
+                let parameters = self.train.averaged()?;
                 self.checkpoint(&parameters, false, tell)?;
             }
         }
@@ -373,7 +407,12 @@ impl<'a> Trainer<'a> {
         metrics: &Metrics,
         tell: &mut impl FnMut(Event<'_>) -> Result<()>,
     ) -> Result<()> {
-        let Some(Waiting { step, interval }) = self.waiting.pop_front() else {
+        let Some(Waiting {
+            step,
+            interval,
+            learning_rate,
+        }) = self.waiting.pop_front()
+        else {
             return Ok(());
         };
         let seconds = self.since.elapsed().as_secs_f64();
@@ -393,6 +432,7 @@ impl<'a> Trainer<'a> {
             step,
             loss,
             accuracy,
+            learning_rate,
             seconds,
             waited: std::mem::take(&mut self.waited[0]).as_secs_f64(),
         }))?;

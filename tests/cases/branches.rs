@@ -1,7 +1,7 @@
 //! Networks that branch and join, for images `[N,3,H,W]` of at least 8x8: five classes each.
 
 use nin_wgpu::graph::{GraphBuilder, GraphError, ValueId};
-use nin_wgpu::ops::{Conv2d, Pool2d};
+use nin_wgpu::ops::{Conv2d, LocalResponseNorm, Pool2d};
 
 type Built = Result<ValueId, GraphError>;
 
@@ -27,6 +27,7 @@ pub const NETWORKS: &[Network] = &[
         "one value twice in a concatenation",
         twice_in_a_concatenation,
     ),
+    ("normalised branches that are added", normalised),
 ];
 
 fn conv(net: &mut GraphBuilder, name: &str, x: ValueId, k: usize, filter: usize) -> Built {
@@ -155,5 +156,22 @@ fn twice_in_a_concatenation(net: &mut GraphBuilder, x: ValueId) -> Built {
     let y = net.concat(&[x, y, x])?;
     let y = conv(net, "mix", y, 4, 3)?;
     let y = net.relu(y)?;
+    head(net, y)
+}
+
+/// Without biases before the normalisations: their gradients would be nothing but rounding.
+fn normalised(net: &mut GraphBuilder, x: ValueId) -> Built {
+    let bare = |filter| Conv2d::new(filter, 1, filter / 2).map(Conv2d::without_bias);
+    let x = net.conv2d("stem", x, 4, bare(3)?)?;
+    let x = net.batch_norm("stem.norm", x)?;
+    let x = net.relu(x)?;
+    let y = net.conv2d("block", x, 4, bare(3)?)?;
+    let y = net.batch_norm("block.norm", y)?;
+    let z = net.conv2d("beside", x, 4, bare(1)?)?;
+    let z = net.batch_norm("beside.norm", z)?;
+    let y = net.add(y, z)?;
+    let y = net.relu(y)?;
+    let y = net.local_response_norm(y, LocalResponseNorm::new(3)?)?;
+    let y = net.batch_norm("last.norm", y)?;
     head(net, y)
 }

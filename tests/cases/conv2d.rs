@@ -1,4 +1,4 @@
-//! Convolutions: odd channels, strides, paddings, ragged tiles, batch 1.
+//! Convolutions: odd channels, strides, paddings, ragged tiles, batch 1; rectangular, dilated, grouped and depthwise ones.
 
 use super::{Case, CaseBuilder};
 use nin_wgpu::ops::{Conv2d, Conv2dDgrad, Conv2dWgrad};
@@ -21,37 +21,183 @@ const SHAPES: &[[usize; 8]] = &[
     [1, 3, 4, 4, 5, 4, 1, 0],
 ];
 
+/// `[n, c, h, w, k]`, `[r, s]`, strides, dilations, paddings, groups.
+type General = (
+    [usize; 5],
+    [usize; 2],
+    [usize; 2],
+    [usize; 2],
+    [[usize; 2]; 2],
+    usize,
+);
+
+const GENERAL: &[General] = &[
+    // Rectangular filters and strides, sides with paddings of their own, dilation.
+    (
+        [2, 3, 9, 11, 5],
+        [1, 7],
+        [1, 1],
+        [1, 1],
+        [[0, 0], [3, 3]],
+        1,
+    ),
+    (
+        [1, 9, 13, 6, 34],
+        [5, 2],
+        [3, 1],
+        [1, 1],
+        [[2, 2], [0, 0]],
+        1,
+    ),
+    (
+        [2, 5, 10, 7, 9],
+        [3, 3],
+        [1, 2],
+        [1, 1],
+        [[0, 1], [2, 0]],
+        1,
+    ),
+    (
+        [1, 7, 12, 13, 11],
+        [3, 2],
+        [2, 1],
+        [2, 3],
+        [[1, 3], [0, 2]],
+        1,
+    ),
+    (
+        [3, 2, 14, 5, 3],
+        [4, 1],
+        [1, 2],
+        [3, 1],
+        [[4, 0], [0, 0]],
+        1,
+    ),
+    // Paddings that hold whole filters; a filter larger than the image; one pixel.
+    ([1, 2, 4, 3, 3], [2, 2], [1, 1], [1, 1], [[3, 2], [5, 0]], 1),
+    ([2, 3, 2, 2, 4], [5, 4], [1, 1], [1, 1], [[2, 3], [2, 2]], 1),
+    ([2, 1, 1, 1, 1], [3, 3], [2, 2], [2, 2], [[2, 2], [2, 2]], 1),
+    // Groups: of several channels and filters each, and of one of either.
+    ([2, 6, 8, 9, 9], [3, 3], [1, 1], [1, 1], [[1, 1], [1, 1]], 3),
+    (
+        [1, 36, 6, 5, 70],
+        [1, 1],
+        [1, 1],
+        [1, 1],
+        [[0, 0], [0, 0]],
+        2,
+    ),
+    (
+        [2, 8, 7, 10, 4],
+        [2, 3],
+        [2, 1],
+        [1, 2],
+        [[0, 1], [2, 1]],
+        4,
+    ),
+    (
+        [3, 2, 5, 5, 40],
+        [3, 3],
+        [2, 2],
+        [1, 1],
+        [[1, 1], [1, 1]],
+        2,
+    ),
+    ([1, 4, 1, 1, 2], [1, 1], [1, 1], [1, 1], [[0, 0], [0, 0]], 2),
+    // Depthwise.
+    ([2, 5, 9, 7, 5], [3, 3], [1, 1], [1, 1], [[1, 1], [1, 1]], 5),
+    (
+        [3, 17, 30, 23, 17],
+        [3, 3],
+        [2, 2],
+        [1, 1],
+        [[0, 1], [0, 1]],
+        17,
+    ),
+    (
+        [1, 3, 6, 11, 9],
+        [2, 5],
+        [1, 3],
+        [2, 1],
+        [[1, 0], [2, 4]],
+        3,
+    ),
+    (
+        [2, 66, 3, 2, 66],
+        [5, 5],
+        [1, 1],
+        [1, 1],
+        [[2, 2], [2, 2]],
+        66,
+    ),
+    ([4, 2, 1, 1, 2], [1, 1], [1, 1], [1, 1], [[0, 0], [0, 0]], 2),
+    (
+        [9, 6, 40, 31, 12],
+        [3, 1],
+        [1, 1],
+        [1, 1],
+        [[1, 1], [0, 0]],
+        6,
+    ),
+];
+
 pub fn cases() -> Vec<Case> {
+    let square = SHAPES.iter().map(|&[n, c, h, w, k, filter, stride, pad]| {
+        ([n, c, h, w, k], Conv2d::new(filter, stride, pad))
+    });
+    let general = GENERAL
+        .iter()
+        .map(|&(dims, filter, stride, dilation, pad, groups)| {
+            let conv = Conv2d::rectangular(filter, stride)
+                .and_then(|conv| conv.with_dilation(dilation))
+                .and_then(|conv| conv.with_paddings(pad))
+                .and_then(|conv| conv.with_groups(groups));
+            (dims, conv)
+        });
+    let all = square.chain(general);
+    all.flat_map(|(dims, conv)| of(dims, conv.expect("valid")))
+        .collect()
+}
+
+/// Every direction and fusion of one convolution.
+fn of([n, c, h, w, k]: [usize; 5], conv: Conv2d) -> Vec<Case> {
     let mut cases = Vec::new();
-    for &[n, c, h, w, k, filter, stride, pad] in SHAPES {
-        let conv = Conv2d::new(filter, stride, pad).expect("valid");
-        let g = conv.geometry(super::shape(&[n, c, h, w]), k).expect("fits");
-        let (x, f, y) = ([n, c, h, w], [k, c, filter, filter], [n, k, g.p, g.q]);
-        let name = |what| {
-            format!("{what} {n}x{c}x{h}x{w} k{k} {filter}x{filter} stride {stride} pad {pad}")
-        };
+    let g = conv.geometry(super::shape(&[n, c, h, w]), k).expect("fits");
+    let (x, y) = ([n, c, h, w], [n, k, g.p, g.q]);
+    let f = conv.filters(c, k).expect("divide");
+    let f = f.dims();
+    let name = |what: &str| format!("{what} {g}");
 
-        for (conv, what) in [(conv, "conv2d"), (conv.with_relu(), "conv2d + relu")] {
-            let mut case = CaseBuilder::new();
-            let inputs = [case.random(&x), case.random(&f), case.random(&[k])];
-            case.op(conv, &inputs, &[]);
-            cases.push(case.case(name(what)));
-        }
-
-        let dgrad = Conv2dDgrad::new(conv, h, w);
+    for (conv, what) in [(conv, "conv2d"), (conv.with_relu(), "conv2d + relu")] {
         let mut case = CaseBuilder::new();
-        let inputs = [case.random(&y), case.random(&f)];
-        case.op(dgrad, &inputs, &[]);
-        cases.push(case.case(name("dgrad")));
-        let mut case = CaseBuilder::new();
-        let inputs = [case.random(&y), case.random(&f), case.random(&x)];
-        case.op(dgrad.with_mask(), &inputs, &[]);
-        cases.push(case.case(name("dgrad + mask")));
-
-        let mut case = CaseBuilder::new();
-        let inputs = [case.random(&x), case.random(&y)];
-        case.op(Conv2dWgrad::new(conv), &inputs, &[]);
-        cases.push(case.case(name("wgrad")));
+        let inputs = [case.random(&x), case.random(f), case.random(&[k])];
+        case.op(conv, &inputs, &[]);
+        cases.push(case.case(name(what)));
     }
+
+    let bare = conv.without_bias();
+    let mut case = CaseBuilder::new();
+    let inputs = [case.random(&x), case.random(f)];
+    case.op(bare.with_relu(), &inputs, &[]);
+    cases.push(case.case(name("conv2d + relu, no bias")));
+    let mut case = CaseBuilder::new();
+    let inputs = [case.random(&x), case.random(&y)];
+    case.op(Conv2dWgrad::new(bare), &inputs, &[]);
+    cases.push(case.case(name("wgrad, no bias")));
+
+    let dgrad = Conv2dDgrad::new(conv, h, w);
+    let mut case = CaseBuilder::new();
+    let inputs = [case.random(&y), case.random(f)];
+    case.op(dgrad, &inputs, &[]);
+    cases.push(case.case(name("dgrad")));
+    let mut case = CaseBuilder::new();
+    let inputs = [case.random(&y), case.random(f), case.random(&x)];
+    case.op(dgrad.with_mask(), &inputs, &[]);
+    cases.push(case.case(name("dgrad + mask")));
+
+    let mut case = CaseBuilder::new();
+    let inputs = [case.random(&x), case.random(&y)];
+    case.op(Conv2dWgrad::new(conv), &inputs, &[]);
+    cases.push(case.case(name("wgrad")));
     cases
 }

@@ -9,18 +9,26 @@
 )]
 
 pub mod activation;
-pub mod adam;
 #[path = "../../examples/common/adapters.rs"]
 mod adapters;
 pub mod add;
 pub mod avg_pool2d;
+pub mod batch_norm;
 pub mod branches;
 pub mod concat;
 pub mod conv2d;
 pub mod dropout;
+pub mod ema;
+pub mod fixture;
 pub mod gather;
 pub mod global_avg_pool;
+pub mod gradient_norm;
+pub mod linear;
+pub mod local_response_norm;
 pub mod max_pool2d;
+pub mod mean_squared_error;
+pub mod one_hot;
+pub mod optimizer;
 pub mod relu;
 pub mod reshape;
 pub mod softmax;
@@ -169,8 +177,8 @@ pub fn of_graph(model: &str, graph: &Graph) -> Vec<Case> {
                 .collect()
         };
         let key = format!("{:?} {:?}", node.op, dims(&node.inputs));
-        // Adam is one op over all parameters, and has cases of its own.
-        if seen.contains(&key) || matches!(node.op, Op::Adam(_)) {
+        // The optimizer is one op over all parameters, and has cases of its own.
+        if seen.contains(&key) || matches!(node.op, Op::Update(_)) {
             continue;
         }
         seen.push(key);

@@ -107,8 +107,8 @@ fn saves_and_can_be_taken_up(signal: &str) {
     );
 }
 
-/// Trains in one part and in two, and compares.
-fn in_two_parts(flags: &[&str]) {
+/// Trains in one part and in two, and compares; the learning rates of the epochs.
+fn in_two_parts(flags: &[&str]) -> Vec<f64> {
     let folder = new_folder();
     let [one, two] = ["one", "two"].map(|name| folder.path().join(name));
     let both = ["--log-every", "1", "--batch-size", "8"];
@@ -124,13 +124,39 @@ fn in_two_parts(flags: &[&str]) {
         assert!(read(&one) == read(&two), "{name} differs");
     }
     assert_eq!(steps(&one), steps(&two));
+    let rates = |run: &Path| -> Vec<f64> {
+        let lines = metrics(run, "epoch");
+        let rates = lines.iter().map(|line| line["learning_rate"].as_f64());
+        rates.map(|rate| rate.expect("a number")).collect()
+    };
+    assert_eq!(rates(&one), rates(&two));
     let tests = |run: &Path| metrics(run, "test");
     assert_eq!(tests(&one), tests(&two));
+    rates(&one)
 }
 
 #[test]
 fn a_run_with_a_validation_split_holds_the_same_images_out_when_it_goes_on() {
     in_two_parts(&["--val-split", "0.25"]);
+}
+
+#[test]
+fn a_run_that_accumulates_and_lowers_its_rate_goes_on_bit_for_bit() {
+    in_two_parts(&["--accumulate", "3"]);
+    // Too small a rate to change any answer: the second epoch, before the stop, and the third bring no progress.
+    let flags =
+        "--schedule plateau --patience-lr 2 --epochs 4 --limit-train 8 --warmup 0 --lr 1e-12";
+    let flags: Vec<&str> = flags.split_whitespace().collect();
+    let rates = in_two_parts(&flags);
+    assert!(
+        rates.len() == 4 && rates[2] == rates[0] && rates[3] < rates[0],
+        "{rates:?}"
+    );
+}
+
+#[test]
+fn a_run_with_another_loss_goes_on_with_it() {
+    in_two_parts(&["--label-smoothing", "0.1", "--class-weights", "balanced"]);
 }
 
 #[test]

@@ -25,7 +25,11 @@ fn each_kernel_is_a_file_in_each_language_that_was_asked_for() {
     let kernels = of(".wgsl");
     assert_eq!(of(".metal"), kernels);
     assert_eq!(files.len(), 2 * kernels.len());
-    assert!(kernels.iter().any(|name| name.ends_with("adam.step")));
+    assert!(
+        kernels
+            .iter()
+            .any(|name| name.ends_with("optimizer.step[adam]"))
+    );
     let counts = format!("{} kernels in {} files", kernels.len(), files.len());
     assert_says(&text, &[&counts, "new/kernels"]);
 }

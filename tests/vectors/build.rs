@@ -1,14 +1,15 @@
 //! How each kind of case is said to this library.
 
-use nin_wgpu::graph::ValueId;
+use nin_wgpu::graph::{Role, ValueId};
 use nin_wgpu::ops::{
-    Activation, Add, AvgPool2d, Concat, GlobalAvgPool, MaxPool2d, Pool2d, Relu, Reshape, Softmax,
+    Activation, Add, AvgPool2d, BatchNorm, BatchNormEval, Concat, Conv2d, GlobalAvgPool, Linear,
+    LocalResponseNorm, MaxPool2d, Pool2d, Relu, Reshape, Softmax, SoftmaxCrossEntropy,
 };
 use nin_wgpu::shape::Shape;
 
 use crate::Failure;
-use crate::net::Net;
-use crate::suite::{Build, Window};
+use crate::net::{Net, Reading};
+use crate::suite::{Build, Filter, Reduction, Window};
 
 /// Builds the case, and says what of it is compared.
 pub(crate) fn build(net: &mut Net<'_>, build: &Build) -> Result<(), Failure> {
@@ -41,12 +42,44 @@ pub(crate) fn build(net: &mut Net<'_>, build: &Build) -> Result<(), Failure> {
             let y = net.push(op, &[x])?[0];
             net.finish(y)
         }
+        Build::BatchNorm {
+            training,
+            momentum,
+            eps,
+        } => {
+            let op = BatchNorm::new(*eps, *momentum)?;
+            if *training {
+                batch_norm(net, op)
+            } else {
+                let names = ["x", "weight", "bias", "running_mean", "running_var"];
+                let inputs = net.values(&names)?;
+                let y = net.push(BatchNormEval::from(op), &inputs)?[0];
+                net.finish(y)
+            }
+        }
         Build::Concat { axis } => concat(net, *axis),
-        Build::BatchNorm { .. }
-        | Build::Conv2d(_)
-        | Build::CrossEntropy { .. }
-        | Build::Linear {}
-        | Build::LocalResponseNorm { .. } => Err("not yet".into()),
+        Build::Conv2d(filter) => {
+            let inputs = net.values(&["x", "w", "b"])?;
+            let [.., r, s] = *net.graph.value(inputs[1]).shape.dims() else {
+                return Err("filters are [K,C,R,S]".into());
+            };
+            let mut op = filter.conv([r, s])?;
+            if inputs.len() == 2 {
+                op = op.without_bias();
+            }
+            let y = net.push(op, &inputs)?[0];
+            net.finish(y)
+        }
+        Build::CrossEntropy {
+            reduction,
+            ignore_index,
+            label_smoothing,
+        } => cross_entropy(
+            net,
+            *reduction,
+            *ignore_index,
+            label_smoothing.unwrap_or(0.0),
+        ),
         Build::GlobalAvgPool {} => {
             let x = net.value("x")?;
             let means = net.push(GlobalAvgPool::default(), &[x])?[0];
@@ -60,6 +93,30 @@ pub(crate) fn build(net: &mut Net<'_>, build: &Build) -> Result<(), Failure> {
             };
             let pool = Pool2d::rectangular([h, w], [1, 1])?;
             let y = net.push(MaxPool2d::new(pool), &[x])?[0];
+            net.finish(y)
+        }
+        Build::Linear {} => {
+            let inputs = net.values(&["x", "w", "b"])?;
+            let op = match inputs.len() {
+                2 => Linear::default().without_bias(),
+                _ => Linear::default(),
+            };
+            let mut y = net.push(op, &inputs)?[0];
+            if net.tensor("addend").is_some() {
+                let addend = net.value("addend")?;
+                y = net.push(Add::default(), &[y, addend])?[0];
+            }
+            net.finish(y)
+        }
+        Build::LocalResponseNorm {
+            size,
+            alpha,
+            beta,
+            k,
+        } => {
+            let op = LocalResponseNorm::new(*size)?.with_constants(*alpha, *beta, *k)?;
+            let x = net.value("x")?;
+            let y = net.push(op, &[x])?[0];
             net.finish(y)
         }
         Build::MaxPool2d(window) => {
@@ -116,6 +173,64 @@ impl Window {
             pool
         })
     }
+}
+
+impl Filter {
+    fn conv(&self, filter: [usize; 2]) -> Result<Conv2d, Failure> {
+        let [top, left, bottom, right] = self.padding;
+        Ok(Conv2d::rectangular(filter, self.stride)?
+            .with_dilation(self.dilation)?
+            .with_paddings([[top, bottom], [left, right]])?
+            .with_groups(self.groups)?)
+    }
+}
+
+/// By the statistics of the batch, which also move the running ones.
+fn batch_norm(net: &mut Net<'_>, op: BatchNorm) -> Result<(), Failure> {
+    let inputs = net.values(&["x", "weight", "bias"])?;
+    let mean = net.value_as("running_mean", Role::Statistic)?;
+    let var = net.value_as("running_var", Role::Statistic)?;
+    let y = net.graph.push("case", op, &inputs, &[mean, var])?[0];
+    net.result("moved_mean", mean);
+    net.result("moved_var", var);
+    net.finish(y)
+}
+
+/// The loss as its metrics tell it, or of each row; the gradient comes with it.
+fn cross_entropy(
+    net: &mut Net<'_>,
+    reduction: Reduction,
+    ignore_index: Option<i64>,
+    label_smoothing: f32,
+) -> Result<(), Failure> {
+    let x = net.value("x")?;
+    let labels = net.labels("labels", ignore_index)?;
+    let &[_, classes] = net.graph.value(x).shape.dims() else {
+        return Err("logits are [N,L]".into());
+    };
+    let mut op = SoftmaxCrossEntropy::default().with_label_smoothing(label_smoothing)?;
+    if let Some(weight) = net.tensor("weight") {
+        let weights = weight.values.iter().map(|&x| x as f32).collect();
+        op = op.with_class_weights(weights)?;
+    }
+    let metrics = net.zeros("metrics", SoftmaxCrossEntropy::metrics_len(classes))?;
+    let outputs = net.graph.push("case", op, &[x, labels], &[metrics])?;
+    let &[dx, losses] = outputs.as_slice() else {
+        return Err("the loss yields two values".into());
+    };
+    match reduction {
+        Reduction::None => net.result("y", losses),
+        Reduction::Sum => net.read("y", metrics, Reading::LossSum),
+        Reduction::Mean => net.read("y", metrics, Reading::LossMean),
+    }
+    if net.wants("dx") {
+        net.result("dx", dx);
+    }
+    if net.wants("log_prob") {
+        let log_prob = net.push(Softmax::default().log(), &[x])?[0];
+        net.result("log_prob", log_prob);
+    }
+    Ok(())
 }
 
 /// `dims` as a matrix: all before `axis`, and the rest.

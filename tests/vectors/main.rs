@@ -25,7 +25,7 @@ type Failure = Box<dyn std::error::Error>;
 
 /// Whether a case's graph holds what the algorithms for convolutions compute.
 fn has_choice(graph: &Graph) -> bool {
-    let chosen = |op: &Op| matches!(op, Op::Conv2d(_));
+    let chosen = |op: &Op| matches!(op, Op::Conv2d(_) | Op::Linear(_));
     graph.nodes().iter().any(|node| chosen(&node.op))
 }
 
@@ -58,11 +58,11 @@ fn run(suite: &Suite, case: &Case, tensors: &Tensors, gpu: Option<&Gpu>) -> Resu
     let mut net = Net::new(case, tensors);
     build::build(&mut net, &case.build)?;
     let mut graph = net.graph;
-    for &(_, id) in &net.results {
+    for &(_, id, _) in &net.results {
         graph.keep(id);
     }
     fuse(&mut graph);
-    let mut came: Vec<&str> = net.results.iter().map(|(name, _)| name.as_str()).collect();
+    let mut came: Vec<&str> = net.results.iter().map(|(name, ..)| name.as_str()).collect();
     let mut wanted: Vec<&str> = case.want.iter().map(String::as_str).collect();
     came.sort_unstable();
     wanted.sort_unstable();
@@ -74,12 +74,12 @@ fn run(suite: &Suite, case: &Case, tensors: &Tensors, gpu: Option<&Gpu>) -> Resu
             runtime.write(*id, data.slice())?;
         }
         runtime.run()?;
-        for (name, id) in &net.results {
+        for (name, id, reading) in &net.results {
             let want = tensors.get(case, name)?;
-            let got = runtime.read(*id)?;
-            let dims = graph.value(*id).shape;
+            let shape = graph.value(*id).shape;
+            let (dims, got) = reading.of(shape.dims(), runtime.read(*id)?);
             suite
-                .compare(want, dims.dims(), &got)
+                .compare(want, &dims, &got)
                 .map_err(|why| format!("{name} on {by}: {why}"))?;
         }
     }

@@ -100,7 +100,8 @@ impl Gpu {
                 }
             };
             if measures {
-                let algorithms = candidates(*mode, hardware, *self.limits());
+                let mut algorithms = candidates(*mode, hardware, *self.limits());
+                algorithms.retain(|algorithm| algorithm.serves(&geometry));
                 let tried = trial::try_all(self, direction, &geometry, &algorithms)?;
                 if let Some(best) = Trial::fastest(&tried) {
                     known.set(direction, geometry, best.algorithm);
@@ -124,7 +125,7 @@ fn candidates(mode: Tune, hardware: bool, limits: PlanLimits) -> Vec<Conv2dAlgor
             mode == Tune::Full || !hardware
         }
         Conv2dAlgorithm::ImplicitGemm(_) => mode == Tune::Full || hardware,
-        Conv2dAlgorithm::Direct => true,
+        Conv2dAlgorithm::Direct | Conv2dAlgorithm::Depthwise => true,
     };
     let available = Conv2dAlgorithm::available(limits);
     available.into_iter().filter(worth).collect()

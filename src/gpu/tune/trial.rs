@@ -157,14 +157,17 @@ struct Case {
 impl Case {
     /// `None` if the geometry is no convolution's: a cache file of other hands.
     fn new(direction: Direction, g: &Geometry) -> Option<Self> {
-        let conv = Conv2d::new(g.r, g.stride, g.pad).ok()?;
+        let conv = Conv2d::of(g)?;
         let (x, w, y) = (
             [g.n, g.c, g.h, g.w],
-            [g.k, g.c, g.r, g.r],
+            [g.k, g.c / g.groups, g.r, g.s],
             [g.n, g.k, g.p, g.q],
         );
         let (op, shapes): (Op, Vec<&[usize]>) = match direction {
-            Direction::Forward => (conv.with_relu().into(), vec![&x, &w, &w[..1]]),
+            Direction::Forward => (
+                conv.with_relu().into(),
+                [&x, &w, &w[..1]][..2 + usize::from(g.biased)].to_vec(),
+            ),
             Direction::Dgrad => (
                 Conv2dDgrad::new(conv, g.h, g.w).with_mask().into(),
                 vec![&y, &w, &x],

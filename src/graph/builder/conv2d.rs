@@ -5,12 +5,12 @@ use crate::graph::{GraphError, ValueId};
 use crate::ops::Conv2d;
 
 impl GraphBuilder {
-    /// A convolution with `k` output channels and a bias: `x [N,C,H,W]` -> `[N,K,P,Q]`.
+    /// A convolution with `k` output channels: `x [N,C,H,W]` -> `[N,K,P,Q]`.
     ///
-    /// Adds the parameters `{name}.weight` `[K,C,R,S]` and `{name}.bias` `[K]`.
+    /// Adds the parameters `{name}.weight` `[K,C/G,R,S]` and, unless it is [without bias](Conv2d::without_bias), `{name}.bias` `[K]`.
     ///
     /// # Errors
-    /// [`GraphError::Shape`] if the filter does not fit, [`GraphError::DuplicateName`] if the name is taken.
+    /// [`GraphError::Shape`] if the filter does not fit or the groups do not divide `C` and `K`, [`GraphError::DuplicateName`] if the name is taken.
     pub fn conv2d(
         &mut self,
         name: &str,
@@ -19,14 +19,19 @@ impl GraphBuilder {
         conv: Conv2d,
     ) -> Result<ValueId, GraphError> {
         self.layer = name.to_owned();
-        let c = self.graph.shape(x).dims().get(1).copied().unwrap_or(1);
-        let filters = [k, c, conv.filter(), conv.filter()];
-        let w = self.parameter(format!("{name}.weight"), &filters)?;
-        let b = self.parameter(format!("{name}.bias"), &[k])?;
-        let y = self.graph.push1(name, conv, &[x, w, b])?;
+        let dims = self.graph.shape(x).nchw("conv2d", "x");
+        let [_, c, ..] = dims.map_err(self.misfit())?;
+        let filters = conv.filters(c, k).map_err(self.misfit())?;
+        let w = self.parameter(format!("{name}.weight"), filters.dims())?;
+        let mut inputs = vec![x, w];
+        if conv.is_biased() {
+            inputs.push(self.parameter(format!("{name}.bias"), &[k])?);
+        }
+        let y = self.graph.push1(name, conv, &inputs)?;
         if let Ok(g) = conv.geometry(self.graph.shape(x), k) {
             let grid = self.grid(x);
-            let grid = grid.map(|grid| grid.behind_window([g.r; 2], [g.stride; 2], [g.pad; 2]));
+            let before = g.pad.map(|[before, _]| before);
+            let grid = grid.map(|grid| grid.behind_window(conv.extent(), g.stride, before));
             self.grids.insert(y, grid);
         }
         Ok(y)

@@ -31,7 +31,7 @@ impl GraphBuilder {
         Ok(y)
     }
 
-    /// Everything of an image as channels: `x [N,C,H,W]` -> `[N,C*H*W,1,1]`, of which a 1x1 convolution makes a dense layer.
+    /// Everything of an image as channels: `x [N,C,H,W]` -> `[N,C*H*W,1,1]`, for [`GraphBuilder::linear`] to take.
     /// Nothing is copied on a GPU.
     ///
     /// # Errors

@@ -5,6 +5,8 @@
 mod activation;
 mod conv2d;
 mod join;
+mod linear;
+mod norm;
 mod pool2d;
 
 use std::collections::HashMap;
@@ -121,13 +123,16 @@ impl GraphBuilder {
 
     /// A parameter of the layer at hand, under the name that PyTorch gives it.
     fn parameter(&mut self, name: String, dims: &[usize]) -> Result<ValueId, GraphError> {
+        self.state(name, dims, Role::Parameter)
+    }
+
+    /// A parameter or statistic, likewise.
+    fn state(&mut self, name: String, dims: &[usize], role: Role) -> Result<ValueId, GraphError> {
         if self.graph.find(&name).is_some() {
             return Err(GraphError::DuplicateName(self.layer.clone()));
         }
         let shape = self.shape_of(dims)?;
-        Ok(self
-            .graph
-            .add_value(name, shape, DType::F32, Role::Parameter))
+        Ok(self.graph.add_value(name, shape, DType::F32, role))
     }
 
     /// The input `random [3]`: seed, step, and the place of the first image in its batch.

@@ -1,6 +1,7 @@
 //! The kernels of a convolution: their interfaces, and choosing one.
 
 mod columns;
+mod depthwise;
 
 use std::ops::Range;
 
@@ -12,7 +13,9 @@ use crate::plan::{
 
 uniforms! {
     struct ConvUniform {
-        n: u32, c: u32, h: u32, w: u32, k: u32, r: u32, stride: u32, pad: u32, p: u32, q: u32,
+        n: u32, c: u32, h: u32, w: u32, k: u32, r: u32, s: u32, stride_h: u32, stride_w: u32, dilation_h: u32,
+        dilation_w: u32, pad_h: u32, pad_w: u32, p: u32, q: u32, groups: u32,
+        biased: u32,
         relu: u32,
         masked: u32,
         pixels_per_split: u32,
@@ -23,8 +26,13 @@ uniforms! {
 
 impl ConvUniform {
     fn new(g: &Geometry) -> Self {
-        let [n, c, h, w, k, r, stride, pad, p, q] =
-            [g.n, g.c, g.h, g.w, g.k, g.r, g.stride, g.pad, g.p, g.q].map(|x| x as u32);
+        let [[stride_h, stride_w], [dilation_h, dilation_w]] =
+            [g.stride, g.dilation].map(|pair| pair.map(|x| x as u32));
+        let [pad_h, pad_w] = g.pad.map(|[before, _]| before as u32);
+        // Channels are counted within a group.
+        let Geometry { c, k, .. } = g.of_group();
+        let [n, c, h, w, k] = [g.n, c, g.h, g.w, k].map(|x| x as u32);
+        let [r, s, p, q, groups] = [g.r, g.s, g.p, g.q, g.groups].map(|x| x as u32);
         Self {
             n,
             c,
@@ -32,10 +40,17 @@ impl ConvUniform {
             w,
             k,
             r,
-            stride,
-            pad,
+            s,
+            stride_h,
+            stride_w,
+            dilation_h,
+            dilation_w,
+            pad_h,
+            pad_w,
             p,
             q,
+            groups,
+            biased: u32::from(g.biased),
             relu: 0,
             masked: 0,
             pixels_per_split: 0,
@@ -118,13 +133,17 @@ const DIRECT_BLOCK: [u64; 2] = [256, 8];
 const WGRAD_WORKGROUPS: u64 = 256;
 /// … but each keeps at least this many pixels …
 const WGRAD_PIXELS: u64 = 512;
-/// … and all partial sums together stay below this many elements.
+/// … and all partial sums together stay below this many elements;
 const WGRAD_PARTIALS: u64 = 4 << 20;
+/// but no loop has more turns: Mesa 22.3's software driver ends it after 65,535, without a word.
+const TURNS: u64 = 65_535;
 
 /// How one computation is done.
 enum Method {
     /// Over packed panels.
     Columns(&'static columns::Product),
+    /// In one dispatch over tensors of as many groups as channels.
+    Depthwise,
     /// In one dispatch over the tensors, whose workgroups own so many columns and rows.
     Whole(&'static Family, Variant, [u64; 2]),
 }
@@ -133,6 +152,7 @@ impl From<Conv2dAlgorithm> for Method {
     fn from(algorithm: Conv2dAlgorithm) -> Self {
         match algorithm {
             Conv2dAlgorithm::Naive => Self::Whole(&NAIVE, Variant::Plain, NAIVE_BLOCK),
+            Conv2dAlgorithm::Depthwise => Self::Depthwise,
             Conv2dAlgorithm::Direct => Self::Whole(&DIRECT, Variant::Plain, DIRECT_BLOCK),
             Conv2dAlgorithm::Columns => Self::Columns(&columns::PLAIN),
             Conv2dAlgorithm::ColumnsSubgroup => Self::Columns(&columns::SUBGROUP),
@@ -150,6 +170,7 @@ pub(super) fn variants(direction: Direction) -> Vec<(&'static Kernel, Variant)> 
     for algorithm in Conv2dAlgorithm::ALL {
         match algorithm.into() {
             Method::Columns(product) => all.extend(columns::kernels(direction, product)),
+            Method::Depthwise => all.push((depthwise::kernel(direction), Variant::Plain)),
             Method::Whole(family, variant, _) => all.push((family.kernel(direction), variant)),
         }
     }
@@ -159,10 +180,14 @@ pub(super) fn variants(direction: Direction) -> Vec<(&'static Kernel, Variant)> 
     all
 }
 
-/// The method that the plan's options choose; what panels could not hold is left to the direct kernels.
+/// The method that the plan's options choose; what it does not serve, or panels could not hold, is left to the direct kernels.
 fn method(to: &Lowering<'_>, direction: Direction, g: &Geometry) -> Method {
     let limits = to.options().limits;
-    match to.options().conv2d.of(direction, g, limits).into() {
+    let algorithm = to.options().conv2d.of(direction, g, limits);
+    if !algorithm.serves(g) {
+        return Conv2dAlgorithm::Direct.into();
+    }
+    match algorithm.into() {
         Method::Columns(_) if !columns::fits(direction, g, limits.max_binding) => {
             Conv2dAlgorithm::Direct.into()
         }
@@ -170,29 +195,42 @@ fn method(to: &Lowering<'_>, direction: Direction, g: &Geometry) -> Method {
     }
 }
 
-/// Lowers the forward pass over `x`, `w`, `b` and `y`.
-pub(super) fn forward(
+/// Lowers the forward pass over `x` and `w`, perhaps a bias, and `y`.
+pub(in crate::ops) fn forward(
     to: &mut Lowering<'_>,
     g: &Geometry,
     relu: bool,
-    bindings: [Region; 4],
+    [x, w]: [Region; 2],
+    b: Option<Region>,
+    y: Region,
 ) -> Result<(), PlanError> {
     let uniform = ConvUniform {
         relu: u32::from(relu),
         ..ConvUniform::new(g)
     };
+    // Every binding must name some buffer; without a bias the kernel never reads this one.
+    let bindings = [x, w, b.unwrap_or(w), y];
     match method(to, Direction::Forward, g) {
         Method::Columns(product) => columns::forward(to, g, product, uniform, bindings),
+        Method::Depthwise => depthwise::over_pixels(
+            to,
+            Direction::Forward,
+            uniform,
+            &bindings,
+            [g.n * g.k, g.pixels()],
+        ),
         Method::Whole(family, variant, block) => {
-            let workgroups = workgroups(to, variant, block, [g.n * g.pixels(), g.k])?;
+            let workgroups = workgroups(to, g, variant, block, [g.n * g.pixels(), g.k])?;
             let words = uniform.words();
-            to.dispatch(&family.forward, variant, words, &bindings, workgroups)
+            to.dispatch(&family.forward, variant, words, &bindings, workgroups)?;
+            to.set_flops(g.flops());
+            Ok(())
         }
     }
 }
 
 /// Lowers the input gradient.
-pub(super) fn dgrad(
+pub(in crate::ops) fn dgrad(
     to: &mut Lowering<'_>,
     g: &Geometry,
     [dy, w]: [Region; 2],
@@ -203,49 +241,54 @@ pub(super) fn dgrad(
         masked: u32::from(mask.is_some()),
         ..ConvUniform::new(g)
     };
-    // Every binding must name some buffer; without a mask the kernel never reads this one.
+    // As without a bias, a mask that is not there is never read.
     let bindings = [dy, w, mask.unwrap_or(dy), dx];
     match method(to, Direction::Dgrad, g) {
         Method::Columns(product) => columns::dgrad(to, g, product, uniform, bindings),
+        Method::Depthwise => depthwise::over_pixels(
+            to,
+            Direction::Dgrad,
+            uniform,
+            &bindings,
+            [g.n * g.c, g.h * g.w],
+        ),
         Method::Whole(family, variant, block) => {
-            let workgroups = workgroups(to, variant, block, [g.n * g.h * g.w, g.c])?;
+            let workgroups = workgroups(to, g, variant, block, [g.n * g.h * g.w, g.c])?;
             let words = uniform.words();
-            to.dispatch(&family.dgrad, variant, words, &bindings, workgroups)
+            to.dispatch(&family.dgrad, variant, words, &bindings, workgroups)?;
+            to.set_flops(g.flops());
+            Ok(())
         }
     }
 }
 
 /// Lowers the filter and bias gradients: parts, and their sum in order unless the optimizer does it.
-pub(super) fn wgrad(
+pub(in crate::ops) fn wgrad(
     to: &mut Lowering<'_>,
     g: &Geometry,
     [x, dy]: [Region; 2],
-    [dw, db]: [Region; 2],
+    dw: Region,
+    db: Option<Region>,
 ) -> Result<(), PlanError> {
-    // The bias gradient is one more column: the one whose "input" is 1.
-    let columns = g.terms() + 1;
+    let columns = g.gradient_columns();
     let (splits, partial) = match method(to, Direction::Wgrad, g) {
         Method::Columns(product) => {
             let partial = to.parts("partial_dw", g.k * columns);
             columns::wgrad(to, g, product, [x, dy, partial])?;
             (1, partial)
         }
+        Method::Depthwise => {
+            let kernel = depthwise::kernel(Direction::Wgrad);
+            let (workgroups, turn) = (depthwise::over_filters(g), depthwise::LANES);
+            in_splits(to, g, (kernel, Variant::Plain), workgroups, turn, [x, dy])?
+        }
         Method::Whole(family, variant, block) => {
-            let [across, down, _] = workgroups(to, variant, block, [columns, g.k])?;
-            let splits = wgrad_splits(g, across * down);
-            let partial = to.parts("partial_dw", splits * g.k * columns);
-            let uniform = ConvUniform {
-                pixels_per_split: (g.n * g.pixels()).div_ceil(splits) as u32,
-                ..ConvUniform::new(g)
+            let workgroups = workgroups(to, g, variant, block, [columns, g.k])?;
+            let turn = match variant {
+                Variant::Tile(tile) => tile.k.into(),
+                _ => 1,
             };
-            to.dispatch(
-                &family.wgrad,
-                variant,
-                uniform.words(),
-                &[x, dy, partial],
-                [across, down, splits as u64],
-            )?;
-            (splits, partial)
+            in_splits(to, g, (&family.wgrad, variant), workgroups, turn, [x, dy])?
         }
     };
     let parts = Parts {
@@ -254,26 +297,63 @@ pub(super) fn wgrad(
         weights: dw,
         bias: db,
     };
+    sum_parts(to, parts)
+}
+
+/// Sums a gradient in parts, in order, unless the optimizer does.
+pub(in crate::ops) fn sum_parts(to: &mut Lowering<'_>, parts: Parts) -> Result<(), PlanError> {
     if to.leave_parts(parts) {
         return Ok(());
     }
+    let elements = |region: Region| (region.bytes / 4) as usize;
+    let (len, k) = (elements(parts.weights), parts.bias.map_or(0, elements));
     let uniform = ReduceUniform {
         splits: parts.splits,
-        len: (g.k * g.terms()) as u32,
-        k: g.k as u32,
+        len: len as u32,
+        k: k as u32,
     };
+    // A buffer that is written may be bound only once, so one that nothing is written to is its own.
+    let bias = parts.bias.unwrap_or_else(|| to.scratch("no bias", 1));
     to.elementwise(
         &REDUCE,
         Variant::Plain,
         uniform.words(),
-        &[partial, dw, db],
-        g.k * columns,
+        &[parts.partial, parts.weights, bias],
+        len + k,
     )
 }
 
-/// Workgroups that cover so many columns and rows.
+/// Dispatches a filter gradient in parts of its pixels, `workgroups` to each, of which a turn of the kernel's loop takes `turn`;
+/// says how many parts, and where they are.
+fn in_splits(
+    to: &mut Lowering<'_>,
+    g: &Geometry,
+    (kernel, variant): (&'static Kernel, Variant),
+    [across, down, groups]: [u64; 3],
+    turn: u64,
+    [x, dy]: [Region; 2],
+) -> Result<(usize, Region), PlanError> {
+    let splits = wgrad_splits(g, across * down * groups, turn);
+    let partial = to.parts("partial_dw", splits * g.k * g.gradient_columns());
+    let uniform = ConvUniform {
+        pixels_per_split: (g.n * g.pixels()).div_ceil(splits) as u32,
+        ..ConvUniform::new(g)
+    };
+    to.dispatch(
+        kernel,
+        variant,
+        uniform.words(),
+        &[x, dy, partial],
+        [across, down, groups * splits as u64],
+    )?;
+    to.set_flops(g.flops());
+    Ok((splits, partial))
+}
+
+/// Workgroups that cover so many columns and, in each group, rows.
 fn workgroups(
     to: &Lowering<'_>,
+    g: &Geometry,
     variant: Variant,
     block: [u64; 2],
     [columns, rows]: [usize; 2],
@@ -284,8 +364,8 @@ fn workgroups(
     let [across, down] = block;
     Ok([
         (columns as u64).div_ceil(across),
-        (rows as u64).div_ceil(down),
-        1,
+        (rows as u64 / g.groups as u64).div_ceil(down),
+        g.groups as u64,
     ])
 }
 
@@ -320,10 +400,12 @@ fn check_tile(tile: Tile, limits: PlanLimits) -> Result<(), PlanError> {
 }
 
 /// Into how many parts the reduction over `N*P*Q` is cut; their sums are added in order, so results repeat.
-fn wgrad_splits(g: &Geometry, workgroups: u64) -> usize {
-    let most = ((g.n * g.pixels()) as u64 / WGRAD_PIXELS).max(1);
-    let memory = (WGRAD_PARTIALS / (g.k * (g.terms() + 1)) as u64).max(1);
+fn wgrad_splits(g: &Geometry, workgroups: u64, turn: u64) -> usize {
+    let pixels = (g.n * g.pixels()) as u64;
+    let most = (pixels / WGRAD_PIXELS).max(1);
+    let memory = (WGRAD_PARTIALS / (g.k * g.gradient_columns()) as u64).max(1);
     WGRAD_WORKGROUPS
         .div_ceil(workgroups)
-        .clamp(1, most.min(memory).min(64)) as usize
+        .clamp(1, most.min(memory).min(64))
+        .max(pixels.div_ceil(turn * TURNS)) as usize
 }

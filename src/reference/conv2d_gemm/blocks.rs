@@ -32,5 +32,5 @@ pub(super) fn block_len(floats: usize, terms: usize) -> usize {
 
 /// Channels of one task of a gradient, given how many tasks at least must share the channels.
 pub(super) fn task_channels(g: &Geometry, tasks: usize) -> usize {
-    g.c.div_ceil(tasks).min((TERMS / (g.r * g.r)).max(1))
+    g.c.div_ceil(tasks).min((TERMS / g.window()).max(1))
 }

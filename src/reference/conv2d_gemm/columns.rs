@@ -11,40 +11,43 @@ use crate::ops::Geometry;
 
 /// Whether an image itself is the matrix of columns.
 pub(super) fn is_pointwise(g: &Geometry) -> bool {
-    g.r == 1 && g.stride == 1 && g.pad == 0
+    g.window() == 1 && g.stride == [1; 2] && g.pad == [[0; 2]; 2]
 }
 
 /// Calls `visit(input, output, len)` for every run of `pixels` that the filter element `(r, s)`
 /// takes from within the map: it begins at `input` in the map and at `output` in `pixels`.
-fn runs(
+pub(super) fn runs(
     g: &Geometry,
     (r, s): (usize, usize),
     pixels: &Range<usize>,
     mut visit: impl FnMut(usize, usize, usize),
 ) {
-    let low = g.pad.saturating_sub(s).div_ceil(g.stride);
-    let high = (g.w + g.pad).saturating_sub(s).div_ceil(g.stride).min(g.q);
+    let [down, across] = g.stride;
+    let [[above, _], [left, _]] = g.pad;
+    let (r, s) = (r * g.dilation[0], s * g.dilation[1]);
+    let low = left.saturating_sub(s).div_ceil(across);
+    let high = (g.w + left).saturating_sub(s).div_ceil(across).min(g.q);
     for p in pixels.start / g.q..pixels.end.div_ceil(g.q) {
-        let h = (p * g.stride + r).wrapping_sub(g.pad); // beyond the map too if above it
+        let h = (p * down + r).wrapping_sub(above); // beyond the map too if above it
         let from = (p * g.q + low).max(pixels.start);
         let to = (p * g.q + high).min(pixels.end);
         if h < g.h && from < to {
-            let w = (from - p * g.q) * g.stride + s - g.pad;
+            let w = (from - p * g.q) * across + s - left;
             visit(h * g.w + w, from - pixels.start, to - from);
         }
     }
 }
 
-/// Columns of one channel: `to [R*R, pixels]`.
+/// Columns of one channel: `to [R*S, pixels]`.
 fn im2col(g: &Geometry, map: &[f32], pixels: &Range<usize>, to: &mut [f32]) {
     for (i, row) in to.chunks_mut(pixels.len()).enumerate() {
         row.fill(0.0);
-        runs(g, (i / g.r, i % g.r), pixels, |from, to, len| {
+        runs(g, (i / g.s, i % g.s), pixels, |from, to, len| {
             let to = &mut row[to..to + len];
-            if g.stride == 1 {
+            if g.stride[1] == 1 {
                 to.copy_from_slice(&map[from..from + len]);
             } else {
-                let from = map[from..].iter().step_by(g.stride);
+                let from = map[from..].iter().step_by(g.stride[1]);
                 to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
             }
         });
@@ -62,7 +65,7 @@ pub(super) fn with_columns(
     if is_pointwise(g) {
         return body(Matrix(&x[pixels.start..], g.pixels(), 1));
     }
-    let (channels, rows) = (x.len() / (g.h * g.w), g.r * g.r);
+    let (channels, rows) = (x.len() / (g.h * g.w), g.window());
     let alone = matches!(threads, Parallelism::None);
     with_scratch(&COLUMNS, channels * rows * pixels.len(), |columns| {
         columns
@@ -74,16 +77,16 @@ pub(super) fn with_columns(
     });
 }
 
-/// Adds the columns of one channel, `from [R*R, pixels]`, to `map`.
+/// Adds the columns of one channel, `from [R*S, pixels]`, to `map`.
 pub(super) fn col2im(g: &Geometry, from: &[f32], pixels: &Range<usize>, map: &mut [f32]) {
     for (i, row) in from.chunks(pixels.len()).enumerate() {
-        runs(g, (i / g.r, i % g.r), pixels, |to, from, len| {
+        runs(g, (i / g.s, i % g.s), pixels, |to, from, len| {
             let from = &row[from..from + len];
-            if g.stride == 1 {
+            if g.stride[1] == 1 {
                 let to = map[to..to + len].iter_mut();
                 to.zip(from).for_each(|(to, &from)| *to += from);
             } else {
-                let to = map[to..].iter_mut().step_by(g.stride);
+                let to = map[to..].iter_mut().step_by(g.stride[1]);
                 to.zip(from).for_each(|(to, &from)| *to += from);
             }
         });

@@ -7,22 +7,30 @@ use rayon::prelude::*;
 
 use super::blocks::{BLOCK, block_len, blocks, task_channels};
 use super::columns::{col2im, is_pointwise};
+use super::depthwise;
 use super::matrix::{Matrix, multiply, sum_transposed};
 use super::scratch::{COLUMNS, WEIGHTS, with_scratch};
 use crate::ops::Geometry;
 use crate::reference::relu;
 
 pub(crate) fn dgrad(g: &Geometry, dy: &[f32], w: &[f32], mask: Option<&[f32]>, dx: &mut [f32]) {
+    if g.is_depthwise() {
+        return depthwise::dgrad(g, dy, w, mask, dx);
+    }
+    let (groups, g) = (g.groups, &g.of_group());
     let (image, map) = (g.c * g.h * g.w, g.h * g.w);
-    let channels = task_channels(g, (2 * rayon::current_num_threads()).div_ceil(g.n));
+    let channels = task_channels(g, (2 * rayon::current_num_threads()).div_ceil(g.n * groups));
     with_scratch(&WEIGHTS, w.len(), |wt| {
         // Transposed once, or else the GEMM of each task would.
-        sum_transposed(w, g.k, g.terms(), wt);
+        let filters = g.k * g.terms();
+        let each = wt.par_chunks_mut(filters).zip(w.par_chunks(filters));
+        each.for_each(|(wt, w)| sum_transposed(w, g.k, g.terms(), wt));
         let wt = &*wt;
         let dy = dy.par_chunks(g.k * g.pixels());
+        // The channels of one group of one image.
         let images = dx.par_chunks_mut(image).zip(dy).enumerate();
         images.for_each(|(n, (dx, dy))| {
-            let wt = wt.par_chunks(channels * g.r * g.r * g.k);
+            let wt = wt[n % groups * filters..][..filters].par_chunks(channels * g.window() * g.k);
             let tasks = dx.par_chunks_mut(channels * map).zip(wt);
             tasks.enumerate().for_each(|(i, (dx, wt))| {
                 dgrad_channels(g, dy, wt, dx);
@@ -34,7 +42,7 @@ pub(crate) fn dgrad(g: &Geometry, dy: &[f32], w: &[f32], mask: Option<&[f32]>, d
     });
 }
 
-/// Input gradient of some channels of one image, given their filters as `wt [channels*R*R, K]`.
+/// Input gradient of some channels of one image, given their filters as `wt [channels*R*S, K]`.
 fn dgrad_channels(g: &Geometry, dy: &[f32], wt: &[f32], dx: &mut [f32]) {
     let (terms, pixels) = (wt.len() / g.k, g.pixels());
     let product = |range: &Range<usize>, to: &mut [f32]| {
@@ -49,7 +57,7 @@ fn dgrad_channels(g: &Geometry, dy: &[f32], wt: &[f32], dx: &mut [f32]) {
     for (_, range) in blocks(g, 0..pixels, block_len(BLOCK, terms)) {
         with_scratch(&COLUMNS, terms * range.len(), |columns| {
             product(&range, columns);
-            let columns = columns.chunks(g.r * g.r * range.len());
+            let columns = columns.chunks(g.window() * range.len());
             for (map, from) in dx.chunks_mut(g.h * g.w).zip(columns) {
                 col2im(g, from, &range, map);
             }

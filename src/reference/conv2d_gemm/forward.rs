@@ -5,13 +5,25 @@ use rayon::prelude::*;
 
 use super::blocks::{BLOCK, block_len, blocks};
 use super::columns::with_columns;
+use super::depthwise;
 use super::matrix::{Matrix, multiply};
 use crate::ops::Geometry;
 
-pub(crate) fn forward(g: &Geometry, relu: bool, x: &[f32], w: &[f32], b: &[f32], y: &mut [f32]) {
+pub(crate) fn forward(
+    g: &Geometry,
+    relu: bool,
+    x: &[f32],
+    w: &[f32],
+    b: Option<&[f32]>,
+    y: &mut [f32],
+) {
+    if g.is_depthwise() {
+        return depthwise::forward(g, relu, x, w, b, y);
+    }
+    let (groups, g) = (g.groups, &g.of_group());
     let (from, to) = (g.c * g.h * g.w, g.k * g.pixels());
     let finish = |k: usize, y: &mut [f32]| {
-        let b = b[k];
+        let b = b.map_or(0.0, |b| b[k]);
         for y in y {
             let v = *y + b;
             // Not-a-number fails the comparison and passes through.
@@ -20,14 +32,22 @@ pub(crate) fn forward(g: &Geometry, relu: bool, x: &[f32], w: &[f32], b: &[f32],
     };
     // As many images as the threads share evenly run one per thread; on each of the rest work all
     // threads, so that several blocks make one.
+    // With groups, the channels of each are an image of their own.
     let threads = rayon::current_num_threads();
-    let shared = g.n - g.n % threads;
+    let shared = g.n * groups - g.n * groups % threads;
+    let convolve = |i: usize, x: &[f32], y: &mut [f32], how| {
+        let first = i % groups * g.k;
+        let w = &w[first * g.terms()..][..g.k * g.terms()];
+        forward_image(g, x, w, y, how, |k, y| finish(first + k, y));
+    };
     let one = (BLOCK, Parallelism::None);
-    let pairs = y.par_chunks_mut(to).zip(x.par_chunks(from)).take(shared);
-    pairs.for_each(|(y, x)| forward_image(g, x, w, y, one, finish));
+    let pairs = y.par_chunks_mut(to).zip(x.par_chunks(from)).enumerate();
+    let pairs = pairs.take(shared);
+    pairs.for_each(|(i, (y, x))| convolve(i, x, y, one));
     let all = (8 * threads * BLOCK, Parallelism::Rayon(0));
-    for (y, x) in y.chunks_mut(to).zip(x.chunks(from)).skip(shared) {
-        forward_image(g, x, w, y, all, finish);
+    let rest = y.chunks_mut(to).zip(x.chunks(from)).enumerate();
+    for (i, (y, x)) in rest.skip(shared) {
+        convolve(i, x, y, all);
     }
 }
 

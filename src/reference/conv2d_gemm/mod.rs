@@ -10,9 +10,12 @@
 //! other stays cheap if it is contiguous along the sum. So `dgrad` transposes the filters once
 //! rather than in every GEMM, and `wgrad` accumulates a transposed gradient: what it packs is the
 //! small `dy`, not the columns.
+//!
+//! The channels of a group are convolved like an image of so many channels.
 
 mod blocks;
 mod columns;
+mod depthwise;
 mod dgrad;
 mod forward;
 pub(super) mod matrix;
@@ -24,3 +27,17 @@ mod wgrad;
 pub(crate) use dgrad::dgrad;
 pub(crate) use forward::forward;
 pub(crate) use wgrad::wgrad;
+
+use gemm::Parallelism;
+use matrix::Matrix;
+
+/// `to [m, n] = a [m, k] * b [k, n]` on all cores.
+pub(super) fn multiply(
+    [m, n, k]: [usize; 3],
+    a: (&[f32], [usize; 2]),
+    b: (&[f32], [usize; 2]),
+    to: &mut [f32],
+) {
+    let [a, b] = [a, b].map(|(of, [row, column])| Matrix(of, row, column));
+    matrix::multiply([m, n, k], a, b, (to, n), false, Parallelism::Rayon(0));
+}

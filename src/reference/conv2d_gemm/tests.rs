@@ -1,7 +1,8 @@
 //! Agreement with plain loops, and the same bits every time.
 
 use super::{dgrad, forward, wgrad};
-use crate::ops::Geometry;
+use crate::graph::shape::{Shape, ShapeError};
+use crate::ops::{Conv2d, Geometry};
 use crate::reference::conv2d;
 
 fn geometry(
@@ -11,19 +12,15 @@ fn geometry(
     [h, w]: [usize; 2],
     [r, stride, pad]: [usize; 3],
 ) -> Geometry {
-    let out = |size: usize| (size + 2 * pad - r) / stride + 1;
-    Geometry {
-        n,
-        c,
-        h,
-        w,
-        k,
-        r,
-        stride,
-        pad,
-        p: out(h),
-        q: out(w),
-    }
+    let conv = Conv2d::new(r, stride, pad).expect("valid");
+    let x = Shape::new(&[n, c, h, w]).expect("valid");
+    conv.geometry(x, k).expect("fits")
+}
+
+/// Of `x [n,c,h,w]` to `k` channels.
+fn general([n, c, h, w, k]: [usize; 5], conv: Result<Conv2d, ShapeError>) -> Geometry {
+    let x = Shape::new(&[n, c, h, w]).expect("valid");
+    conv.and_then(|conv| conv.geometry(x, k)).expect("fits")
 }
 
 /// Odd shapes, after some so large that they take several blocks.
@@ -43,6 +40,21 @@ fn geometries() -> Vec<Geometry> {
             }
         }
     }
+    let dilated = |rows, columns| {
+        let conv = Conv2d::rectangular([3, 2], [rows, columns])?;
+        conv.with_dilation([2, 3])?.with_paddings([[1, 3], [4, 0]])
+    };
+    for (stride, groups) in [(1, 1), (2, 1), (1, 2), (3, 6), (1, 6)] {
+        let conv = dilated(1, stride).and_then(|conv| conv.with_groups(groups));
+        for n in [1, 3] {
+            all.push(general([n, 6, 13, 17, 12], conv.clone()));
+        }
+    }
+    // Several blocks and parts in each group; many groups; rows longer than the lanes of a sum.
+    let grouped = |groups| Conv2d::new(3, 1, 1).and_then(|conv| conv.with_groups(groups));
+    all.push(general([2, 60, 61, 45, 10], grouped(2)));
+    all.push(general([1, 66, 3, 5, 99], grouped(33)));
+    all.push(general([2, 5, 40, 45, 5], grouped(5)));
     all
 }
 
@@ -90,12 +102,19 @@ impl Case {
 
     /// Outputs start as not-a-number, since they must be overwritten.
     fn run(&self, g: &Geometry, fused: bool) -> [Vec<f32>; 4] {
+        let b = g.biased.then_some(self.b.as_slice());
         let like = |of: &[f32]| vec![f32::NAN; of.len()];
         let [mut y, mut dx, mut dw, mut db] =
             [&self.dy, &self.x, &self.w, &self.b].map(|of| like(of));
-        forward(g, fused, &self.x, &self.w, &self.b, &mut y);
+        forward(g, fused, &self.x, &self.w, b, &mut y);
         dgrad(g, &self.dy, &self.w, fused.then_some(&self.x), &mut dx);
-        wgrad(g, &self.x, &self.dy, &mut dw, &mut db);
+        wgrad(
+            g,
+            &self.x,
+            &self.dy,
+            &mut dw,
+            b.is_some().then_some(&mut db),
+        );
         [y, dx, dw, db]
     }
 }
@@ -108,9 +127,9 @@ fn agrees_with_plain_loops_in_f64() {
         for fused in [false, true] {
             let [mut y, mut dx, mut dw, mut db] =
                 [&dy, &x, &w, &b].map(|of| vec![f64::NAN; of.len()]);
-            conv2d::forward(&g, fused, &x, &w, &b, &mut y);
+            conv2d::forward(&g, fused, &x, &w, Some(&b), &mut y);
             conv2d::dgrad(&g, &dy, &w, fused.then_some(&x), &mut dx);
-            conv2d::wgrad(&g, &x, &dy, &mut dw, &mut db);
+            conv2d::wgrad(&g, &x, &dy, &mut dw, Some(&mut db));
             let got = case.run(&g, fused);
             for (what, (got, expected)) in ["y", "dx", "dw", "db"]
                 .iter()
@@ -138,7 +157,7 @@ fn repeats_bit_for_bit() {
 fn not_a_number_passes_relu_and_mask() {
     let g = geometry(1, 1, 1, [1, 1], [1, 1, 0]);
     let (mut y, mut dx) = ([0.0], [0.0]);
-    forward(&g, true, &[f32::NAN], &[1.0], &[0.0], &mut y);
+    forward(&g, true, &[f32::NAN], &[1.0], None, &mut y);
     dgrad(&g, &[2.0], &[1.0], Some(&[f32::NAN]), &mut dx);
     assert!(y[0].is_nan());
     assert_eq!(dx, [2.0]);

@@ -1,6 +1,7 @@
-//! `nin` in burn, on its wgpu backend.
+//! A network in burn, on its wgpu backend.
 
 mod nin;
+mod resnet;
 mod tensors;
 #[path = "../../turns.rs"]
 mod turns;
@@ -12,13 +13,30 @@ use burn::prelude::*;
 use burn::tensor::TensorData;
 use clap::Parser;
 use safetensors::SafeTensors;
-use turns::{LEARNING_RATE, Peer, Task, locked_version, take_turns};
+use turns::{LEARNING_RATE, Peer, Task, locked_version, size, take_turns};
 
 use nin::Nin;
+use resnet::ResNet;
 use tensors::read;
 
+/// One of the networks.
+#[derive(Module, Debug)]
+enum Network {
+    Nin(Nin),
+    ResNet(ResNet),
+}
+
+impl Network {
+    fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        match self {
+            Self::Nin(net) => net.forward(images),
+            Self::ResNet(net) => net.forward(images),
+        }
+    }
+}
+
 struct Forward {
-    net: Nin,
+    net: Network,
     images: Tensor<4>,
     device: Device,
     logits: Option<TensorData>,
@@ -37,7 +55,7 @@ impl Peer for Forward {
 
 struct Train {
     device: Device,
-    net: Option<Nin>,
+    net: Option<Network>,
     optimizer: ModuleOptimizer,
     images: Tensor<4>,
     labels: Tensor<1, Int>,
@@ -96,8 +114,13 @@ fn main() -> Result<()> {
     let weights = SafeTensors::deserialize(&weights)?;
     let batch = std::fs::read(&task.images)?;
     let batch = SafeTensors::deserialize(&batch)?;
-    let net = Nin::new(&device, &weights)?;
-    let images = read(&batch, "images", [task.batch, 1, 224, 224])?;
+    let net = match task.model.as_str() {
+        "nin" => Network::Nin(Nin::new(&device, &weights)?),
+        "resnet18" => Network::ResNet(ResNet::new(&device, &weights)?),
+        other => anyhow::bail!("no `{other}` here"),
+    };
+    let [height, width] = size(&task.model);
+    let images = read(&batch, "images", [task.batch, 1, height, width])?;
     let images = Tensor::from_data(images, &device);
     let labels = read(&batch, "labels", [task.batch])?;
     let labels = Tensor::<1>::from_data(labels, &device).int();

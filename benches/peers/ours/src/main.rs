@@ -1,4 +1,4 @@
-//! `nin` in this project, as the peers run it.
+//! A network in this project, as the peers run it.
 
 #[path = "../../../../examples/common/adapters.rs"]
 mod adapters;
@@ -9,12 +9,11 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use nin_wgpu::checkpoint;
 use nin_wgpu::device::Device;
-use nin_wgpu::models::Model;
+use nin_wgpu::models::{Form, Model};
 use nin_wgpu::ops::Adam;
 use nin_wgpu::program::{Parameters, Program, Run, Source};
-use turns::{LEARNING_RATE, Peer, Task, locked_version, take_turns};
+use turns::{LEARNING_RATE, Peer, Task, locked_version, size, take_turns};
 
-const SIZE: [usize; 2] = [224, 224];
 const CLASSES: usize = 10;
 
 struct Ours {
@@ -63,21 +62,26 @@ fn first<'a>(tensors: &'a Parameters, name: &str, len: usize) -> Result<&'a [f32
 fn main() -> Result<()> {
     let task = Task::parse();
     let device = Device::open_among(&adapters::adapters(), task.device.parse()?)?;
-    let model = Model::find("nin")?;
-    let source = Source::new(task.batch, [1, SIZE[0], SIZE[1]]);
+    let model = Model::find(&task.model)?;
+    let model = model.with_form(Form {
+        dropout: Some(0.0),
+        ..model.form
+    })?;
+    let size = size(&task.model);
+    let source = Source::new(task.batch, [1, size[0], size[1]]);
     let program = if task.train {
-        Program::training(&source, SIZE, task.batch, Adam::default(), |net, x| {
+        Program::training(&source, size, task.batch, Adam::default(), |net, x| {
             model.build(net, x, CLASSES)
         })?
     } else {
-        Program::inference(&source, SIZE, task.batch, |net, x| {
+        Program::inference(&source, size, task.batch, |net, x| {
             model.build(net, x, CLASSES)
         })?
     };
     let (parameters, _) = checkpoint::load(&task.weights)?;
     checkpoint::check(&task.weights, &parameters, program.graph())?;
     let (batch, _) = checkpoint::load(&task.images)?;
-    let pixels = first(&batch, "images", task.batch * SIZE[0] * SIZE[1])?;
+    let pixels = first(&batch, "images", task.batch * size[0] * size[1])?;
     let pixels: Vec<u8> = pixels.iter().map(|x| (255.0 * x).round() as u8).collect();
     let labels = first(&batch, "labels", task.batch)?;
     let labels: Vec<u16> = labels.iter().map(|&label| label as u16).collect();

@@ -127,8 +127,8 @@ fn panel_bytes(columns: usize, depth: usize) -> u64 {
 pub(super) fn fits(direction: Direction, g: &Geometry, max_binding: u64) -> bool {
     let (columns, depth) = match direction {
         Direction::Forward => (g.pixels(), g.terms()),
-        Direction::Dgrad => (g.h * g.w, g.r * g.r * g.k),
-        Direction::Wgrad => (g.terms() + 1, g.pixels()),
+        Direction::Dgrad => (g.h * g.w, g.window() * g.k),
+        Direction::Wgrad => (g.gradient_columns(), g.pixels()),
     };
     depth <= TERMS && panel_bytes(columns, depth) <= max_binding
 }
@@ -289,7 +289,7 @@ fn over_pixels(
     Ok(())
 }
 
-/// Lowers the forward pass over `x`, `w`, `b` and `y`.
+/// Lowers the forward pass over `x`, `w`, the bias and `y`.
 pub(super) fn forward(
     to: &mut Lowering<'_>,
     g: &Geometry,
@@ -298,7 +298,7 @@ pub(super) fn forward(
     bindings: [Region; 4],
 ) -> Result<(), PlanError> {
     let panels = Panels::new(to, &FORWARD, g, product)?;
-    let sizes = [g.k, g.pixels(), g.terms(), g.r * g.r];
+    let sizes = [g.k, g.pixels(), g.terms(), g.window()];
     over_pixels(panels, g.n, uniform, bindings, sizes)
 }
 
@@ -311,7 +311,7 @@ pub(super) fn dgrad(
     bindings: [Region; 4],
 ) -> Result<(), PlanError> {
     let panels = Panels::new(to, &DGRAD, g, product)?;
-    let sizes = [g.c, g.h * g.w, g.r * g.r * g.k, g.r * g.r];
+    let sizes = [g.c, g.h * g.w, g.window() * g.k, g.window()];
     over_pixels(panels, g.n, uniform, bindings, sizes)
 }
 
@@ -322,7 +322,7 @@ pub(super) fn wgrad(
     product: &'static Product,
     [x, dy, partial]: [Region; 3],
 ) -> Result<(), PlanError> {
-    let columns = g.terms() + 1;
+    let columns = g.gradient_columns();
     let mut panels = Panels::new(to, &WGRAD, g, product)?;
     let sums = panels.scratch_c(g.k, columns);
     let bytes = |images: usize| panel_bytes(columns, images * g.pixels());

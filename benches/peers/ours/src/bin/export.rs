@@ -1,5 +1,9 @@
-//! Writes what all peers start from: `weights.safetensors`, initial parameters of `nin` under PyTorch's names, and
+//! Writes what all peers start from: `weights.safetensors`, initial parameters of a network under PyTorch's names, and
 //! `images.safetensors`, a batch of synthetic pictures.
+
+#[path = "../../../turns.rs"]
+#[allow(dead_code, reason = "what is shared with the program that is timed")]
+mod turns;
 
 use std::path::PathBuf;
 
@@ -15,6 +19,9 @@ use nin_wgpu::tensor::Tensor;
 
 #[derive(Parser)]
 struct Args {
+    /// The network: nin, vgg11 or resnet18.
+    #[arg(long, default_value = "nin")]
+    model: String,
     /// Images of the batch.
     #[arg(long, default_value_t = 16)]
     batch: usize,
@@ -24,14 +31,16 @@ struct Args {
 
 fn main() -> Result<()> {
     let args = Args::parse();
-    let source = Source::new(1, [1, 224, 224]);
-    let model = Model::find("nin")?;
-    let program = Program::inference(&source, [224, 224], 1, |net, x| model.build(net, x, 10))?;
+    let size = turns::size(&args.model);
+    let [height, width] = size;
+    let source = Source::new(1, [1, height, width]);
+    let model = Model::find(&args.model)?;
+    let program = Program::inference(&source, size, 1, |net, x| model.build(net, x, 10))?;
     let parameters = Init::Kaiming.parameters(program.graph(), 1)?;
     checkpoint::save(&args.out.join("weights.safetensors"), &parameters, None)?;
 
     let synthetic = Synthetic {
-        shape: [1, 224, 224],
+        shape: [1, height, width],
         train: args.batch,
         test: 1,
         ..Synthetic::default()
@@ -41,7 +50,7 @@ fn main() -> Result<()> {
     let images = images.iter().map(|&x| f32::from(x) / 255.0);
     let labels = pictures.labels().into_iter().map(f32::from);
     let tensors = vec![
-        tensor("images", &[args.batch, 1, 224, 224], images.collect())?,
+        tensor("images", &[args.batch, 1, height, width], images.collect())?,
         tensor("labels", &[args.batch], labels.collect())?,
     ];
     Ok(checkpoint::save(

@@ -1,0 +1,75 @@
+//! Batch normalisation, its gradient, and what it is in evaluation: small maps and odd ones, and channels in chunks.
+
+use super::{Case, CaseBuilder, floats};
+use nin_wgpu::graph::{Role, ValueId};
+use nin_wgpu::ops::{BatchNorm, BatchNormBackward, BatchNormEval, FoldBatchNorm};
+
+/// Weight, bias, running mean and running variance, all `[C]`.
+fn state(case: &mut CaseBuilder, c: usize) -> [ValueId; 4] {
+    let (weight, bias) = (case.random(&[c]), case.random(&[c]));
+    let mean = case.with_role(&[c], Role::Statistic, floats(c, 31));
+    let variance = floats(c, 37).iter().map(|x| x + 1.5).collect();
+    let variance = case.with_role(&[c], Role::Statistic, variance);
+    [weight, bias, mean, variance]
+}
+
+pub fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for dims in [
+        &[2, 1][..],
+        &[37, 5],
+        &[1, 3, 2, 3],
+        &[2, 3, 5, 7],
+        &[3, 70, 7, 7],
+        &[1, 2, 33, 31],
+        // In two chunks, and in three of which the last is smaller; as many as it takes to keep a GPU busy.
+        &[2, 3, 181, 183],
+        &[3, 1, 128, 257],
+        &[1, 500, 257, 256],
+    ] {
+        let c = dims[1];
+        let mut case = CaseBuilder::new();
+        // A mean that is not zero.
+        let x: Vec<f32> = floats(dims.iter().product(), 3)
+            .iter()
+            .map(|x| 2.0 * x + 1.0)
+            .collect();
+        let x = case.input(dims, x);
+        let plain = BatchNorm::default();
+        let [weight, bias, mean, variance] = state(&mut case, c);
+        let inputs = [x, weight, bias];
+        let saved = case.op(plain, &inputs, &[mean, variance])[1];
+        let dy = case.random(dims);
+        let operands = [dy, x, saved, weight];
+        // Of two values nothing is left to go down but the rounding.
+        if dims[0] > 2 || dims.len() > 2 {
+            case.op(BatchNormBackward::default(), &operands, &[]);
+        }
+        if dims[1] < 500 {
+            let shortcut = case.random(dims);
+            for op in [plain.with_shortcut(), plain.with_shortcut().with_relu()] {
+                let [.., mean, variance] = state(&mut case, c);
+                case.op(op, &[x, weight, bias, shortcut], &[mean, variance]);
+            }
+            let other = BatchNorm::new(1e-3, 0.3).expect("valid").with_relu();
+            let [.., mean, variance] = state(&mut case, c);
+            case.op(other, &inputs, &[mean, variance]);
+            case.op(BatchNormBackward::default().with_mask(), &operands, &[]);
+            let inputs = [x, weight, bias, mean, variance];
+            case.op(BatchNormEval::from(plain), &inputs, &[]);
+            case.op(BatchNormEval::from(other).with_relu(), &inputs, &[]);
+        }
+        cases.push(case.case(format!("batch_norm {dims:?}")));
+    }
+    for filters in [&[1, 1, 1, 1][..], &[7, 3, 5, 5], &[70, 9, 1, 1]] {
+        let mut case = CaseBuilder::new();
+        let [weight, bias, mean, variance] = state(&mut case, filters[0]);
+        let (w, b) = (case.random(filters), case.random(&filters[..1]));
+        let fold = FoldBatchNorm::from(BatchNorm::default());
+        let inputs = [weight, bias, mean, variance, w, b];
+        case.op(fold, &inputs[..5], &[]);
+        case.op(fold, &inputs, &[]);
+        cases.push(case.case(format!("batch_norm.fold {filters:?}")));
+    }
+    cases
+}
