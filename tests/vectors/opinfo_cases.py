@@ -151,6 +151,8 @@ def cross_entropy(x, labels, weight=None, ignore_index=-100, reduction="mean", l
         raise Skip("a label for each pixel")
     if labels.is_floating_point():
         raise Unsupported("probabilities in place of labels")
+    if weight is not None and weight.min() < 0:
+        raise Unsupported("a negative class weight")
     given = {"reduction": reduction, "ignore_index": ignore_index, "label_smoothing": label_smoothing}
     inputs = {"x": x, "labels": labels} | ({} if weight is None else {"weight": weight})
     counted = (torch.ones(x.shape[1]) if weight is None else weight)[labels[labels != ignore_index]].sum().double()
@@ -188,7 +190,7 @@ def case_of(sample, rule, kwargs):
 
 def main(folder):
     warnings.filterwarnings("ignore")
-    suite = Suite("opinfo", f"PyTorch {torch.__version__.split('+')[0]}", {"relative": 1e-5})
+    suite = Suite("opinfo", f"PyTorch {torch.__version__.split('+')[0]}", {"relative": 1e-5, "absolute": 1e-7})
     for info in op_db:
         name = info.name.removeprefix("nn.functional.")
         # A variant has the same samples, for another implementation of PyTorch's.

@@ -24,8 +24,8 @@ pub(crate) struct Suite {
 enum Tolerance {
     /// Each element by `atol + rtol |element|`: ONNX's own rule.
     Element { rtol: f64, atol: f64 },
-    /// Each by that part of the largest.
-    Largest { relative: f64 },
+    /// Each by that part of the largest, and a little for what cancels.
+    Largest { relative: f64, absolute: f64 },
 }
 
 #[derive(Deserialize)]
@@ -201,7 +201,7 @@ impl Suite {
             let got = f64::from(got);
             let allowed = match self.tolerance {
                 Tolerance::Element { rtol, atol } => atol + rtol * want.abs(),
-                Tolerance::Largest { relative } => relative * largest,
+                Tolerance::Largest { relative, absolute } => absolute + relative * largest,
             };
             let same = got == want || (got.is_nan() && want.is_nan());
             // Not-a-number is off by no amount.
