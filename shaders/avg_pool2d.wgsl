@@ -1,5 +1,5 @@
 // Average pooling and its gradient. A window that ends beyond the padding is cut there; its size is what is left, or only
-// what of it lies on the map, if padding is not counted.
+// what of it lies on the map, if padding is not counted, or the uniform's divisor, unless that is 0.
 //   forward:  y[m,p,q] = sum over the window / its size. One invocation per output.
 //     1 x read [M,H,W]     2 y write [M,P,Q]
 //   backward: dx[m,h,w] = sum of dy / size over the windows that cover it, where mask > 0 if masked. One invocation per
@@ -19,21 +19,28 @@ import package::common::pool2d::{Uniform, covering_range};
 @group(0) @binding(2) var<storage, read> mask: array<f32>;
 @group(0) @binding(3) var<storage, read_write> dx: array<f32>;
 
-// First and past-the-end input position of the window at output `at` of an axis of `size`, and how many count.
-fn window_range(at: u32, window: u32, stride: u32, pad: u32, size: u32) -> vec3u {
-    let start = at * stride;
-    let first = max(start, pad) - pad;
-    let end = min(start + window - pad, size);
-    let padded = min(start + window, size + 2u * pad) - start;
-    return vec3u(first, end, select(end - first, padded, u.count_include_pad != 0u));
+// First and past-the-end input position of the window that begins at `start` of the padded axis, and how many count: of an
+// axis of `size` with `pad` before it, `padded` in all.
+fn window_range(start: u32, window: u32, dilation: u32, pad: u32, size: u32, padded: u32) -> vec3u {
+    let behind = start + (window - 1u) * dilation + 1u;
+    let end = min(behind, pad + size);
+    // Elements up to a place, rounded up: before the map, to its end, to that of the padding.
+    let ends = (vec3u(max(start, pad), end, min(behind, padded)) - start + dilation - 1u) / dilation;
+    let counted = select(ends.y - ends.x, ends.z, u.count_include_pad != 0u);
+    return vec3u(start + ends.x * dilation - pad, end - pad, counted);
 }
 
 fn rows_of(p: u32) -> vec3u {
-    return window_range(p, u.window_h, u.stride_h, u.pad_h, u.h);
+    return window_range(p * u.stride_h, u.window_h, u.dilation_h, u.pad_h, u.h, u.padded_h);
 }
 
 fn columns_of(q: u32) -> vec3u {
-    return window_range(q, u.window_w, u.stride_w, u.pad_w, u.w);
+    return window_range(q * u.stride_w, u.window_w, u.dilation_w, u.pad_w, u.w, u.padded_w);
+}
+
+// By what the sum over so many rows and columns is divided.
+fn divisor(height: u32, width: u32) -> f32 {
+    return select(u.divisor, f32(height * width), u.divisor == 0.0);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -50,12 +57,12 @@ fn forward(
     let rows = rows_of(i / u.q % u.p);
     let columns = columns_of(i % u.q);
     var sum = 0.0;
-    for (var h = rows.x; h < rows.y; h++) {
-        for (var w = columns.x; w < columns.y; w++) {
+    for (var h = rows.x; h < rows.y; h += u.dilation_h) {
+        for (var w = columns.x; w < columns.y; w += u.dilation_w) {
             sum += x[map + h * u.w + w];
         }
     }
-    y[i] = sum / f32(rows.z * columns.z);
+    y[i] = sum / divisor(rows.z, columns.z);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -70,13 +77,21 @@ fn backward(
     }
     let here = i % (u.h * u.w);
     let map = i / (u.h * u.w) * u.p * u.q;
-    let rows = covering_range(here / u.w, u.window_h, u.stride_h, u.pad_h, u.p);
-    let columns = covering_range(here % u.w, u.window_w, u.stride_w, u.pad_w, u.q);
+    let extent = vec2u((u.window_h - 1u) * u.dilation_h, (u.window_w - 1u) * u.dilation_w) + 1u;
+    let at = vec2u(here / u.w + u.pad_h, here % u.w + u.pad_w);
+    let rows = covering_range(here / u.w, extent.x, u.stride_h, u.pad_h, u.p);
+    let columns = covering_range(here % u.w, extent.y, u.stride_w, u.pad_w, u.q);
     var sum = 0.0;
     for (var p = rows.x; p < rows.y; p++) {
+        // A gap of the window lies here.
+        if (at.x - p * u.stride_h) % u.dilation_h != 0u {
+            continue;
+        }
         let height = rows_of(p).z;
         for (var q = columns.x; q < columns.y; q++) {
-            sum += dy[map + p * u.q + q] / f32(height * columns_of(q).z);
+            if (at.y - q * u.stride_w) % u.dilation_w == 0u {
+                sum += dy[map + p * u.q + q] / divisor(height, columns_of(q).z);
+            }
         }
     }
     if u.masked != 0u && mask[i] <= 0.0 {

@@ -1,13 +1,14 @@
-// Softmax over classes: y[n,l] = exp(log_softmax(x[n])[l]).
+// Softmax over classes: y[n,l] = exp(log_softmax(x[n])[l]), or the logarithm of it.
 //   1 x read [N,L]   2 y write [N,L]
 // One invocation per row. Reference: src/reference/softmax.rs
 
 import package::common::index::{WORKGROUP, linear};
-import package::common::log_softmax::{EMPTY, accumulate, finish, probability};
+import package::common::log_softmax::{EMPTY, accumulate, finish, log_softmax, probability};
 
 struct Uniform {
     n: u32,
     classes: u32,
+    log: u32,
 }
 
 @group(0) @binding(0) var<uniform> u: Uniform;
@@ -31,6 +32,11 @@ fn forward(
     }
     let whole = finish(pair);
     for (var l = 0u; l < u.classes; l++) {
-        y[row + l] = probability(whole, x[row + l]);
+        let value = x[row + l];
+        if u.log != 0u {
+            y[row + l] = log_softmax(whole, value);
+        } else {
+            y[row + l] = probability(whole, value);
+        }
     }
 }

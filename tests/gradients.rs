@@ -271,8 +271,16 @@ fn pools_of_any_window_have_the_gradient_of_their_finite_differences() {
     check_op("avg_pool2d 3x2", |net, x| Ok(net.avg_pool2d(x, pool()?)?));
     check_op("avg_pool2d 3x2, in ceil mode", |net, x| {
         let x = net.relu(x)?;
-        let op = AvgPool2d::new(pool()?.with_ceil_mode())?;
+        let op = AvgPool2d::new(pool()?.with_ceil_mode());
         Ok(net.avg_pool2d_by(x, op.without_padding_in_count())?)
+    });
+    let apart = || pool()?.with_paddings([[2, 0], [0, 1]]);
+    check_op("max_pool2d 3x2, padded apart", |net, x| {
+        Ok(net.max_pool2d(x, apart()?.with_ceil_mode())?)
+    });
+    check_op("avg_pool2d 3x2, dilated, padded apart", |net, x| {
+        let op = AvgPool2d::new(apart()?.with_dilation([2, 3])?);
+        Ok(net.avg_pool2d_by(x, op.with_divisor(5)?)?)
     });
 }
 

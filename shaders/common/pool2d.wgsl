@@ -12,9 +12,12 @@ struct Uniform {
     stride_w: u32,
     pad_h: u32,
     pad_w: u32,
+    padded_h: u32,
+    padded_w: u32,
     dilation_h: u32,
     dilation_w: u32,
     count_include_pad: u32,
+    divisor: f32,
     masked: u32,
 }
 

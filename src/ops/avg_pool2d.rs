@@ -1,6 +1,6 @@
 //! Average pooling and its gradient.
 
-use super::{Definition, Pool2d, PoolGeometry, Tolerance, float, same};
+use super::{Definition, Divisor, Pool2d, PoolGeometry, Tolerance, float, same};
 use crate::graph::autodiff::Tape;
 use crate::graph::shape::{DType, Shape, ShapeError};
 use crate::graph::{GraphError, Node, Signature, ValueId};
@@ -8,11 +8,11 @@ use crate::plan::{Kernel, Lowering, PlanError, Variant, read, write};
 use crate::reference::{Io, Real, avg_pool2d};
 
 /// `x [N,C,H,W]` -> `y [N,C,P,Q]`: the mean of each window. Padding counts as zeros, as in PyTorch, unless it is left out
-/// of the count; what a window of `ceil_mode` has beyond the padding never counts.
+/// of the count; what a window of `ceil_mode` has beyond the padding never counts. Or its sum by a divisor of one's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AvgPool2d {
     pool: Pool2d,
-    count_include_pad: bool,
+    divisor: Divisor,
 }
 
 /// Inputs `dy [N,C,P,Q]` and, if masked, `x [N,C,H,W]` -> `dx [N,C,H,W]`.
@@ -26,20 +26,11 @@ pub struct AvgPool2dBackward {
 
 impl AvgPool2d {
     /// Average pooling over `pool`.
-    ///
-    /// # Errors
-    /// [`ShapeError::Parameter`] if the window is dilated.
-    pub fn new(pool: Pool2d) -> Result<Self, ShapeError> {
-        if pool.is_dilated() {
-            return Err(ShapeError::Parameter {
-                op: "avg_pool2d",
-                what: "windows of average pooling have no dilation".to_owned(),
-            });
-        }
-        Ok(Self {
+    pub fn new(pool: Pool2d) -> Self {
+        Self {
             pool,
-            count_include_pad: true,
-        })
+            divisor: Divisor::Padded,
+        }
     }
 
     /// Its windows.
@@ -51,9 +42,27 @@ impl AvgPool2d {
     #[must_use]
     pub fn without_padding_in_count(self) -> Self {
         Self {
-            count_include_pad: false,
+            divisor: Divisor::OnMap,
             ..self
         }
+    }
+
+    /// The same, but each sum is divided by `divisor`, however many elements the window has: PyTorch's `divisor_override`. By 1
+    /// it is sum pooling.
+    ///
+    /// # Errors
+    /// [`ShapeError::Parameter`] if it is zero.
+    pub fn with_divisor(self, divisor: i32) -> Result<Self, ShapeError> {
+        if divisor == 0 {
+            return Err(ShapeError::Parameter {
+                op: "avg_pool2d",
+                what: "the divisor must not be zero".to_owned(),
+            });
+        }
+        Ok(Self {
+            divisor: Divisor::Fixed(divisor),
+            ..self
+        })
     }
 }
 
@@ -121,7 +130,7 @@ impl Definition for AvgPool2d {
     fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<(), PlanError> {
         let g = self.pool.checked(to.shape(node.inputs[0]));
         let bindings = [to.value(node.inputs[0]), to.value(node.outputs[0])];
-        let words = g.words(self.count_include_pad, false);
+        let words = g.words(self.divisor, false);
         let len = g.maps * g.p * g.q;
         to.elementwise(&FORWARD, Variant::Plain, words, &bindings, len)
     }
@@ -132,7 +141,7 @@ impl Definition for AvgPool2d {
 
     fn reference<T: Real>(&self, io: &mut Io<'_, T>) {
         let g = self.pool.checked(io.shape(0));
-        avg_pool2d::forward(&g, self.count_include_pad, io.input(0), io.output(0));
+        avg_pool2d::forward(&g, self.divisor, io.input(0), io.output(0));
     }
 
     fn tolerance(&self) -> Tolerance {
@@ -172,7 +181,7 @@ impl Definition for AvgPool2dBackward {
         // Every binding must name some buffer; without a mask the kernel never reads this one.
         let mask = node.inputs[usize::from(self.masked)];
         let bindings = [node.inputs[0], mask, dx].map(|id| to.value(id));
-        let words = g.words(self.forward.count_include_pad, self.masked);
+        let words = g.words(self.forward.divisor, self.masked);
         to.elementwise(&BACKWARD, Variant::Plain, words, &bindings, len)
     }
 
@@ -186,8 +195,7 @@ impl Definition for AvgPool2dBackward {
             .expect("invariant: shapes were inferred");
         let g = self.forward.pool.checked(input);
         let mask = self.masked.then(|| io.input(1));
-        let count_include_pad = self.forward.count_include_pad;
-        avg_pool2d::backward(&g, count_include_pad, io.input(0), mask, io.output(0));
+        avg_pool2d::backward(&g, self.forward.divisor, io.input(0), mask, io.output(0));
     }
 
     fn tolerance(&self) -> Tolerance {

@@ -1,6 +1,6 @@
 //! Max pooling and its gradient.
 
-use super::{Definition, Pool2d, PoolGeometry, Tolerance, float, operand, same};
+use super::{Definition, Divisor, Pool2d, PoolGeometry, Tolerance, float, operand, same};
 use crate::graph::autodiff::Tape;
 use crate::graph::shape::{DType, Shape, ShapeError};
 use crate::graph::{GraphError, Node, Signature, ValueId};
@@ -71,7 +71,7 @@ impl Kernels {
     /// The kernel for `g`, and its uniform struct's words.
     fn choose(&'static self, g: &PoolGeometry, masked: bool) -> (&'static Kernel, Vec<u32>) {
         let Some([window, stride, pad]) = g.square() else {
-            return (&self.general, g.words(false, masked));
+            return (&self.general, g.words(Divisor::OnMap, masked));
         };
         let [maps, h, w, window, stride, pad, p, q] =
             [g.maps, g.h, g.w, window, stride, pad, g.p, g.q].map(|x| x as u32);

@@ -49,6 +49,7 @@ pub use mean_squared_error::MeanSquaredError;
 pub use one_hot::OneHot;
 pub(crate) use optimizer::widen;
 pub use optimizer::{Adam, Group, Optimizer, Sgd, Update};
+pub(crate) use pool2d::Divisor;
 pub use pool2d::{Pool2d, PoolGeometry};
 pub use relu::{Relu, ReluBackward};
 pub use reshape::Reshape;

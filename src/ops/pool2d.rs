@@ -1,9 +1,12 @@
 //! The windows of pooling: what max and average pooling share.
 
+use std::iter::StepBy;
+use std::ops::Range;
+
 use crate::graph::shape::{Shape, ShapeError};
 use crate::plan::{Field, uniforms};
 
-/// A pooling window, as PyTorch defines it: height and width of window, stride, padding and dilation, each its own.
+/// A pooling window: height and width of window, stride and dilation and the padding on each side, each its own.
 ///
 /// A rest that the windows do not cover is left out, or covered by windows that end beyond the padding
 /// ([`Pool2d::with_ceil_mode`]).
@@ -21,7 +24,7 @@ use crate::plan::{Field, uniforms};
 pub struct Pool2d {
     window: [usize; 2],
     stride: [usize; 2],
-    pad: [usize; 2],
+    pad: [[usize; 2]; 2],
     dilation: [usize; 2],
     ceil_mode: bool,
 }
@@ -53,7 +56,7 @@ impl Pool2d {
         Ok(Self {
             window,
             stride,
-            pad: [0; 2],
+            pad: [[0; 2]; 2],
             dilation: [1; 2],
             ceil_mode: false,
         })
@@ -79,7 +82,7 @@ impl Pool2d {
     /// pooling.
     ///
     /// # Errors
-    /// [`ShapeError::Parameter`] if the padding exceeds half the window.
+    /// [`ShapeError::Parameter`] if the padding is as large as the window.
     pub fn with_pad(self, pad: usize) -> Result<Self, ShapeError> {
         self.with_padding([pad; 2])
     }
@@ -87,19 +90,31 @@ impl Pool2d {
     /// The same with `pad[0]` rows of padding above and below and `pad[1]` columns on the left and right.
     ///
     /// # Errors
-    /// [`ShapeError::Parameter`] if the padding exceeds half the window.
+    /// [`ShapeError::Parameter`] if the padding is as large as the window.
     pub fn with_padding(self, pad: [usize; 2]) -> Result<Self, ShapeError> {
-        let window = self.window;
-        if (0..2).any(|axis| 2 * pad[axis] > window[axis]) {
-            return Err(refuse(format!(
-                "padding {}x{} must be at most half the {}x{} window",
-                pad[0], pad[1], window[0], window[1]
-            )));
+        self.with_paddings(pad.map(|both| [both; 2]))
+    }
+
+    /// The same with a padding for each side: `[[top, bottom], [left, right]]`.
+    ///
+    /// # Errors
+    /// [`ShapeError::Parameter`] if the padding is as large as the window.
+    pub fn with_paddings(self, pad: [[usize; 2]; 2]) -> Result<Self, ShapeError> {
+        for (axis, sides) in ["above and below", "on the left and right"]
+            .iter()
+            .enumerate()
+        {
+            let ([before, behind], window) = (pad[axis], self.window[axis]);
+            if before.max(behind) >= window {
+                return Err(refuse(format!(
+                    "padding of {before} and {behind} {sides} must be smaller than the window, which is {window} there"
+                )));
+            }
         }
         Ok(Self { pad, ..self })
     }
 
-    /// The same with `dilation` rows and columns from one of a window's elements to the next; for max pooling.
+    /// The same with `dilation` rows and columns from one of a window's elements to the next.
     ///
     /// # Errors
     /// [`ShapeError::Parameter`] if one is zero.
@@ -119,11 +134,6 @@ impl Pool2d {
         }
     }
 
-    /// Whether elements of a window lie apart.
-    pub(super) fn is_dilated(&self) -> bool {
-        self.dilation != [1; 2]
-    }
-
     /// Elements of a window.
     pub(super) fn window_len(&self) -> usize {
         self.window.iter().product()
@@ -136,18 +146,18 @@ impl Pool2d {
 
     /// Outputs along an axis of `size`; none if no window fits.
     fn outputs(&self, axis: usize, size: usize) -> Option<usize> {
-        let (stride, pad) = (self.stride[axis], self.pad[axis]);
+        let (stride, [pad, behind]) = (self.stride[axis], self.pad[axis]);
         let rest = if self.ceil_mode { stride - 1 } else { 0 };
-        let free = (size + 2 * pad + rest).checked_sub(self.extent()[axis])?;
+        let free = (size + pad + behind + rest).checked_sub(self.extent()[axis])?;
         let last = free / stride;
         // The padding behind the map is no place to begin.
         let begins_behind = self.ceil_mode && last * stride >= size + pad;
         Some(if begins_behind { last } else { last + 1 })
     }
 
-    /// Whether each of `outputs` windows along an axis of `size` has an element on the map. All have without dilation.
+    /// Whether each of `outputs` windows along an axis of `size` has an element on the map.
     fn touches(&self, axis: usize, outputs: usize, size: usize) -> bool {
-        let (stride, pad) = (self.stride[axis], self.pad[axis]);
+        let (stride, [pad, _]) = (self.stride[axis], self.pad[axis]);
         let elements =
             |p| (0..self.window[axis]).map(move |i| p * stride + i * self.dilation[axis]);
         (0..outputs).all(|p| elements(p).any(|at| at >= pad && at < size + pad))
@@ -157,20 +167,19 @@ impl Pool2d {
     ///
     /// # Errors
     /// [`ShapeError::Operand`] if `x` has not four dimensions, [`ShapeError::Window`] if the window does not fit,
-    /// [`ShapeError::Parameter`] if one that is dilated has no element but in the padding.
+    /// [`ShapeError::Parameter`] if one has no element but in the padding.
     pub fn geometry(&self, x: Shape) -> Result<PoolGeometry, ShapeError> {
         let [n, c, h, w] = x.nchw("pool2d", "x")?;
         let (Some(p), Some(q)) = (self.outputs(0, h), self.outputs(1, w)) else {
             return Err(ShapeError::Window {
                 op: "pool2d",
                 window: self.extent(),
-                pad: self.pad.map(|both| [both; 2]),
+                pad: self.pad,
                 got: x,
             });
         };
         if !(self.touches(0, p, h) && self.touches(1, q, w)) {
-            let what =
-                format!("a dilated window lies in the padding alone on {x}; use less padding");
+            let what = format!("a window lies in the padding alone on {x}; use less padding");
             return Err(refuse(what));
         }
         let Self {
@@ -188,7 +197,8 @@ impl Pool2d {
             w,
             window,
             stride,
-            pad,
+            pad: pad.map(|[before, _]| before),
+            pad_behind: pad.map(|[_, behind]| behind),
             dilation,
             extent: self.extent(),
             p,
@@ -219,8 +229,10 @@ pub struct PoolGeometry {
     pub window: [usize; 2],
     /// Stride.
     pub stride: [usize; 2],
-    /// Padding on each side.
+    /// Padding above and on the left.
     pub pad: [usize; 2],
+    /// Padding below and on the right.
+    pub pad_behind: [usize; 2],
     /// From one element of the window to the next.
     pub dilation: [usize; 2],
     /// What the window reaches over: `(window - 1) dilation + 1`.
@@ -234,16 +246,42 @@ pub struct PoolGeometry {
 uniforms! {
     struct PoolUniform {
         maps: u32, h: u32, w: u32, p: u32, q: u32, window_h: u32, window_w: u32, stride_h: u32, stride_w: u32, pad_h: u32,
-        pad_w: u32, dilation_h: u32, dilation_w: u32, count_include_pad: u32, masked: u32,
+        pad_w: u32, padded_h: u32, padded_w: u32, dilation_h: u32, dilation_w: u32, count_include_pad: u32, divisor: f32,
+        masked: u32,
     }
 }
 
+/// By what the sum over a window is divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Divisor {
+    /// Its elements, those in the padding too.
+    Padded,
+    /// Its elements on the map.
+    OnMap,
+    /// The same for all windows; not zero.
+    Fixed(i32),
+}
+
 impl PoolGeometry {
+    /// Rows or columns of the map with the padding around it.
+    pub(crate) fn padded(&self, axis: usize) -> usize {
+        [self.h, self.w][axis] + self.pad[axis] + self.pad_behind[axis]
+    }
+
+    /// Places on the map, along an axis, of the elements of the window at output `at`.
+    pub(crate) fn places(&self, axis: usize, at: usize) -> StepBy<Range<usize>> {
+        let (start, pad) = (at * self.stride[axis], self.pad[axis]);
+        let dilation = self.dilation[axis];
+        let first = start + pad.saturating_sub(start).next_multiple_of(dilation) - pad;
+        let end = (start + self.extent[axis] - pad).min([self.h, self.w][axis]);
+        (first..end).step_by(dilation)
+    }
+
     /// Members of the uniform struct of `shaders/common/pool2d.wgsl`.
     pub(super) const FIELDS: &'static [Field] = PoolUniform::FIELDS;
 
     /// Its words.
-    pub(super) fn words(&self, count_include_pad: bool, masked: bool) -> Vec<u32> {
+    pub(super) fn words(&self, divisor: Divisor, masked: bool) -> Vec<u32> {
         let uniform = PoolUniform {
             maps: self.maps as u32,
             h: self.h as u32,
@@ -256,15 +294,21 @@ impl PoolGeometry {
             stride_w: self.stride[1] as u32,
             pad_h: self.pad[0] as u32,
             pad_w: self.pad[1] as u32,
+            padded_h: self.padded(0) as u32,
+            padded_w: self.padded(1) as u32,
             dilation_h: self.dilation[0] as u32,
             dilation_w: self.dilation[1] as u32,
-            count_include_pad: u32::from(count_include_pad),
+            count_include_pad: u32::from(divisor == Divisor::Padded),
+            divisor: match divisor {
+                Divisor::Fixed(divisor) => divisor as f32,
+                Divisor::Padded | Divisor::OnMap => 0.0,
+            },
             masked: u32::from(masked),
         };
         uniform.words()
     }
 
-    /// Side, stride and padding, if they are the same both ways and nothing is dilated.
+    /// Side, stride and padding before the map, if they are the same both ways and nothing is dilated.
     pub(super) fn square(&self) -> Option<[usize; 3]> {
         let is_square = self.dilation == [1; 2]
             && [self.window, self.stride, self.pad]
@@ -295,10 +339,12 @@ mod tests {
     }
 
     #[test]
-    fn padding_is_at_most_half_the_window_and_no_window_lies_in_it_alone() {
+    fn padding_is_smaller_than_the_window_and_no_window_lies_in_it_alone() {
         let pool = Pool2d::rectangular([3, 2], [1, 1]).expect("valid");
-        assert!(pool.with_padding([1, 1]).is_ok());
-        assert!(pool.with_padding([2, 1]).is_err());
+        let padded = pool.with_paddings([[2, 0], [1, 1]]).expect("valid");
+        assert_eq!(outputs(padded, 4, 4), Some([4, 5]));
+        assert!(pool.with_paddings([[0, 3], [1, 1]]).is_err());
+        assert!(pool.with_padding([2, 2]).is_err());
         // Of a map of two rows its elements would lie on both sides, at -1 and 2.
         let apart = Pool2d::new(2, 1).and_then(|pool| pool.with_dilation([3, 3]));
         let apart = apart.and_then(|pool| pool.with_pad(1)).expect("valid");

@@ -8,14 +8,25 @@ use crate::plan::{Kernel, Lowering, PlanError, Variant, read, uniforms, write};
 use crate::reference::{Io, Real, softmax};
 
 /// `y[n,l] = exp(x[n,l]) / sum_j exp(x[n,j])`: `[N,L]` -> `[N,L]`, shifted by the row's maximum. Plus infinity or
-/// not-a-number makes its row not-a-number, and so do minus infinities alone.
+/// not-a-number makes its row not-a-number, and so do minus infinities alone. Or its logarithm, which keeps its digits where
+/// the probability has none left.
 ///
 /// Training uses [`SoftmaxCrossEntropy`](super::SoftmaxCrossEntropy), which has the gradient.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Softmax;
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Softmax {
+    log: bool,
+}
+
+impl Softmax {
+    /// The logarithm of it.
+    #[must_use]
+    pub fn log(self) -> Self {
+        Self { log: true }
+    }
+}
 
 uniforms! {
-    struct SoftmaxUniform { n: u32, classes: u32 }
+    struct SoftmaxUniform { n: u32, classes: u32, log: u32 }
 }
 
 static FORWARD: Kernel = Kernel {
@@ -27,7 +38,7 @@ static FORWARD: Kernel = Kernel {
 
 impl Definition for Softmax {
     fn name(&self) -> &'static str {
-        "softmax"
+        if self.log { "log_softmax" } else { "softmax" }
     }
 
     fn infer(&self, operands: &[Signature]) -> Result<Vec<Signature>, ShapeError> {
@@ -47,6 +58,7 @@ impl Definition for Softmax {
         let uniform = SoftmaxUniform {
             n: shape.dims()[0] as u32,
             classes: shape.dims()[1] as u32,
+            log: u32::from(self.log),
         };
         let bindings = [to.value(node.inputs[0]), to.value(node.outputs[0])];
         to.elementwise(
@@ -63,7 +75,7 @@ impl Definition for Softmax {
     }
 
     fn reference<T: Real>(&self, io: &mut Io<'_, T>) {
-        softmax::forward(io.shape(0).dims()[1], io.input(0), io.output(0));
+        softmax::forward(io.shape(0).dims()[1], self.log, io.input(0), io.output(0));
     }
 
     fn tolerance(&self) -> Tolerance {

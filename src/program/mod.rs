@@ -231,7 +231,9 @@ impl Program {
         network: impl Fn(&mut GraphBuilder, ValueId) -> Result<ValueId, GraphError>,
     ) -> Result<Self, GraphError> {
         let (mut net, logits, _) = forward(Phase::Eval, source, size, batch, network)?;
-        let probabilities = net.graph_mut().push1("softmax", Softmax, &[logits])?;
+        let probabilities = net
+            .graph_mut()
+            .push1("softmax", Softmax::default(), &[logits])?;
         net.graph_mut().keep(probabilities);
         let maps = class_maps(&mut net, logits)?;
         if let Some((maps, _)) = maps {

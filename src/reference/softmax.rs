@@ -2,11 +2,12 @@
 
 use super::Real;
 
-pub(crate) fn forward<T: Real>(classes: usize, x: &[T], y: &mut [T]) {
+pub(crate) fn forward<T: Real>(classes: usize, log: bool, x: &[T], y: &mut [T]) {
     for (x, y) in x.chunks(classes).zip(y.chunks_mut(classes)) {
         let row = Row::new(x);
         for (y, &x) in y.iter_mut().zip(x) {
-            *y = row.log_softmax(x).exp();
+            let logarithm = row.log_softmax(x);
+            *y = if log { logarithm } else { logarithm.exp() };
         }
     }
 }

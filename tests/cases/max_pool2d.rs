@@ -14,7 +14,7 @@ const SQUARE: &[[usize; 7]] = &[
     [1, 2, 5, 5, 1, 1, 0],
 ];
 
-/// `[n, c, h, w]`, window, stride, padding, dilation.
+/// `[n, c, h, w]`, window, stride, padding above and on the left, dilation. Below and on the right there is one more or less.
 type Pooled = ([usize; 4], [[usize; 2]; 4]);
 
 const GENERAL: &[Pooled] = &[
@@ -36,6 +36,12 @@ fn pools() -> Vec<([usize; 4], Pool2d)> {
             .and_then(|pool| pool.with_padding(pad))
             .expect("valid");
         pools.extend([(dims, pool), (dims, pool.with_ceil_mode())]);
+        let sides = [0, 1].map(|axis| [pad[axis], (pad[axis] + 1).min(window[axis] - 1)]);
+        let apart = pool.with_paddings(sides).expect("valid");
+        let back = pool
+            .with_paddings(sides.map(|[a, b]| [b, a]))
+            .expect("valid");
+        pools.extend([(dims, apart), (dims, back.with_ceil_mode())]);
     }
     pools
 }

@@ -1,4 +1,4 @@
-//! Softmax, with logits that overflow a naive exponential.
+//! Softmax and its logarithm, with logits that overflow a naive exponential.
 
 use super::{Case, CaseBuilder, floats};
 use nin_wgpu::ops::Softmax;
@@ -15,7 +15,8 @@ pub fn cases() -> Vec<Case> {
         let mut case = CaseBuilder::new();
         let logits = floats(n * classes, 3).iter().map(|x| x * scale).collect();
         let x = case.input(&[n, classes], logits);
-        case.op(Softmax, &[x], &[]);
+        case.op(Softmax::default(), &[x], &[]);
+        case.op(Softmax::default().log(), &[x], &[]);
         cases.push(case.case(format!("softmax {n}x{classes} scale {scale}")));
     }
     cases

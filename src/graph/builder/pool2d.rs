@@ -19,10 +19,9 @@ impl GraphBuilder {
     /// Average pooling: `x [N,C,H,W]` -> `[N,C,P,Q]`. Padding counts as zeros; [`GraphBuilder::avg_pool2d_by`] takes other kinds.
     ///
     /// # Errors
-    /// [`GraphError::Shape`] if the window is dilated or does not fit.
+    /// [`GraphError::Shape`] if the window does not fit.
     pub fn avg_pool2d(&mut self, x: ValueId, pool: Pool2d) -> Result<ValueId, GraphError> {
-        let op = AvgPool2d::new(pool).map_err(self.misfit())?;
-        self.avg_pool2d_by(x, op)
+        self.avg_pool2d_by(x, AvgPool2d::new(pool))
     }
 
     /// Average pooling of any kind: `x [N,C,H,W]` -> `[N,C,P,Q]`.
