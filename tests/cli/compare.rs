@@ -100,7 +100,7 @@ fn every_preset_trains_in_a_narrow_form_and_its_checkpoint_classifies() {
         let folder = new_folder();
         let out = folder.path().join("run");
         let mut command = short_run(&out);
-        command.args(["--model", model, "--epochs", "1"]);
+        command.args(["--model", model, "--epochs", "1", "--schedule", "constant"]);
         ok(command.args(flags.split_whitespace()));
         let form = &config(&out)["form"];
         assert_eq!(

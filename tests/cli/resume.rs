@@ -129,8 +129,8 @@ fn in_two_parts(flags: &[&str]) -> Vec<f64> {
         let rates = lines.iter().map(|line| line["learning_rate"].as_f64());
         rates.map(|rate| rate.expect("a number")).collect()
     };
-    // The one that was stopped was tested there too.
-    assert_eq!(rates(&one), rates(&two)[1..]);
+    // One that was stopped within an epoch was tested there too.
+    assert!(rates(&two).ends_with(&rates(&one)), "{:?}", rates(&two));
     let tests = |run: &Path| metrics(run, "test");
     assert_eq!(tests(&one), tests(&two));
     rates(&one)
