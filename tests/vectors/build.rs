@@ -251,7 +251,7 @@ fn concat(net: &mut Net<'_>, axis: usize) -> Result<(), Failure> {
     let mut parts = Vec::new();
     for name in &names {
         let x = net.value(name)?;
-        let rows = rows(&net.graph.value(x).shape.dims().to_vec(), axis)?;
+        let rows = rows(net.graph.value(x).shape.dims(), axis)?;
         parts.push(net.push(Reshape::new(rows), &[x])?[0]);
     }
     let joined = net.push(Concat::default(), &parts)?[0];

@@ -97,7 +97,8 @@ def gemm(attributes, _, tensors, wanted):
         if c.ndim == 2 and c.shape[0] > 1:
             inputs["addend"] = c
         else:
-            # A scalar is a bias too.
+            if c.size == 1 and wanted[0].shape[1] > 1:
+                prepared.append("one number as the bias of all outputs")
             inputs["b"] = np.broadcast_to(c.reshape(-1), (wanted[0].shape[1],))
     return "linear", {}, inputs, {"y": wanted[0]}, [], prepared
 

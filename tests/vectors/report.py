@@ -14,8 +14,10 @@ from pathlib import Path
 HEAD = """# What the tests of others say
 
 Made by `scripts/check-vectors`, which fails if a case fails or was not run. Every case is a graph of this library's ops, made
-through its public API, fused, and run on the CPU and on {adapter}; convolutions by every algorithm. In scope is what works on
-images `[N,C,H,W]` or matrices `[N,C]` of f32, and functions of one element of any shape.
+through its public API, fused, and run on the CPU and on an adapter; convolutions and linear layers by every algorithm. In scope
+is what works on images `[N,C,H,W]` or matrices `[N,C]` of f32, and functions of one element of any shape.
+
+The adapter: {adapter}.
 """
 ABOUT = {
     "onnx": """## ONNX's backend tests
@@ -74,7 +76,7 @@ def section(folder, name):
             prepared[what][case["op"]] += 1
     lines = [ABOUT[name].format(source=suite["source"]),
              "| op | in scope | pass | out of scope | in scope, but cannot be done here |", "|---|---:|---:|---|---|", *rows, "",
-             "Said in this library's words before they ran, as any importer would:", "",
+             "Rewritten by the exporter before they ran:", "",
              *(f"- {what}: {', '.join(f'{count} {op}' for op, count in sorted(ops.items()))}" for what, ops in sorted(prepared.items())),
              ""]  # fmt: skip
     return "\n".join(lines), ran["adapter"], wrong
@@ -91,7 +93,7 @@ def main():
         text, adapter, found = section(args.folder, name)
         sections.append(text)
         wrong += found
-    page = "\n".join([HEAD.format(adapter=adapter or "no adapter"), *sections]).rstrip() + "\n"
+    page = "\n".join([HEAD.format(adapter=adapter or "none, only the CPU"), *sections]).rstrip() + "\n"
     if args.write and not wrong:
         args.write.write_text(page)
     else:
