@@ -59,7 +59,7 @@ pub enum ShapeError {
         /// Height and width of the window, gaps of its dilation among them.
         window: [usize; 2],
         /// Padding above and below, and on the left and right.
-        pad: [[usize; 2]; 2],
+        pad: [[u32; 2]; 2],
         /// The input's shape.
         got: Shape,
     },
@@ -74,7 +74,7 @@ pub enum ShapeError {
 }
 
 /// Padding as an error says it: `1x2`, or `1+0x2+2` where the sides of an axis differ.
-fn sides(pad: &[[usize; 2]; 2]) -> String {
+fn sides(pad: &[[u32; 2]; 2]) -> String {
     let [down, across] = pad.map(|[before, behind]| match before == behind {
         true => before.to_string(),
         false => format!("{before}+{behind}"),

@@ -174,7 +174,7 @@ impl Pool2d {
             return Err(ShapeError::Window {
                 op: "pool2d",
                 window: self.extent(),
-                pad: self.pad,
+                pad: self.pad.map(|sides| sides.map(|side| side as u32)),
                 got: x,
             });
         };

@@ -37,6 +37,9 @@ fn updates() -> Vec<(&'static str, Update)> {
     ]
 }
 
+/// The role of what belongs to a parameter.
+type RoleOf = fn(ValueId) -> Role;
+
 /// How the gradients come.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Batch {
@@ -60,7 +63,7 @@ fn case(name: &str, update: &Update, step: u64, batch: Batch) -> Case {
     };
     let hyper = case.input(&[hyper.len()], hyper);
     let parameters = SIZES.map(|n| case.with_role(&[n], Role::Parameter, floats(n, n as u32)));
-    let beside = |case: &mut CaseBuilder, role: fn(_) -> Role, scale: f32, shift: f32| {
+    let beside = |case: &mut CaseBuilder, role: RoleOf, scale: f32, shift: f32| {
         let all = SIZES.iter().zip(&parameters).map(|(&n, &parameter)| {
             let data = floats(n, 2).iter().map(|x| scale * (x + shift)).collect();
             case.with_role(&[n], role(parameter), data)
@@ -70,7 +73,7 @@ fn case(name: &str, update: &Update, step: u64, batch: Batch) -> Case {
     let mut inputs = vec![hyper];
     inputs.extend(beside(&mut case, Role::Gradient, 0.1, 0.0));
     let mut updates = parameters.to_vec();
-    let moments: [(fn(_) -> Role, f32, f32); 2] = [
+    let moments: [(RoleOf, f32, f32); 2] = [
         (|p| Role::Moment(p, 0), 0.1, 0.5),
         (|p| Role::Moment(p, 1), 0.01, 1.0),
     ];

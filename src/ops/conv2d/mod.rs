@@ -254,7 +254,7 @@ impl Conv2d {
             return Err(ShapeError::Window {
                 op: "conv2d",
                 window: extent,
-                pad: self.pad,
+                pad: self.pad.map(|sides| sides.map(|side| side as u32)),
                 got: x,
             });
         }
