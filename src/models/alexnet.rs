@@ -1,16 +1,16 @@
 //! AlexNet in one tower (Krizhevsky, arXiv:1404.5997), layers named as in torchvision: `features.0`, …, `classifier.6`.
 
-use super::{Builder, Form, Model, Recipe, Schedule, block, dense_head};
+use super::{Builder, Form, Model, Recipe, Schedule, dense_head, features};
 use crate::graph::{GraphBuilder, GraphError, ValueId};
-use crate::ops::{Adam, Conv2d, Optimizer, Pool2d};
+use crate::ops::{Adam, Optimizer, Pool2d};
 
-/// Output channels, filter, stride and padding of each convolution, and whether a pool follows.
-const LAYERS: [(usize, usize, usize, usize, bool); 5] = [
-    (64, 11, 4, 2, true),
-    (192, 5, 1, 2, true),
-    (384, 3, 1, 1, false),
-    (256, 3, 1, 1, false),
-    (256, 3, 1, 1, true),
+/// Output channels; filter, stride and padding of each convolution; whether a pool follows.
+const LAYERS: [(usize, [usize; 3], bool); 5] = [
+    (64, [11, 4, 2], true),
+    (192, [5, 1, 2], true),
+    (384, [3, 1, 1], false),
+    (256, [3, 1, 1], false),
+    (256, [3, 1, 1], true),
 ];
 
 fn alexnet(
@@ -19,25 +19,7 @@ fn alexnet(
     classes: usize,
     form: Form,
 ) -> Result<ValueId, GraphError> {
-    let mut x = images;
-    let mut position = 0;
-    for (k, filter, stride, pad, pooled) in LAYERS {
-        let names = [0, 1].map(|i| format!("features.{}", position + i));
-        let conv = Conv2d::new(filter, stride, pad)?;
-        x = block(
-            net,
-            names.each_ref().map(String::as_str),
-            x,
-            form.channels(k),
-            conv,
-            form,
-        )?;
-        position += form.layers();
-        if pooled {
-            x = net.max_pool2d(x, Pool2d::new(3, 2)?)?;
-            position += 1;
-        }
-    }
+    let x = features(net, images, &LAYERS, Pool2d::new(3, 2)?, form)?;
     dense_head(
         net,
         x,

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::graph::{GraphBuilder, GraphError, ValueId};
-use crate::ops::Conv2d;
+use crate::ops::{Conv2d, Pool2d};
 
 /// Width of a preset, and whether it has batch norm.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -89,6 +89,30 @@ pub(super) fn block(
         x = net.batch_norm(norm_name, x)?;
     }
     net.relu(x)
+}
+
+/// The convolutions of AlexNet and VGG, `features.0` and so on: output channels at full width, filter, stride and padding of
+/// each, and whether `pool` follows.
+pub(super) fn features(
+    net: &mut GraphBuilder,
+    images: ValueId,
+    layers: &[(usize, [usize; 3], bool)],
+    pool: Pool2d,
+    form: Form,
+) -> Result<ValueId, GraphError> {
+    let mut x = images;
+    let mut position = 0;
+    for &(k, [filter, stride, pad], pooled) in layers {
+        let [conv, norm] = [0, 1].map(|i| format!("features.{}", position + i));
+        let window = Conv2d::new(filter, stride, pad)?;
+        x = block(net, [&conv, &norm], x, form.channels(k), window, form)?;
+        position += form.layers();
+        if pooled {
+            x = net.max_pool2d(x, pool)?;
+            position += 1;
+        }
+    }
+    Ok(x)
 }
 
 /// The head of AlexNet and VGG: maps of `side x side`, as far as they are larger, and three dense layers with dropout

@@ -13,7 +13,7 @@ pub use form::Form;
 pub use schedule::{At, Schedule};
 pub use table::{Layer, layers};
 
-use form::{block, dense_head};
+use form::{block, dense_head, features};
 
 use crate::graph::{GraphBuilder, GraphError, ValueId};
 use crate::ops::{Adam, Optimizer, Sgd};

@@ -1,20 +1,20 @@
 //! VGG-11, configuration A (Simonyan and Zisserman, arXiv:1409.1556), layers named as in torchvision: `features.0`, …,
 //! `classifier.6`; with batch norm they are those of torchvision's `vgg11_bn`.
 
-use super::{Builder, Form, Model, Recipe, Schedule, block, dense_head};
+use super::{Builder, Form, Model, Recipe, Schedule, dense_head, features};
 use crate::graph::{GraphBuilder, GraphError, ValueId};
-use crate::ops::{Adam, Conv2d, Optimizer, Pool2d};
+use crate::ops::{Adam, Optimizer, Pool2d};
 
-/// Output channels of each 3x3 convolution, and whether a pool follows.
-const LAYERS: [(usize, bool); 8] = [
-    (64, true),
-    (128, true),
-    (256, false),
-    (256, true),
-    (512, false),
-    (512, true),
-    (512, false),
-    (512, true),
+/// Output channels; filter, stride and padding of each convolution; whether a pool follows.
+const LAYERS: [(usize, [usize; 3], bool); 8] = [
+    (64, [3, 1, 1], true),
+    (128, [3, 1, 1], true),
+    (256, [3, 1, 1], false),
+    (256, [3, 1, 1], true),
+    (512, [3, 1, 1], false),
+    (512, [3, 1, 1], true),
+    (512, [3, 1, 1], false),
+    (512, [3, 1, 1], true),
 ];
 
 fn vgg11(
@@ -23,25 +23,7 @@ fn vgg11(
     classes: usize,
     form: Form,
 ) -> Result<ValueId, GraphError> {
-    let mut x = images;
-    let mut position = 0;
-    for (k, pooled) in LAYERS {
-        let names = [0, 1].map(|i| format!("features.{}", position + i));
-        let conv = Conv2d::new(3, 1, 1)?;
-        x = block(
-            net,
-            names.each_ref().map(String::as_str),
-            x,
-            form.channels(k),
-            conv,
-            form,
-        )?;
-        position += form.layers();
-        if pooled {
-            x = net.max_pool2d(x, Pool2d::new(2, 2)?)?;
-            position += 1;
-        }
-    }
+    let x = features(net, images, &LAYERS, Pool2d::new(2, 2)?, form)?;
     dense_head(
         net,
         x,
