@@ -6,10 +6,10 @@ use std::collections::HashMap;
 
 use super::slabs::{Layout, SLABS};
 use super::{
-    ADDRESSABLE, Access, Binding, Buffer, BufferId, Dispatch, Kernel, Page, PlanError, PlanOptions,
-    Region, SlotId, Variant,
+    Access, Binding, Buffer, BufferId, Dispatch, Kernel, Page, PlanError, PlanOptions, Region,
+    SlotId, Variant,
 };
-use crate::graph::shape::{DType, Shape};
+use crate::graph::shape::Shape;
 use crate::graph::{Graph, Node, Role, ValueId};
 use crate::ops::{Definition, Op};
 
