@@ -29,8 +29,11 @@ fn has_choice(graph: &Graph) -> bool {
     graph.nodes().iter().any(|node| chosen(&node.op))
 }
 
+/// Something to run a graph, and what it is called.
+type Named = (String, Box<dyn Runtime>);
+
 /// A name and a run-time for each way of computing a graph.
-fn runtimes(graph: &Graph, gpu: Option<&Gpu>) -> Result<Vec<(String, Box<dyn Runtime>)>, Failure> {
+fn runtimes(graph: &Graph, gpu: Option<&Gpu>) -> Result<Vec<Named>, Failure> {
     let reference: Box<dyn Runtime> = Box::new(Reference::<f32>::new(graph.clone()));
     let mut runtimes = vec![("CPU".to_owned(), reference)];
     let Some(gpu) = gpu else {
