@@ -12,11 +12,16 @@ console.log(`Dawn on ${name}`);
 
 // The types of the buffers of group 0, which lie at bindings 0, 1, …, as the source declares them.
 function declared(wgsl) {
-  const variable = /@binding\((\d+)u?\)\s*var<([^>]+)>/g;
+  const variable = /@binding\(([^)]+)\)\s*var<([^>]+)>/g;
+  // A binding may be a constant, or one more or less than that.
+  const constant = (name) => wgsl.match(new RegExp(`const ${name}(?:: u32)? = (\\d+)`))?.[1];
+  const number = (term) => Number(/^\d/.test(term) ? term.replace('u', '') : constant(term));
+  const sum = (binding) => [...binding.matchAll(/(-?)\s*(\w+)/g)]
+    .reduce((before, [, minus, term]) => before + (minus ? -1 : 1) * number(term), 0);
   const bindings = [];
   for (const [, binding, space] of wgsl.matchAll(variable)) {
     const read_only = space.includes('read_write') ? 'storage' : 'read-only-storage';
-    bindings[Number(binding)] = space.startsWith('uniform') ? 'uniform' : read_only;
+    bindings[sum(binding)] = space.startsWith('uniform') ? 'uniform' : read_only;
   }
   return bindings;
 }
