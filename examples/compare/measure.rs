@@ -30,6 +30,8 @@ pub(crate) struct Row {
     pub(crate) learning_rate: f64,
     pub(crate) train_images_per_second: f64,
     pub(crate) infer_images_per_second: f64,
+    /// Classes whose logit was zero for a whole interval: behind a ReLU they no longer learn.
+    pub(crate) dead_classes: Vec<usize>,
     pub(crate) epochs: Vec<Epoch>,
 }
 
@@ -93,6 +95,7 @@ pub(crate) fn measure(args: &Args, device: &Device, model: &Model, split: &Split
     let bar = bar(model, steps);
     let (mut epochs, mut seconds, mut done, mut test) = (Vec::new(), 0.0, 0, 0.0);
     let mut trained = Parameters::new();
+    let mut dead_classes = Vec::new();
     trainer.run(|event| {
         match event {
             Event::Interval(interval) => {
@@ -102,6 +105,7 @@ pub(crate) fn measure(args: &Args, device: &Device, model: &Model, split: &Split
                 bar.set_message(format!("loss {:.3}", interval.loss));
             }
             Event::Epoch(epoch) => test = epoch.accuracy(),
+            Event::DeadClasses(classes) => dead_classes = classes,
             Event::Checkpoint { parameters, .. } => {
                 let train = evaluate(device, model, parameters, &seen, &options)?.accuracy();
                 epochs.push(Epoch {
@@ -126,6 +130,7 @@ pub(crate) fn measure(args: &Args, device: &Device, model: &Model, split: &Split
         learning_rate: options.learning_rate,
         train_images_per_second: (done * args.batch_size as u64) as f64 / seconds,
         infer_images_per_second: infer(device, &inference, &trained)?,
+        dead_classes,
         epochs,
     })
 }

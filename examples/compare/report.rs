@@ -58,6 +58,14 @@ pub(crate) fn markdown(args: &Args, device: &Device, split: &Split, rows: &[Row]
             100.0 * (last.train - last.test),
         );
     }
+    for row in rows.iter().filter(|row| !row.dead_classes.is_empty()) {
+        let _ = writeln!(
+            text,
+            "\nOf {}, {} classes no longer learn: their logits became zero for every image.",
+            row.model,
+            row.dead_classes.len()
+        );
+    }
     text += "\nAccuracy on training / test images after each epoch, without dropout, in percent:\n\n| network |";
     for epoch in 1..=args.epochs {
         let _ = write!(text, " {epoch} |");
