@@ -61,7 +61,7 @@ pub(crate) fn markdown(args: &Args, device: &Device, split: &Split, rows: &[Row]
     for row in rows.iter().filter(|row| !row.dead_classes.is_empty()) {
         let _ = writeln!(
             text,
-            "\nOf {}, {} classes no longer learn: their logits became zero for every image.",
+            "\nDead classes of {}, whose logits are zero for every image: {}.",
             row.model,
             row.dead_classes.len()
         );
