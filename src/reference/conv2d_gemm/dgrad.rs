@@ -10,12 +10,21 @@ use super::columns::{col2im, is_pointwise};
 use super::depthwise;
 use super::matrix::{Matrix, multiply, sum_transposed};
 use super::scratch::{COLUMNS, WEIGHTS, with_scratch};
+use super::winograd::{self, Correlation, Filters};
 use crate::ops::Geometry;
 use crate::reference::relu;
 
 pub(crate) fn dgrad(g: &Geometry, dy: &[f32], w: &[f32], mask: Option<&[f32]>, dx: &mut [f32]) {
     if g.is_depthwise() {
         return depthwise::dgrad(g, dy, w, mask, dx);
+    }
+    if let Some(method) = winograd::method(g) {
+        let (of, filters) = (Correlation::dgrad(g), Filters::dgrad(g, w));
+        return winograd::correlate(method, of, filters, dy, dx, |map, from, dx| {
+            if let Some(mask) = mask {
+                relu::mask(&mask[map * g.h * g.w + from..], dx);
+            }
+        });
     }
     let (groups, g) = (g.groups, &g.of_group());
     let (image, map) = (g.c * g.h * g.w, g.h * g.w);

@@ -7,6 +7,7 @@ use super::blocks::{BLOCK, block_len, blocks};
 use super::columns::with_columns;
 use super::depthwise;
 use super::matrix::{Matrix, multiply};
+use super::winograd::{self, Correlation, Filters};
 use crate::ops::Geometry;
 
 pub(crate) fn forward(
@@ -20,16 +21,15 @@ pub(crate) fn forward(
     if g.is_depthwise() {
         return depthwise::forward(g, relu, x, w, b, y);
     }
+    if let Some(method) = winograd::method(g) {
+        let (of, filters) = (Correlation::forward(g), Filters::forward(g, w));
+        return winograd::correlate(method, of, filters, x, y, |map, _, y| {
+            bias_and_relu(relu, b.map_or(0.0, |b| b[map % g.k]), y);
+        });
+    }
     let (groups, g) = (g.groups, &g.of_group());
     let (from, to) = (g.c * g.h * g.w, g.k * g.pixels());
-    let finish = |k: usize, y: &mut [f32]| {
-        let b = b.map_or(0.0, |b| b[k]);
-        for y in y {
-            let v = *y + b;
-            // Not-a-number fails the comparison and passes through.
-            *y = if relu && v < 0.0 { 0.0 } else { v };
-        }
-    };
+    let finish = |k: usize, y: &mut [f32]| bias_and_relu(relu, b.map_or(0.0, |b| b[k]), y);
     // As many images as the threads share evenly run one per thread; on each of the rest work all
     // threads, so that several blocks make one.
     // With groups, the channels of each are an image of their own.
@@ -48,6 +48,14 @@ pub(crate) fn forward(
     let rest = y.chunks_mut(to).zip(x.chunks(from)).enumerate();
     for (i, (y, x)) in rest.skip(shared) {
         convolve(i, x, y, all);
+    }
+}
+
+fn bias_and_relu(relu: bool, b: f32, y: &mut [f32]) {
+    for y in y {
+        let v = *y + b;
+        // Not-a-number fails the comparison and passes through.
+        *y = if relu && v < 0.0 { 0.0 } else { v };
     }
 }
 

@@ -18,11 +18,13 @@ mod columns;
 mod depthwise;
 mod dgrad;
 mod forward;
+mod kernel;
 pub(super) mod matrix;
 mod scratch;
 #[cfg(test)]
 mod tests;
 mod wgrad;
+mod winograd;
 
 pub(crate) use dgrad::dgrad;
 pub(crate) use forward::forward;

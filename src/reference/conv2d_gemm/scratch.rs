@@ -7,6 +7,8 @@ thread_local! {
     pub(super) static COLUMNS: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
     pub(super) static WEIGHTS: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
     pub(super) static PARTIALS: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+    pub(super) static PRODUCTS: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+    pub(super) static STRIP: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
 }
 
 /// Lends `len` floats of unspecified content that are allocated once per thread.
