@@ -4,6 +4,8 @@
 mod adapters;
 #[path = "classify/args.rs"]
 mod args;
+#[path = "common/cache.rs"]
+mod cache;
 #[path = "common/pictures.rs"]
 #[allow(dead_code, reason = "it has flags that only training takes")]
 mod flags;
@@ -60,6 +62,7 @@ fn run(args: &Args) -> Result<bool> {
     let (_, metadata) = checkpoint::load_trained(&model)?;
     let device = Device::open_among(&adapters::adapters(), args.device)
         .with_context(|| format!("--device {}", args.device))?;
+    cache::of_pipelines(&device);
     let classifier = Classifier::open(&device, &model, images.len().min(BATCH));
     let mut classifier = classifier.with_context(|| {
         let (file, name, classes) = (model.display(), &metadata.model, metadata.classes.len());

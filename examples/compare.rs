@@ -48,6 +48,7 @@ fn run(args: &Args) -> Result<()> {
     }
     let device = Device::open_among(&adapters::adapters(), args.device)
         .with_context(|| format!("--device {}", args.device))?;
+    cache::of_pipelines(&device);
     if let Some(folder) = cache::folder() {
         device.set_tune_cache(folder);
     }

@@ -108,6 +108,7 @@ fn train(args: &Args) -> Result<()> {
     let device = Device::open_among(&adapters::adapters(), args.device)
         .with_context(|| format!("--device {}", args.device))?;
     device.set_tune(args.tune.into());
+    cache::of_pipelines(&device);
     if let Some(folder) = cache::folder() {
         device.set_tune_cache(folder);
     }

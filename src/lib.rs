@@ -70,8 +70,8 @@
 //! same seed gives the same bits.
 //!
 //! The library reads no environment variable and looks for no home: which adapters are seen is told by
-//! [`gpu::AdapterFilter`], and where measurements and downloads are kept by [`gpu::Gpu::set_tune_cache`] and
-//! [`data::Loader::cache_dir`].
+//! [`gpu::AdapterFilter`], and where measurements, compiled kernels and downloads are kept by [`gpu::Gpu::set_tune_cache`],
+//! [`gpu::Gpu::set_pipeline_cache`] and [`data::Loader::cache_dir`].
 //!
 //! # Errors
 //!

@@ -2,7 +2,10 @@
 
 mod cases;
 
+use std::path::Path;
+
 use nin_wgpu::device::Device;
+use nin_wgpu::gpu::Gpu;
 use nin_wgpu::init::Init;
 use nin_wgpu::models::Model;
 use nin_wgpu::ops::Adam;
@@ -49,4 +52,55 @@ fn a_step_is_one_pass_and_one_submit_and_creates_nothing() {
     assert_eq!(gpu.work().submits - work.submits, STEPS);
     assert_eq!(gpu.objects(), objects);
     assert_eq!(run.completed(), 2 + STEPS);
+}
+
+#[test]
+fn compiled_kernels_that_are_kept_damaged_or_foreign_change_no_bit() {
+    let Some(shared) = cases::gpu() else { return };
+    let losses = |folder: Option<&Path>| {
+        let gpu = Gpu::open(&cases::adapters(), "adapter", |_, found| {
+            found == shared.description()
+        });
+        let gpu = gpu.expect("opens");
+        let offered = folder.is_some_and(|folder| gpu.set_pipeline_cache(folder));
+        let mut run = run(&Device::Gpu(gpu));
+        let steps = (1..=3).map(|n| run.train_step(&[0, 1, 2, 3], 1e-3, n));
+        let losses: Vec<_> = steps.map(|metrics| metrics.expect("runs").loss).collect();
+        (losses, offered)
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let (expected, _) = losses(None);
+    let (cold, offered) = losses(Some(folder.path()));
+    assert_eq!(cold, expected);
+    let kept = folder.path().join("nin-wgpu/pipelines");
+    assert_eq!(kept.exists(), offered);
+    if !offered {
+        return;
+    }
+    let file = kept.read_dir().expect("readable").next();
+    let file = file.expect("one").expect("readable").path();
+    let whole = std::fs::read(&file).expect("readable");
+    let damaged = |at: usize| {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x55;
+        bytes
+    };
+    let files = [
+        whole.clone(),
+        damaged(0),
+        damaged(whole.len() - 1),
+        whole[..whole.len() / 2].to_vec(),
+        Vec::new(),
+        b"of another driver".repeat(100),
+    ];
+    for (i, bytes) in files.iter().enumerate() {
+        std::fs::write(&file, bytes).expect("writable");
+        let (warm, _) = losses(Some(folder.path()));
+        assert_eq!(warm, expected, "file {i}");
+        let replaced = std::fs::read(&file).expect("readable");
+        assert!(replaced.len() >= whole.len(), "file {i} is made whole");
+    }
+    // Nor does a folder that cannot be made.
+    let (unkept, _) = losses(Some(&file.join("folder")));
+    assert_eq!(unkept, expected);
 }

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use nin_wgpu::data::Loader;
+use nin_wgpu::device::Device;
 use nin_wgpu::gpu::Gpu;
 
 /// The user's cache folder, there or not.
@@ -20,6 +21,13 @@ pub(crate) fn data() -> Option<PathBuf> {
 /// The folder of what was measured of adapters.
 pub(crate) fn tune() -> Option<PathBuf> {
     folder().map(|cache| Gpu::tune_dir(&cache))
+}
+
+/// Has a device keep there what its driver compiled.
+pub(crate) fn of_pipelines(device: &Device) {
+    if let Some(folder) = folder() {
+        device.set_pipeline_cache(folder);
+    }
 }
 
 /// A loader that also looks among the downloads, and downloads to there.

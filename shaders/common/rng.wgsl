@@ -1,6 +1,6 @@
 // Counter-based random numbers: pcg4d of Jarzynski and Olano, JCGT 9(3), 2020. The same as src/graph/rng.rs.
 
-fn mix(v: vec4u) -> vec4u {
+fn mix_words(v: vec4u) -> vec4u {
     var r = v;
     r.x += r.y * r.w;
     r.y += r.z * r.x;
@@ -10,6 +10,6 @@ fn mix(v: vec4u) -> vec4u {
 }
 
 fn pcg4d(counter: vec4u) -> vec4u {
-    let first = mix(counter * 1664525u + 1013904223u);
-    return mix(first ^ (first >> vec4u(16u)));
+    let first = mix_words(counter * 1664525u + 1013904223u);
+    return mix_words(first ^ (first >> vec4u(16u)));
 }

@@ -138,6 +138,13 @@ impl Device {
         }
     }
 
+    /// Sets the folder in which a GPU keeps what its driver compiled; see [`Gpu::set_pipeline_cache`].
+    pub fn set_pipeline_cache(&self, folder: impl Into<PathBuf>) {
+        if let Self::Gpu(gpu) = self {
+            gpu.set_pipeline_cache(folder);
+        }
+    }
+
     /// Whether a graph keeps within this device's limits, by the kernels usual for it.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use super::adapter::{
     plan_limits, subgroup,
 };
 use super::pipeline::Pipelines;
+use super::pipeline_cache::PipelineCache;
 use super::tune::Tuner;
 use crate::plan::{Conv2dChoices, PlanLimits, PlanOptions};
 
@@ -40,6 +41,7 @@ pub struct Gpu {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(super) pipelines: Arc<Mutex<Pipelines>>,
+    pub(super) driver_cache: Arc<Mutex<Option<PipelineCache>>>,
     description: Arc<AdapterDescription>,
     limits: PlanLimits,
     fault: Fault,
@@ -58,8 +60,8 @@ impl Gpu {
     }
 
     /// Opens the best adapter of [`Gpu::list`] that `wanted` accepts, at WebGPU's default limits or the adapter's own if
-    /// those are lower, but with buffers as large as the adapter has them, up to 2 GiB. Of optional features it takes the device's clock, for profiles, and subgroup operations,
-    /// if there are any.
+    /// those are lower, but with buffers as large as the adapter has them, up to 2 GiB. Of optional features it takes the device's
+    /// clock, for profiles, subgroup operations and the driver's cache of pipelines, if there are any.
     ///
     /// `wants` says in words what is wanted, for the error.
     ///
@@ -113,7 +115,9 @@ impl Gpu {
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("nin-wgpu"),
             required_features: adapter.features()
-                & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP),
+                & (wgpu::Features::TIMESTAMP_QUERY
+                    | wgpu::Features::SUBGROUP
+                    | wgpu::Features::PIPELINE_CACHE),
             required_limits: limits.clone(),
             ..Default::default()
         };
@@ -146,11 +150,11 @@ impl Gpu {
                 keep(&lost, GpuError::Lost(message));
             }
         });
-        let pipelines = Arc::default();
         Ok(Self {
             device,
             queue,
-            pipelines,
+            pipelines: Arc::default(),
+            driver_cache: Arc::default(),
             description: Arc::new(description),
             limits: plan_limits(&limits, subgroup(adapter)),
             fault,

@@ -78,6 +78,8 @@ impl Executor {
             let megabytes = plan.bytes() / 1_000_000;
             return Err(GpuError::OutOfMemory(format!("allocating {megabytes} MB")));
         }
+        let kernels = plan.dispatches().iter();
+        gpu.prepare(kernels.map(|dispatch| (dispatch.kernel, dispatch.variant)))?;
         let launches = plan
             .dispatches()
             .iter()

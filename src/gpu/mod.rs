@@ -7,6 +7,7 @@ mod executor;
 mod launch;
 mod peak;
 mod pipeline;
+mod pipeline_cache;
 mod profile;
 mod readback;
 mod tune;

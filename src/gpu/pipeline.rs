@@ -1,7 +1,9 @@
 //! Compute pipelines, made once for each kernel and variant of a device.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use rayon::prelude::*;
 
 use super::{Gpu, GpuError};
 use crate::plan::shaders;
@@ -18,16 +20,43 @@ pub(super) struct Pipeline {
 pub(super) type Pipelines = HashMap<(&'static Kernel, Variant), Arc<Pipeline>>;
 
 impl Gpu {
+    /// Compiles, on all cores, what of `wanted` is not compiled yet. A driver may take a second for one.
+    pub(super) fn prepare(
+        &self,
+        wanted: impl Iterator<Item = (&'static Kernel, Variant)>,
+    ) -> Result<(), GpuError> {
+        let mut missing: Vec<_> = wanted.collect();
+        {
+            let known = self.lock_pipelines();
+            let mut seen = HashSet::new();
+            missing.retain(|key| !known.contains_key(key) && seen.insert(*key));
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let compile = |key: (_, _)| Ok((key, Arc::new(self.compile(key.0, key.1)?)));
+        let compiled: Vec<Result<_, GpuError>> = missing.into_par_iter().map(compile).collect();
+        // The first error in their order, whichever came first.
+        for pipeline in compiled {
+            let (key, pipeline) = pipeline?;
+            self.lock_pipelines().insert(key, pipeline);
+        }
+        self.keep_pipelines();
+        Ok(())
+    }
+
+    fn lock_pipelines(&self) -> MutexGuard<'_, Pipelines> {
+        let locked = self.pipelines.lock();
+        locked.unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The pipeline of a kernel, compiled on first use.
     pub(super) fn pipeline(
         &self,
         kernel: &'static Kernel,
         variant: Variant,
     ) -> Result<Arc<Pipeline>, GpuError> {
-        let mut pipelines = self
-            .pipelines
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut pipelines = self.lock_pipelines();
         if let Some(pipeline) = pipelines.get(&(kernel, variant)) {
             return Ok(pipeline.clone());
         }
@@ -81,6 +110,10 @@ impl Gpu {
                 bind_group_layouts: &[Some(&layout)],
                 immediate_size: 0,
             });
+        let cache = self
+            .pipeline_cache()
+            .as_ref()
+            .map(|known| known.cache.clone());
         let pipeline = self
             .device
             .create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
@@ -93,7 +126,7 @@ impl Gpu {
                     zero_initialize_workgroup_memory: false,
                     ..Default::default()
                 },
-                cache: None,
+                cache: cache.as_ref(),
             });
         match pollster::block_on(scope.pop()) {
             Some(error) => Err(GpuError::Refused(format!("{label}: {error}"))),

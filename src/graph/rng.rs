@@ -4,10 +4,10 @@
 /// JCGT 9(3), 2020.
 pub fn pcg4d(counter: [u32; 4]) -> [u32; 4] {
     let scaled = counter.map(|word| word.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
-    mix(mix(scaled).map(|word| word ^ (word >> 16)))
+    mix_words(mix_words(scaled).map(|word| word ^ (word >> 16)))
 }
 
-fn mix([mut x, mut y, mut z, mut w]: [u32; 4]) -> [u32; 4] {
+fn mix_words([mut x, mut y, mut z, mut w]: [u32; 4]) -> [u32; 4] {
     x = x.wrapping_add(y.wrapping_mul(w));
     y = y.wrapping_add(z.wrapping_mul(x));
     z = z.wrapping_add(x.wrapping_mul(y));

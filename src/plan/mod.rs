@@ -7,6 +7,7 @@
 mod algorithm;
 mod display;
 mod kernel;
+mod link;
 mod lowering;
 mod options;
 pub mod shaders;

@@ -1,9 +1,8 @@
 //! The shader library: WGSL sources by name, linked with their imports and specialised by a variant's constants.
 //!
-//! Sources are WGSL with WESL imports; `package::variant` is a module made of [`Variant::constants`].
+//! Sources are WGSL with imports (`link.rs` says which); `package::variant` is a source made of [`Variant::constants`].
 
-use wesl::{CompileOptions, EscapeMangler, ModulePath, VirtualResolver};
-
+use super::link::link;
 use crate::plan::{Kernel, Variant};
 
 /// Errors of linking a shader. They are bugs of this crate: a test links every kernel and variant.
@@ -70,33 +69,23 @@ pub const SOURCES: &[(&str, &str)] = sources![
     "softmax_cross_entropy",
 ];
 
-/// The WGSL of one kernel in one variant: imports resolved, other entry points left out.
+/// The WGSL of one kernel in one variant: imports resolved, what it does not use left out.
 ///
 /// # Errors
-/// [`ShaderError`] if a source does not parse or an import is missing.
+/// [`ShaderError`] if an import or a declaration is missing, or two have the same name.
 pub fn wgsl(kernel: &Kernel, variant: Variant) -> Result<String, ShaderError> {
-    link(kernel, variant).map_err(|error| ShaderError {
+    let constants = variant.constants();
+    let source = |module: &str| match module {
+        "variant" => Some(&*constants),
+        _ => {
+            let mut sources = SOURCES.iter();
+            let found = sources.find(|(path, _)| path.split('/').eq(module.split("::")));
+            found.map(|&(_, source)| source)
+        }
+    };
+    link(source, kernel.shader, kernel.entry).map_err(|message| ShaderError {
         shader: kernel.shader,
         entry: kernel.entry,
-        message: error.to_string(),
+        message,
     })
-}
-
-fn link(kernel: &Kernel, variant: Variant) -> Result<String, wesl::Error> {
-    let module = |path: &str| -> Result<ModulePath, wesl::Error> {
-        let path = format!("package::{}", path.replace('/', "::"));
-        path.parse()
-            .map_err(|_| wesl::Error::Custom(format!("`{path}` is no module path")))
-    };
-    let mut resolver = VirtualResolver::new();
-    for &(path, source) in SOURCES {
-        resolver.add_module(module(path)?, source.into());
-    }
-    resolver.add_module(module("variant")?, variant.constants().into());
-    let options = CompileOptions {
-        keep: Some(vec![kernel.entry.to_owned()]),
-        ..CompileOptions::default()
-    };
-    let linked = wesl::compile(&module(kernel.shader)?, &resolver, &EscapeMangler, &options)?;
-    Ok(linked.to_string())
 }

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use gemm::Parallelism;
+use gemm_common::Parallelism;
 use rayon::prelude::*;
 
 use super::conv2d_gemm::matrix::{Matrix, multiply};

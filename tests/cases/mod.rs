@@ -253,6 +253,11 @@ pub fn gpu() -> Option<&'static Gpu> {
     .as_ref()
 }
 
+/// The adapters that tests may use.
+pub fn adapters() -> nin_wgpu::gpu::AdapterFilter {
+    adapters::adapters()
+}
+
 /// The same adapter with bindings no larger than WebGPU promises.
 pub fn gpu_at_default_limits() -> Option<Gpu> {
     let wanted = gpu()?.description();

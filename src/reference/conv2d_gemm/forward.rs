@@ -1,6 +1,6 @@
 //! Forward: filters times columns; bias and ReLU while the product is in the cache.
 
-use gemm::Parallelism;
+use gemm_common::Parallelism;
 use rayon::prelude::*;
 
 use super::blocks::{BLOCK, block_len, blocks};

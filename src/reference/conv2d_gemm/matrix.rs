@@ -1,6 +1,6 @@
 //! The GEMM behind a checked interface, and sums over matrices.
 
-use gemm::Parallelism;
+use gemm_common::Parallelism;
 use rayon::prelude::*;
 
 /// A matrix: its elements, the distance between its rows and that between its columns.
@@ -34,8 +34,9 @@ pub(in crate::reference) fn multiply(
     // SAFETY: all three matrices lie within their slices and rows of `to` do not overlap, as just
     // checked; being borrowed mutably, `to` overlaps neither factor.
     unsafe {
-        gemm::gemm(
-            m, n, k, to, 1, stride, accumulate, a, a_column, a_row, b, b_column, b_row,
+        // It wants the first of two strides to be the longer one: so it is given the transposes, `to' = b' * a'`.
+        gemm_f32::gemm::f32::get_gemm_fn()(
+            n, m, k, to, stride, 1, accumulate, b, b_row, b_column, a, a_row, a_column,
             1.0, 1.0, false, false, false, threads,
         );
     }

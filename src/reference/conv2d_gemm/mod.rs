@@ -30,7 +30,7 @@ pub(crate) use dgrad::dgrad;
 pub(crate) use forward::forward;
 pub(crate) use wgrad::wgrad;
 
-use gemm::Parallelism;
+use gemm_common::Parallelism;
 use matrix::Matrix;
 
 /// `to [m, n] = a [m, k] * b [k, n]` on all cores.
