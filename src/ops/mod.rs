@@ -35,6 +35,8 @@ pub use avg_pool2d::{AvgPool2d, AvgPool2dBackward};
 pub(crate) use batch_norm::Channels;
 pub use batch_norm::{BatchNorm, BatchNormBackward, BatchNormEval, FoldBatchNorm};
 pub use concat::{Concat, ConcatBackward};
+pub(crate) use conv2d::winograd;
+pub use conv2d::winograd::Minimal;
 pub use conv2d::{Conv2d, Conv2dDgrad, Conv2dWgrad, Geometry};
 pub use dropout::{Dropout, DropoutBackward};
 pub use ema::Ema;

@@ -13,8 +13,9 @@ mod options;
 pub mod shaders;
 mod slabs;
 mod slots;
+mod transforms;
 
-pub use algorithm::{Conv2dAlgorithm, Conv2dChoices, Direction};
+pub use algorithm::{Conv2dAlgorithm, Conv2dChoices, Direction, Product};
 pub use kernel::{Access, Binding, Field, Kernel, Panel, Tile, Variant};
 pub(crate) use kernel::{Word, read, uniforms, update, write};
 pub(crate) use lowering::{Lowering, Parts, WORKGROUP};

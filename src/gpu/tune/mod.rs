@@ -16,7 +16,7 @@ use self::store::Store;
 use super::{AdapterKind, Gpu, GpuError};
 use crate::graph::Graph;
 use crate::ops::{Conv2d, Geometry};
-use crate::plan::{Conv2dAlgorithm, Direction, PlanLimits, PlanOptions};
+use crate::plan::{Conv2dAlgorithm, Direction, PlanLimits, PlanOptions, Product};
 
 /// Whether convolutions are measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -121,10 +121,14 @@ impl Gpu {
 fn candidates(mode: Tune, hardware: bool, limits: PlanLimits) -> Vec<Conv2dAlgorithm> {
     let worth = |algorithm: &Conv2dAlgorithm| match algorithm {
         Conv2dAlgorithm::Naive => false,
-        Conv2dAlgorithm::Columns | Conv2dAlgorithm::ColumnsSubgroup => {
+        Conv2dAlgorithm::Columns
+        | Conv2dAlgorithm::ColumnsSubgroup
+        | Conv2dAlgorithm::Winograd(Product::Plain | Product::Subgroup) => {
             mode == Tune::Full || !hardware
         }
-        Conv2dAlgorithm::ImplicitGemm(_) => mode == Tune::Full || hardware,
+        Conv2dAlgorithm::ImplicitGemm(_) | Conv2dAlgorithm::Winograd(Product::Tiled) => {
+            mode == Tune::Full || hardware
+        }
         Conv2dAlgorithm::Direct | Conv2dAlgorithm::Depthwise => true,
     };
     let available = Conv2dAlgorithm::available(limits);
