@@ -149,7 +149,18 @@ enum Rule {
 }
 
 impl Rule {
-    fn of(self, direction: Direction, g: &Geometry, limits: PlanLimits) -> Conv2dAlgorithm {
+    fn of(
+        self,
+        direction: Direction,
+        g: &Geometry,
+        limits: PlanLimits,
+        precise: bool,
+    ) -> Conv2dAlgorithm {
+        let winograd = Conv2dAlgorithm::Winograd(match self {
+            Self::Hardware => Product::Tiled,
+            _ if limits.subgroup < Conv2dAlgorithm::SUBGROUP => Product::Plain,
+            _ => Product::Subgroup,
+        });
         let Geometry { c, k, .. } = g.of_group();
         let (rows, channels) = match direction {
             Direction::Forward => (k, c),
@@ -160,6 +171,11 @@ impl Rule {
             Self::Always(algorithm) => algorithm,
             _ if g.is_depthwise() => Conv2dAlgorithm::Depthwise,
             Self::SmallHardware => Conv2dAlgorithm::Direct,
+            Self::Software | Self::Hardware
+                if !precise && winograd.serves(g) && super::winograd::pays(direction, g) =>
+            {
+                winograd
+            }
             Self::Software if limits.subgroup < Conv2dAlgorithm::SUBGROUP => {
                 Conv2dAlgorithm::Columns
             }
@@ -176,6 +192,7 @@ impl Rule {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conv2dChoices {
     rule: Rule,
+    precise: bool,
     tuned: Vec<(Direction, Geometry, Conv2dAlgorithm)>,
 }
 
@@ -204,7 +221,17 @@ impl Conv2dChoices {
     const fn by(rule: Rule) -> Self {
         Self {
             rule,
+            precise: false,
             tuned: Vec::new(),
+        }
+    }
+
+    /// The same without what rounds more than sums do: Winograd's convolutions, unless one is asked for by name.
+    #[must_use]
+    pub fn precise(self) -> Self {
+        Self {
+            precise: true,
+            ..self
         }
     }
 
@@ -220,7 +247,7 @@ impl Conv2dChoices {
             .filter(|(of, shape, _)| (*of, shape) == (direction, geometry))
             .map(|&(.., algorithm)| algorithm)
             .next_back()
-            .unwrap_or_else(|| self.rule.of(direction, geometry, limits))
+            .unwrap_or_else(|| self.rule.of(direction, geometry, limits, self.precise))
     }
 
     /// Lets `algorithm` serve one computation.

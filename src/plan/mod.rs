@@ -14,6 +14,7 @@ pub mod shaders;
 mod slabs;
 mod slots;
 mod transforms;
+mod winograd;
 
 pub use algorithm::{Conv2dAlgorithm, Conv2dChoices, Direction, Product};
 pub use kernel::{Access, Binding, Field, Kernel, Panel, Tile, Variant};

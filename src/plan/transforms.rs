@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::ops::winograd::{Matrix, Minimal, Transforms};
+use crate::ops::winograd::{Matrices, Matrix, Minimal};
 
 /// A nested transform of a tile: `matrix tile matrixᵀ`.
 struct Nested<'a> {
@@ -29,11 +29,11 @@ fn transposed(matrix: &Matrix) -> Matrix {
 ///
 /// Points are numbered column by column in both directions, since each of the two passes over a tile transposes it.
 pub(super) fn wgsl(of: Minimal) -> String {
-    let Transforms {
+    let Matrices {
         input,
         filter,
         output,
-    } = of.transforms();
+    } = of.matrices();
     let to_points = |name, matrix, get, put| Nested {
         name,
         matrix,

@@ -88,6 +88,9 @@ impl Gpu {
         let known = known.get_or_insert_with(|| Store::load(cache.clone(), self.description()));
         let start = Instant::now();
         let hardware = self.description().kind == AdapterKind::Hardware;
+        let allowed = |algorithm: &Conv2dAlgorithm| {
+            !(self.is_precise() && matches!(algorithm, Conv2dAlgorithm::Winograd(_)))
+        };
         for (direction, geometry) in computations(graph) {
             let tried_now =
                 |trial: &Trial| (trial.direction, trial.geometry) == (direction, geometry);
@@ -101,18 +104,21 @@ impl Gpu {
             };
             if measures {
                 let mut algorithms = candidates(*mode, hardware, *self.limits());
-                algorithms.retain(|algorithm| algorithm.serves(&geometry));
+                algorithms.retain(|algorithm| algorithm.serves(&geometry) && allowed(algorithm));
                 let tried = trial::try_all(self, direction, &geometry, &algorithms)?;
                 if let Some(best) = Trial::fastest(&tried) {
                     known.set(direction, geometry, best.algorithm);
                 }
                 trials.extend(tried);
             }
-            if let Some(algorithm) = known.get(direction, &geometry) {
+            if let Some(algorithm) = known.get(direction, &geometry).filter(allowed) {
                 options.conv2d.set(direction, geometry, algorithm);
             }
         }
-        known.save();
+        // What was measured without some algorithms is not what is fastest of all.
+        if !self.is_precise() {
+            known.save();
+        }
         Ok(options)
     }
 }

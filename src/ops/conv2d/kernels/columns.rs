@@ -97,15 +97,16 @@ pub(super) fn fits(direction: Direction, g: &Geometry, max_binding: u64) -> bool
     depth <= TERMS && panel_bytes(columns, depth) <= max_binding
 }
 
-/// Cuts a batch into runs of images that fit: whose panels, `bytes` for so many images, fit in [`CHUNK`] and whose
+/// Cuts a batch into runs of images that fit: whose panels, `bytes` for so many images, are no more than `most` and whose
 /// reductions, `depth` for so many, are within [`TERMS`].
 pub(super) fn chunks(
     batch: usize,
+    most: u64,
     bytes: impl Fn(usize) -> u64,
     depth: impl Fn(usize) -> usize,
 ) -> impl Iterator<Item = Range<usize>> {
     let images = (1..=batch)
-        .take_while(|&n| n == 1 || bytes(n) <= CHUNK && depth(n) <= TERMS)
+        .take_while(|&n| n == 1 || bytes(n) <= most && depth(n) <= TERMS)
         .last()
         .unwrap_or(1);
     (0..batch)
@@ -214,7 +215,7 @@ fn over_pixels(
     let packed_w = panels.scratch_a(rows, depth);
     panels.pack(a, uniform, [w, packed_w], rows, taps)?;
     let mut scratch = None;
-    for images in chunks(batch, bytes, |_| depth) {
+    for images in chunks(batch, CHUNK, bytes, |_| depth) {
         let columns = images.len() * pixels;
         // The first run of images is the longest.
         let [packed, product] = *scratch.get_or_insert_with(|| {
@@ -271,7 +272,7 @@ pub(super) fn wgrad(
     let bytes = |images: usize| panel_bytes(columns, images * g.pixels());
     let mut packed = None;
     let terms = |images: usize| images * g.pixels();
-    for images in chunks(g.n, bytes, terms) {
+    for images in chunks(g.n, CHUNK, bytes, terms) {
         let depth = terms(images.len());
         let [dy_panels, x_panels] = *packed.get_or_insert_with(|| {
             [

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::Geometry;
 use super::columns::{CHUNK, TERMS, chunks};
 use super::product::{Product, panels};
-use crate::ops::winograd::{Matrix, Minimal, Transforms};
+use crate::ops::winograd::{Matrices, Matrix, Minimal};
 use crate::plan::{
     Binding, Direction, Kernel, Lowering, PlanError, PlanLimits, Region, Variant, read, uniforms,
     update, write,
@@ -81,9 +81,10 @@ pub(super) fn kernels(
 /// The correlation that a direction is, of maps that are read with filters of `r x r`.
 #[derive(Clone, Copy)]
 struct Correlation {
+    direction: Direction,
+    g: Geometry,
     of: Minimal,
     product: &'static Product,
-    n: usize,
     /// Maps that are read, and that are written: `[maps, rows, columns]`.
     input: [usize; 3],
     output: [usize; 3],
@@ -100,21 +101,28 @@ impl Correlation {
             // Below zero it wraps round, as in the shader: then `dy` is not read from its edge on.
             Direction::Dgrad => (y, x, before.map(|pad| (g.r - 1).wrapping_sub(pad))),
         };
-        let of = Minimal::of(g.r, [output[1], output[2]])?;
+        let (of, _) = Minimal::products(direction, g, g.n)?;
         Some(Self {
+            direction,
+            g: *g,
             of,
             product,
-            n: g.n,
             input,
             output,
             pad,
         })
     }
 
-    /// Tiles of so many images.
-    fn tiles(&self, images: usize) -> usize {
-        let [_, p, q] = self.output;
-        images * self.of.tiles([p, q])
+    /// Rows, columns and terms of the products of so many images.
+    fn sizes(&self, images: usize) -> [usize; 3] {
+        let products = Minimal::products(self.direction, &self.g, images);
+        products.expect("invariant: it has a size").1
+    }
+
+    /// Bytes of the largest buffer for so many images.
+    fn bytes(&self, images: usize) -> u64 {
+        let elements = self.elements(self.sizes(images));
+        4 * elements.into_iter().max().unwrap_or(0) as u64
     }
 
     /// Elements of the panels of `len` rows or columns, of so many terms, at one point.
@@ -193,21 +201,6 @@ fn most(product: &Product, limits: &PlanLimits) -> u64 {
     }
 }
 
-/// Rows, columns and terms of the product of so many images.
-fn sizes(direction: Direction, of: &Correlation, images: usize) -> [usize; 3] {
-    let [c, k] = [of.input[0], of.output[0]];
-    match direction {
-        Direction::Forward | Direction::Dgrad => [k, of.tiles(images), c],
-        Direction::Wgrad => [k, c, of.tiles(images)],
-    }
-}
-
-/// Bytes of the largest buffer for so many images.
-fn bytes(direction: Direction, of: &Correlation, images: usize) -> u64 {
-    let elements = of.elements(sizes(direction, of, images));
-    4 * elements.into_iter().max().unwrap_or(0) as u64
-}
-
 /// Whether what one image takes fits in bindings and a loop.
 pub(super) fn fits(
     direction: Direction,
@@ -216,17 +209,16 @@ pub(super) fn fits(
     limits: &PlanLimits,
 ) -> bool {
     Correlation::new(direction, g, product).is_some_and(|of| {
-        let [_, _, terms] = sizes(direction, &of, 1);
-        terms <= TERMS && bytes(direction, &of, 1) <= limits.max_binding
+        let [_, _, terms] = of.sizes(1);
+        terms <= TERMS && of.bytes(1) <= limits.max_binding
     })
 }
 
 /// One convolution while it is lowered.
 struct Winograd<'t, 'g> {
     to: &'t mut Lowering<'g>,
-    direction: Direction,
     of: Correlation,
-    transforms: Transforms,
+    matrices: Matrices,
 }
 
 impl<'t, 'g> Winograd<'t, 'g> {
@@ -239,28 +231,19 @@ impl<'t, 'g> Winograd<'t, 'g> {
         product.check(to.options().limits)?;
         let of = Correlation::new(direction, g, product);
         let of = of.expect("invariant: `fits` said that there is one");
-        let transforms = of.of.transforms();
-        Ok(Self {
-            to,
-            direction,
-            of,
-            transforms,
-        })
+        let matrices = of.of.matrices();
+        Ok(Self { to, of, matrices })
     }
 
     /// Runs of images that are computed at once.
-    fn chunks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
-        let (direction, of) = (self.direction, self.of);
+    fn chunks(&self) -> Vec<Range<usize>> {
+        let of = self.of;
         let most = most(of.product, &self.to.options().limits);
-        // `chunks` counts in parts of CHUNK.
-        let bytes =
-            move |images| bytes(direction, &of, images).saturating_sub(most - CHUNK.min(most));
-        chunks(of.n, bytes, move |images| sizes(direction, &of, images)[2])
+        chunks(of.g.n, most, |n| of.bytes(n), |n| of.sizes(n)[2]).collect()
     }
 
     fn scratch(&mut self, images: usize) -> [Region; 3] {
-        let elements = self.of.elements(sizes(self.direction, &self.of, images));
-        let [a, b, c] = elements;
+        let [a, b, c] = self.of.elements(self.of.sizes(images));
         [("a", a), ("b", b), ("c", c)].map(|(label, elements)| self.to.scratch(label, elements))
     }
 
@@ -294,7 +277,7 @@ fn over_pixels(
     for images in winograd.chunks() {
         // The first run of images is the longest.
         let [a, b, c] = *scratch.get_or_insert_with(|| winograd.scratch(images.len()));
-        let sizes = sizes(winograd.direction, &of, images.len());
+        let sizes = of.sizes(images.len());
         let [rows, columns, terms] = sizes;
         let mut uniform = like(of.uniform(&images, sizes));
         // Filters are packed with the first.
@@ -302,11 +285,11 @@ fn over_pixels(
         let a_blocks = of.blocks(filters, panel.rows, terms);
         uniform.a_blocks = a_blocks as u32;
         let blocks = a_blocks + of.blocks(columns, panel.columns, terms);
-        let Transforms {
+        let Matrices {
             input,
             filter,
             output,
-        } = &winograd.transforms;
+        } = &winograd.matrices;
         let before =
             (filters * terms) as u64 * work(filter) + (columns * terms) as u64 * work(input);
         let behind = (rows * columns) as u64 * work(output);
@@ -377,18 +360,18 @@ pub(super) fn wgrad(
     let mut scratch = None;
     for images in winograd.chunks() {
         let [a, b, c] = *scratch.get_or_insert_with(|| winograd.scratch(images.len()));
-        let sizes = sizes(Direction::Wgrad, &of, images.len());
+        let sizes = of.sizes(images.len());
         let [rows, columns, terms] = sizes;
         let mut uniform = of.uniform(&images, sizes);
         uniform.biased = u32::from(g.biased);
         let a_blocks = of.blocks(rows, panel.rows, terms);
         uniform.a_blocks = a_blocks as u32;
         let blocks = a_blocks + of.blocks(columns, panel.columns, terms);
-        let Transforms {
+        let Matrices {
             input,
             filter,
             output,
-        } = &winograd.transforms;
+        } = &winograd.matrices;
         let before = (rows * terms) as u64 * work(output) + (columns * terms) as u64 * work(input);
         let behind = (rows * columns) as u64 * work(filter);
         winograd.dispatch(&FILTERS_IN, uniform, &[x, dy, a, b], blocks, before)?;
