@@ -9,8 +9,8 @@ use std::ops::Range;
 
 use super::Geometry;
 use crate::plan::{
-    Binding, Conv2dAlgorithm, Direction, Kernel, Lowering, Parts, PlanError, PlanLimits, Product,
-    Region, Tile, Variant, read, uniforms, write,
+    Binding, Conv2dAlgorithm, Direction, Kernel, Lowering, Parts, PlanError, PlanLimits,
+    PlanOptions, Product, Region, Tile, Variant, read, uniforms, write,
 };
 
 uniforms! {
@@ -190,22 +190,23 @@ pub(super) fn variants(direction: Direction) -> Vec<(&'static Kernel, Variant)> 
     all
 }
 
-/// The method that the plan's options choose; what it does not serve, or panels could not hold, is left to the direct kernels.
+/// The method that the plan's options choose; what it does not serve, or panels could not hold, is left to what they choose without
+/// Winograd's, else to the direct kernels.
 fn method(to: &Lowering<'_>, direction: Direction, g: &Geometry) -> Method {
-    let limits = to.options().limits;
-    let algorithm = to.options().conv2d.of(direction, g, limits);
-    if !algorithm.serves(g) {
-        return Conv2dAlgorithm::Direct.into();
-    }
-    match algorithm.into() {
-        Method::Columns(_) if !columns::fits(direction, g, limits.max_binding) => {
-            Conv2dAlgorithm::Direct.into()
-        }
-        Method::Winograd(product) if !winograd::fits(direction, g, product, &limits) => {
-            Conv2dAlgorithm::Direct.into()
-        }
-        method => method,
-    }
+    let PlanOptions { limits, conv2d } = to.options();
+    let precise = conv2d.clone().precise();
+    let fits = |method: &Method| match method {
+        Method::Columns(_) => columns::fits(direction, g, limits.max_binding),
+        Method::Winograd(product) => winograd::fits(direction, g, product, limits),
+        Method::Depthwise | Method::Whole(..) => true,
+    };
+    [conv2d, &precise]
+        .map(|choices| choices.of(direction, g, *limits))
+        .into_iter()
+        .filter(|algorithm| algorithm.serves(g))
+        .map(Method::from)
+        .find(fits)
+        .unwrap_or_else(|| Conv2dAlgorithm::Direct.into())
 }
 
 /// Lowers the forward pass over `x` and `w`, perhaps a bias, and `y`.

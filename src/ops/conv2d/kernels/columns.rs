@@ -98,7 +98,7 @@ pub(super) fn fits(direction: Direction, g: &Geometry, max_binding: u64) -> bool
 }
 
 /// Cuts a batch into runs of images that fit: whose panels, `bytes` for so many images, are no more than `most` and whose
-/// reductions, `depth` for so many, are within [`TERMS`].
+/// reductions, `depth` for so many, are within [`TERMS`]; as alike as can be.
 pub(super) fn chunks(
     batch: usize,
     most: u64,
@@ -109,6 +109,7 @@ pub(super) fn chunks(
         .take_while(|&n| n == 1 || bytes(n) <= most && depth(n) <= TERMS)
         .last()
         .unwrap_or(1);
+    let images = batch.div_ceil(batch.div_ceil(images));
     (0..batch)
         .step_by(images)
         .map(move |first| first..batch.min(first + images))

@@ -192,13 +192,12 @@ fn work(matrix: &Matrix) -> u64 {
     2 * (used * (matrix.len() + matrix[0].len())) as u64
 }
 
-/// Bytes of panels and products at most, of images at once if there are several: what a last-level cache holds where lanes
-/// run on CPU cores, else what a binding does.
+/// Bytes of panels or products at most, of images at once if there are several, where lanes do not run on CPU cores.
+const HARDWARE_CHUNK: u64 = 96 << 20;
+
 fn most(product: &Product, limits: &PlanLimits) -> u64 {
-    match product.tile {
-        Some(_) => limits.max_binding,
-        None => CHUNK.min(limits.max_binding),
-    }
+    let chunk = product.tile.map_or(CHUNK, |_| HARDWARE_CHUNK);
+    chunk.min(limits.max_binding)
 }
 
 /// Whether what one image takes fits in bindings and a loop.
