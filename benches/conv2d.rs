@@ -65,7 +65,7 @@ impl Pass {
 
 fn flops(case: &Case) -> u64 {
     let plan = Plan::new(case.graph.clone(), &PlanOptions::default());
-    plan.expect("fits WebGPU's limits").flops()
+    plan.expect("fits WebGPU's limits").nominal_flops()
 }
 
 /// Convolutions of other kinds, as small networks have them.

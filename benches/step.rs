@@ -161,7 +161,7 @@ fn step(criterion: &mut Criterion) {
 
 fn flops(program: &Program) -> u64 {
     let plan = Plan::new(program.graph().clone(), &PlanOptions::default());
-    plan.expect("fits WebGPU's limits").flops()
+    plan.expect("fits WebGPU's limits").nominal_flops()
 }
 
 criterion_group! {

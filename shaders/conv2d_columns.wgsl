@@ -1,12 +1,14 @@
 // GEMM over packed panels, without workgroup memory or barriers: the middle of a convolution by columns.
-//   c[row,column] = sum_t a[t,row] b[t,column]
-//   1 a read [rows/16,T,16]   2 b read [columns/64,T,64]   3 c write [columns/64,rows,64]
-// conv2d_pack.wgsl packs a and b, conv2d_unpack.wgsl stores c where it belongs.
+//   c[z,row,column] = sum_t a[z,t,row] b[z,t,column]
+//   1 a read [Z,rows/16,T,16]   2 b read [Z,columns/64,T,64]   3 c write [Z,columns/64,rows,64]
+// conv2d_pack.wgsl packs a and b, conv2d_unpack.wgsl stores c where it belongs; or conv2d_winograd_in.wgsl and
+// conv2d_winograd_out.wgsl do, a product z for each point.
 // For devices that run lanes on CPU cores and have no subgroups of 8 lanes; with them, conv2d_columns_subgroup.wgsl is twice
 // as fast. A lane owns 16 rows and two vec4f of columns. Tried on llvmpipe (two cores, 112 GFLOP/s): 8 rows x 1, 2, 3 vec4f
 // give 14, 22, 22 GFLOP/s, 16 x 2 gives 24, 16 x 4 and 32 x 2 spill (11, 14). With the stores of an output tensor in the
 // same kernel, 16 x 2 falls to 15: so they have a kernel of their own.
-// Workgroups: x over panels of rows, so that neighbours share a panel of columns in the cache; y over panels of columns.
+// Workgroups: x over panels of rows, so that neighbours share a panel of columns in the cache; y over panels of columns; z
+// over the products of a batch.
 // Reference: src/reference/conv2d.rs
 
 import package::variant::{ROWS, COLUMNS};
@@ -39,13 +41,19 @@ fn store(to: u32, sums: Micro) {
 }
 
 @compute @workgroup_size(LANES)
-fn product(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn product(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
     var top0: Micro;
     var top1: Micro;
     var low0: Micro;
     var low1: Micro;
-    var from_a = group.x * u.depth * (ROWS / 4u);
-    var from_b = group.y * u.depth * QUADS + lane;
+    let rows = group.z * groups.x + group.x;
+    let columns = group.z * groups.y + group.y;
+    var from_a = rows * u.depth * (ROWS / 4u);
+    var from_b = columns * u.depth * QUADS + lane;
     for (var t = 0u; t < u.depth; t++) {
         let b0 = b[from_b];
         let b1 = b[from_b + LANES];
@@ -60,7 +68,7 @@ fn product(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
         from_a += ROWS / 4u;
         from_b += QUADS;
     }
-    let to = (group.y * u.rows + group.x * ROWS) * QUADS + lane;
+    let to = (columns * u.rows + group.x * ROWS) * QUADS + lane;
     store(to, top0);
     store(to + LANES, top1);
     store(to + 8u * QUADS, low0);

@@ -1,12 +1,13 @@
 // GEMM over packed panels whose lanes share what they load: conv2d_columns.wgsl with subgroup operations.
-//   c[row,column] = sum_t a[t,row] b[t,column]
-//   1 a read [rows/32,T,32]   2 b read [columns/32,T,32]   3 c write [columns/32,rows,32]
+//   c[z,row,column] = sum_t a[z,t,row] b[z,t,column]
+//   1 a read [Z,rows/32,T,32]   2 b read [Z,columns/32,T,32]   3 c write [Z,columns/32,rows,32]
 // T is even. For devices that run lanes on CPU cores. Such a device loads lane by lane, each with its own check, even where all lanes
 // want the same address; so 8 lanes load 32 rows of `a` between them, a vec4f each, and pass them round by broadcast.
 // A lane owns 32 rows and one vec4f of columns, of which two halves take turns: two terms are added to a few sums before
 // the next few, so that these stay in registers. Tried on llvmpipe (two cores, 112 GFLOP/s): 45 GFLOP/s against 23 without
 // subgroups; 34 if all four columns go together, 9 if all rows do.
-// Workgroups: x over panels of rows, so that neighbours share a panel of columns in the cache; y over panels of columns.
+// Workgroups: x over panels of rows, so that neighbours share a panel of columns in the cache; y over panels of columns; z
+// over the products of a batch.
 // Reference: src/reference/conv2d.rs
 
 import package::variant::{ROWS, COLUMNS};
@@ -61,13 +62,19 @@ fn store(to: u32, low: Sums, high: Sums) {
 
 // The workgroup is smaller than a subgroup, so these 8 lanes are all of theirs.
 @compute @workgroup_size(LANES)
-fn product(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+fn product(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(subgroup_invocation_id) lane: u32,
+) {
     var low0: Sums; var low1: Sums; var low2: Sums; var low3: Sums;
     var low4: Sums; var low5: Sums; var low6: Sums; var low7: Sums;
     var high0: Sums; var high1: Sums; var high2: Sums; var high3: Sums;
     var high4: Sums; var high5: Sums; var high6: Sums; var high7: Sums;
-    var from_a = group.x * u.depth * LANES + lane;
-    var from_b = group.y * u.depth * LANES + lane;
+    let rows = group.z * groups.x + group.x;
+    let columns = group.z * groups.y + group.y;
+    var from_a = rows * u.depth * LANES + lane;
+    var from_b = columns * u.depth * LANES + lane;
     for (var t = 0u; t < u.depth; t += 2u) {
         let a0 = a[from_a];
         let a1 = a[from_a + LANES];
@@ -84,7 +91,7 @@ fn product(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id)
         from_a += 2u * LANES;
         from_b += 2u * LANES;
     }
-    let to = (group.y * u.rows + group.x * ROWS) * QUADS + lane;
+    let to = (columns * u.rows + group.x * ROWS) * QUADS + lane;
     store(to, low0, high0);
     store(to + 4u * QUADS, low1, high1);
     store(to + 8u * QUADS, low2, high2);

@@ -56,6 +56,20 @@ fn a_training_step_of_nin_is_at_most_46_dispatches_and_79_gflop() {
 }
 
 #[test]
+fn winograd_halves_the_multiplications_of_a_training_step_of_nin_on_hardware() {
+    let gflop = |options: &PlanOptions| {
+        let plan = Plan::new(program(nin(), 16).graph().clone(), options).expect("fits");
+        plan.flops() as f64 / 1e9
+    };
+    let options = PlanOptions::default();
+    let halved = gflop(&options);
+    assert!(halved < 45.0, "{halved} GFLOP");
+    let conv2d = options.conv2d.clone().precise();
+    let whole = gflop(&PlanOptions { conv2d, ..options });
+    assert!((whole - 79.0).abs() < 0.5, "{whole} GFLOP");
+}
+
+#[test]
 fn a_training_step_of_nin_takes_at_most_300_mb_on_any_kind_of_device() {
     let without_subgroups = PlanOptions {
         conv2d: Conv2dChoices::SOFTWARE,

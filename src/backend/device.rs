@@ -131,6 +131,13 @@ impl Device {
         }
     }
 
+    /// Sets whether a GPU computes convolutions by sums alone; see [`Gpu::set_precise`].
+    pub fn set_precise(&self, precise: bool) {
+        if let Self::Gpu(gpu) = self {
+            gpu.set_precise(precise);
+        }
+    }
+
     /// Sets the folder in which a GPU keeps what it measured; see [`Gpu::set_tune_cache`].
     pub fn set_tune_cache(&self, folder: impl Into<PathBuf>) {
         if let Self::Gpu(gpu) = self {

@@ -1,5 +1,6 @@
 //! An open device: what runs on it, what it was asked to do, and what became of it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::GpuError;
@@ -47,6 +48,7 @@ pub struct Gpu {
     fault: Fault,
     work: Arc<Mutex<Work>>,
     pub(super) tuner: Arc<Mutex<Tuner>>,
+    precise: Arc<AtomicBool>,
 }
 
 impl Gpu {
@@ -160,6 +162,7 @@ impl Gpu {
             fault,
             work: Arc::default(),
             tuner: Arc::default(),
+            precise: Arc::default(),
         })
     }
 
@@ -176,8 +179,22 @@ impl Gpu {
         };
         PlanOptions {
             limits: self.limits,
-            conv2d,
+            conv2d: if self.is_precise() {
+                conv2d.precise()
+            } else {
+                conv2d
+            },
         }
+    }
+
+    /// Sets whether convolutions are computed by sums alone, without Winograd's algorithm: it multiplies less, and rounds 2 to 6
+    /// times as much, of which the tolerance of the op allows far more.
+    pub fn set_precise(&self, precise: bool) {
+        self.precise.store(precise, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_precise(&self) -> bool {
+        self.precise.load(Ordering::Relaxed)
     }
 
     /// Work given to the device so far, by all its executors.

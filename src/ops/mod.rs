@@ -38,6 +38,8 @@ pub use batch_norm::{
     BatchNorm, BatchNormBackward, BatchNormEval, BatchNormEvalBackward, FoldBatchNorm,
 };
 pub use concat::{Concat, ConcatBackward};
+pub(crate) use conv2d::winograd;
+pub use conv2d::winograd::Minimal;
 pub use conv2d::{Conv2d, Conv2dDgrad, Conv2dWgrad, Geometry};
 pub use dropout::{Dropout, DropoutBackward};
 pub use ema::Ema;

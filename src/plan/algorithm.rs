@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{PlanLimits, Tile};
-use crate::ops::Geometry;
+use crate::ops::{Geometry, Minimal};
 
 /// How a convolution is computed on the GPU. Every algorithm yields the same result within the op's tolerance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -21,8 +21,23 @@ pub enum Conv2dAlgorithm {
     ColumnsSubgroup,
     /// Implicit GEMM over tiles in workgroup memory: for hardware GPUs.
     ImplicitGemm(Tile),
+    /// Winograd's minimal filtering: for 3x3 and 5x5 filters of stride 1, whose tiles are multiplied point by point, by a GEMM over
+    /// packed panels each. Fewer multiplications, and rounding errors of 2 to 6 times those of the others.
+    Winograd(Product),
     /// Four pixels of a map an invocation, four elements of a filter a workgroup: for as many groups as channels only.
     Depthwise,
+}
+
+/// How packed panels are multiplied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Product {
+    /// As by [`Conv2dAlgorithm::Columns`].
+    Plain,
+    /// As by [`Conv2dAlgorithm::ColumnsSubgroup`].
+    Subgroup,
+    /// Through workgroup memory: for hardware GPUs.
+    Tiled,
 }
 
 const fn tile(m: u32, n: u32, k: u32, micro: u32) -> Conv2dAlgorithm {
@@ -31,7 +46,7 @@ const fn tile(m: u32, n: u32, k: u32, micro: u32) -> Conv2dAlgorithm {
 
 impl Conv2dAlgorithm {
     /// Every algorithm and tile that can be chosen, for tests, benches and the tuner.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Naive,
         Self::Direct,
         Self::Columns,
@@ -42,6 +57,9 @@ impl Conv2dAlgorithm {
         tile(96, 64, 12, 4),
         tile(128, 128, 8, 8),
         tile(32, 32, 8, 4),
+        Self::Winograd(Product::Plain),
+        Self::Winograd(Product::Subgroup),
+        Self::Winograd(Product::Tiled),
         Self::Depthwise,
     ];
 
@@ -51,7 +69,9 @@ impl Conv2dAlgorithm {
     /// Those of [`Conv2dAlgorithm::ALL`] that a device with these limits can run.
     pub fn available(limits: PlanLimits) -> Vec<Self> {
         let fits = |algorithm: &Self| match algorithm {
-            Self::ColumnsSubgroup => limits.subgroup >= Self::SUBGROUP,
+            Self::ColumnsSubgroup | Self::Winograd(Product::Subgroup) => {
+                limits.subgroup >= Self::SUBGROUP
+            }
             _ => true,
         };
         Self::ALL.into_iter().filter(fits).collect()
@@ -62,6 +82,10 @@ impl Conv2dAlgorithm {
         match self {
             Self::Columns | Self::ColumnsSubgroup => g.groups == 1,
             Self::Depthwise => g.is_depthwise(),
+            Self::Winograd(_) => {
+                let single = g.groups == 1 && g.stride == [1; 2] && g.dilation == [1; 2];
+                single && g.r == g.s && Minimal::of(g.r, [g.p, g.q]).is_some()
+            }
             Self::Naive | Self::Direct | Self::ImplicitGemm(_) => true,
         }
     }
@@ -79,6 +103,9 @@ impl fmt::Display for Conv2dAlgorithm {
             Self::ColumnsSubgroup => f.write_str("columns_subgroup"),
             Self::ImplicitGemm(tile) => write!(f, "implicit_gemm {tile}"),
             Self::Depthwise => f.write_str("depthwise"),
+            Self::Winograd(Product::Plain) => f.write_str("winograd"),
+            Self::Winograd(Product::Subgroup) => f.write_str("winograd_subgroup"),
+            Self::Winograd(Product::Tiled) => f.write_str("winograd_tiled"),
         }
     }
 }
@@ -122,7 +149,18 @@ enum Rule {
 }
 
 impl Rule {
-    fn of(self, direction: Direction, g: &Geometry, limits: PlanLimits) -> Conv2dAlgorithm {
+    fn of(
+        self,
+        direction: Direction,
+        g: &Geometry,
+        limits: PlanLimits,
+        precise: bool,
+    ) -> Conv2dAlgorithm {
+        let winograd = Conv2dAlgorithm::Winograd(match self {
+            Self::Hardware => Product::Tiled,
+            _ if limits.subgroup < Conv2dAlgorithm::SUBGROUP => Product::Plain,
+            _ => Product::Subgroup,
+        });
         let Geometry { c, k, .. } = g.of_group();
         let (rows, channels) = match direction {
             Direction::Forward => (k, c),
@@ -133,6 +171,11 @@ impl Rule {
             Self::Always(algorithm) => algorithm,
             _ if g.is_depthwise() => Conv2dAlgorithm::Depthwise,
             Self::SmallHardware => Conv2dAlgorithm::Direct,
+            Self::Software | Self::Hardware
+                if !precise && winograd.serves(g) && super::winograd::pays(direction, g) =>
+            {
+                winograd
+            }
             Self::Software if limits.subgroup < Conv2dAlgorithm::SUBGROUP => {
                 Conv2dAlgorithm::Columns
             }
@@ -149,6 +192,7 @@ impl Rule {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conv2dChoices {
     rule: Rule,
+    precise: bool,
     tuned: Vec<(Direction, Geometry, Conv2dAlgorithm)>,
 }
 
@@ -177,7 +221,17 @@ impl Conv2dChoices {
     const fn by(rule: Rule) -> Self {
         Self {
             rule,
+            precise: false,
             tuned: Vec::new(),
+        }
+    }
+
+    /// The same without what rounds more than sums do: Winograd's convolutions, unless one is asked for by name.
+    #[must_use]
+    pub fn precise(self) -> Self {
+        Self {
+            precise: true,
+            ..self
         }
     }
 
@@ -193,7 +247,7 @@ impl Conv2dChoices {
             .filter(|(of, shape, _)| (*of, shape) == (direction, geometry))
             .map(|&(.., algorithm)| algorithm)
             .next_back()
-            .unwrap_or_else(|| self.rule.of(direction, geometry, limits))
+            .unwrap_or_else(|| self.rule.of(direction, geometry, limits, self.precise))
     }
 
     /// Lets `algorithm` serve one computation.

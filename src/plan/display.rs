@@ -46,14 +46,19 @@ impl fmt::Display for Plan {
                 self.prologue()
             )?;
         }
-        writeln!(
+        write!(
             f,
             "{} dispatches, {} slots, {:.1} MB, {:.2} GFLOP",
             self.dispatches().len(),
             self.slots().len(),
             self.bytes() as f64 / 1e6,
             self.flops() as f64 / 1e9
-        )
+        )?;
+        let nominal = self.nominal_flops();
+        if nominal > self.flops() {
+            write!(f, " for {:.2}", nominal as f64 / 1e9)?;
+        }
+        writeln!(f)
     }
 }
 

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use super::transforms;
+use crate::ops::winograd::Minimal;
+
 /// How a kernel uses a storage buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Access {
@@ -119,6 +122,8 @@ pub enum Variant {
     Tile(Tile),
     /// A GEMM over panels.
     Panel(Panel),
+    /// Winograd's transforms of a size.
+    Winograd(Minimal),
     /// A function of one element, `gelu` say.
     Function(&'static str),
     /// The rule of an optimizer, `adam` say.
@@ -141,6 +146,7 @@ impl Variant {
             Self::Panel(Panel { rows, columns }) => {
                 format!("const ROWS = {rows}u;\nconst COLUMNS = {columns}u;\n")
             }
+            Self::Winograd(of) => transforms::wgsl(of),
             Self::Function(name) => format!(
                 "fn activate(x: f32) -> f32 {{ return package::activation::{name}_value(x); }}\n\
                  fn differentiate(dy: f32, x: f32) -> f32 {{ return package::activation::{name}_gradient(dy, x); }}\n"
@@ -159,6 +165,7 @@ impl fmt::Display for Variant {
             Self::Plain => Ok(()),
             Self::Tile(tile) => write!(f, "[{tile}]"),
             Self::Panel(panel) => write!(f, "[{panel}]"),
+            Self::Winograd(of) => write!(f, "[{of}]"),
             Self::Function(name) | Self::Optimizer { rule: name, .. } => write!(f, "[{name}]"),
         }
     }

@@ -13,8 +13,10 @@ mod options;
 pub mod shaders;
 mod slabs;
 mod slots;
+mod transforms;
+mod winograd;
 
-pub use algorithm::{Conv2dAlgorithm, Conv2dChoices, Direction};
+pub use algorithm::{Conv2dAlgorithm, Conv2dChoices, Direction, Product};
 pub use kernel::{Access, Binding, Field, Kernel, Panel, Tile, Variant};
 pub(crate) use kernel::{Word, read, uniforms, update, write};
 pub(crate) use lowering::{Lowering, Parts, WORKGROUP};
@@ -310,7 +312,15 @@ impl Plan {
         self.slots.iter().map(|slot| slot.bytes).sum()
     }
 
-    /// Floating-point operations of one run, without the prologue.
+    /// Floating-point operations of one run by the definitions of its ops, without the prologue: what rates are quoted by,
+    /// however few a plan needs.
+    pub fn nominal_flops(&self) -> u64 {
+        let nodes = &self.graph.nodes()[self.graph.prologue()..];
+        let flops = |node: &crate::graph::Node| node.op.flops(node, &|id| self.graph.shape(id));
+        nodes.iter().map(flops).sum()
+    }
+
+    /// Floating-point operations that one run computes, without the prologue.
     pub fn flops(&self) -> u64 {
         let dispatches = &self.dispatches[self.prologue..];
         dispatches.iter().map(|dispatch| dispatch.flops).sum()

@@ -129,7 +129,8 @@ fn normalized(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError>
     net.global_avg_pool(y)
 }
 
-/// Filters of other kinds: rectangular, dilated, in groups and depthwise, with sides padded apart.
+/// Filters of other kinds: rectangular, dilated, in groups and depthwise, with sides padded apart, and large ones for few
+/// outputs.
 fn filters(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError> {
     let tall = Conv2d::rectangular([3, 2], [2, 1])?;
     let x = net.conv2d("tall", x, 8, tall.with_paddings([[1, 0], [0, 1]])?)?;
@@ -138,6 +139,8 @@ fn filters(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError> {
     let x = net.relu(x)?;
     let grouped = Conv2d::rectangular([1, 3], [1, 2])?.with_dilation([1, 2])?;
     let x = net.conv2d("grouped", x, 12, grouped.with_groups(4)?.without_bias())?;
+    let x = net.relu(x)?;
+    let x = net.conv2d("narrow", x, 6, Conv2d::new(5, 1, 0)?)?;
     let x = net.relu(x)?;
     let x = net.conv2d("last", x, 10, Conv2d::new(1, 1, 0)?)?;
     net.global_avg_pool(x)

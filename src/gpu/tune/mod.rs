@@ -16,7 +16,7 @@ use self::store::Store;
 use super::{AdapterKind, Gpu, GpuError};
 use crate::graph::Graph;
 use crate::ops::Geometry;
-use crate::plan::{Conv2dAlgorithm, Direction, Plan, PlanLimits, PlanOptions};
+use crate::plan::{Conv2dAlgorithm, Direction, Plan, PlanLimits, PlanOptions, Product};
 
 /// Whether convolutions are measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,6 +88,9 @@ impl Gpu {
         let known = known.get_or_insert_with(|| Store::load(cache.clone(), self.description()));
         let start = Instant::now();
         let hardware = self.description().kind == AdapterKind::Hardware;
+        let allowed = |algorithm: &Conv2dAlgorithm| {
+            !(self.is_precise() && matches!(algorithm, Conv2dAlgorithm::Winograd(_)))
+        };
         // What cannot be planned is refused when it is loaded.
         let Ok(plan) = Plan::new(graph.clone(), &options) else {
             return Ok(options);
@@ -105,18 +108,21 @@ impl Gpu {
             };
             if measures {
                 let mut algorithms = candidates(*mode, hardware, *self.limits());
-                algorithms.retain(|algorithm| algorithm.serves(&geometry));
+                algorithms.retain(|algorithm| algorithm.serves(&geometry) && allowed(algorithm));
                 let tried = trial::try_all(self, direction, &geometry, &algorithms)?;
                 if let Some(best) = Trial::fastest(&tried) {
                     known.set(direction, geometry, best.algorithm);
                 }
                 trials.extend(tried);
             }
-            if let Some(algorithm) = known.get(direction, &geometry) {
+            if let Some(algorithm) = known.get(direction, &geometry).filter(allowed) {
                 options.conv2d.set(direction, geometry, algorithm);
             }
         }
-        known.save();
+        // What was measured without some algorithms is not what is fastest of all.
+        if !self.is_precise() {
+            known.save();
+        }
         Ok(options)
     }
 }
@@ -125,10 +131,14 @@ impl Gpu {
 fn candidates(mode: Tune, hardware: bool, limits: PlanLimits) -> Vec<Conv2dAlgorithm> {
     let worth = |algorithm: &Conv2dAlgorithm| match algorithm {
         Conv2dAlgorithm::Naive => false,
-        Conv2dAlgorithm::Columns | Conv2dAlgorithm::ColumnsSubgroup => {
+        Conv2dAlgorithm::Columns
+        | Conv2dAlgorithm::ColumnsSubgroup
+        | Conv2dAlgorithm::Winograd(Product::Plain | Product::Subgroup) => {
             mode == Tune::Full || !hardware
         }
-        Conv2dAlgorithm::ImplicitGemm(_) => mode == Tune::Full || hardware,
+        Conv2dAlgorithm::ImplicitGemm(_) | Conv2dAlgorithm::Winograd(Product::Tiled) => {
+            mode == Tune::Full || hardware
+        }
         Conv2dAlgorithm::Direct | Conv2dAlgorithm::Depthwise => true,
     };
     let available = Conv2dAlgorithm::available(limits);

@@ -2,13 +2,15 @@
 
 mod columns;
 mod depthwise;
+mod product;
+mod winograd;
 
 use std::ops::Range;
 
 use super::Geometry;
 use crate::plan::{
-    Binding, Conv2dAlgorithm, Direction, Kernel, Lowering, Parts, PlanError, PlanLimits, Region,
-    Tile, Variant, read, uniforms, write,
+    Binding, Conv2dAlgorithm, Direction, Kernel, Lowering, Parts, PlanError, PlanLimits,
+    PlanOptions, Product, Region, Tile, Variant, read, uniforms, write,
 };
 
 uniforms! {
@@ -141,7 +143,9 @@ const TURNS: u64 = 65_535;
 /// How one computation is done.
 enum Method {
     /// Over packed panels.
-    Columns(&'static columns::Product),
+    Columns(&'static product::Product),
+    /// At the points of tiles, then over packed panels.
+    Winograd(&'static product::Product),
     /// In one dispatch over tensors of as many groups as channels.
     Depthwise,
     /// In one dispatch over the tensors, whose workgroups own so many columns and rows.
@@ -154,8 +158,13 @@ impl From<Conv2dAlgorithm> for Method {
             Conv2dAlgorithm::Naive => Self::Whole(&NAIVE, Variant::Plain, NAIVE_BLOCK),
             Conv2dAlgorithm::Depthwise => Self::Depthwise,
             Conv2dAlgorithm::Direct => Self::Whole(&DIRECT, Variant::Plain, DIRECT_BLOCK),
-            Conv2dAlgorithm::Columns => Self::Columns(&columns::PLAIN),
-            Conv2dAlgorithm::ColumnsSubgroup => Self::Columns(&columns::SUBGROUP),
+            Conv2dAlgorithm::Columns => Self::Columns(&product::PLAIN),
+            Conv2dAlgorithm::ColumnsSubgroup => Self::Columns(&product::SUBGROUP),
+            Conv2dAlgorithm::Winograd(by) => Self::Winograd(match by {
+                Product::Plain => &product::PLAIN,
+                Product::Subgroup => &product::SUBGROUP,
+                Product::Tiled => &product::TILED,
+            }),
             Conv2dAlgorithm::ImplicitGemm(tile) => {
                 let block = [tile.n.into(), tile.m.into()];
                 Self::Whole(&IMPLICIT_GEMM, Variant::Tile(tile), block)
@@ -170,6 +179,7 @@ pub(super) fn variants(direction: Direction) -> Vec<(&'static Kernel, Variant)> 
     for algorithm in Conv2dAlgorithm::ALL {
         match algorithm.into() {
             Method::Columns(product) => all.extend(columns::kernels(direction, product)),
+            Method::Winograd(product) => all.extend(winograd::kernels(direction, product)),
             Method::Depthwise => all.push((depthwise::kernel(direction), Variant::Plain)),
             Method::Whole(family, variant, _) => all.push((family.kernel(direction), variant)),
         }
@@ -180,20 +190,24 @@ pub(super) fn variants(direction: Direction) -> Vec<(&'static Kernel, Variant)> 
     all
 }
 
-/// The method that the plan's options choose; what it does not serve, or panels could not hold, is left to the direct kernels.
+/// The method that the plan's options choose; what it does not serve, or panels could not hold, is left to what they choose without
+/// Winograd's, else to the direct kernels.
 fn method(to: &mut Lowering<'_>, direction: Direction, g: &Geometry) -> Method {
     to.note_convolution(direction, *g);
-    let limits = to.options().limits;
-    let algorithm = to.options().conv2d.of(direction, g, limits);
-    if !algorithm.serves(g) {
-        return Conv2dAlgorithm::Direct.into();
-    }
-    match algorithm.into() {
-        Method::Columns(_) if !columns::fits(direction, g, limits.max_binding) => {
-            Conv2dAlgorithm::Direct.into()
-        }
-        method => method,
-    }
+    let PlanOptions { limits, conv2d } = to.options();
+    let precise = conv2d.clone().precise();
+    let fits = |method: &Method| match method {
+        Method::Columns(_) => columns::fits(direction, g, limits.max_binding),
+        Method::Winograd(product) => winograd::fits(direction, g, product, limits),
+        Method::Depthwise | Method::Whole(..) => true,
+    };
+    [conv2d, &precise]
+        .map(|choices| choices.of(direction, g, *limits))
+        .into_iter()
+        .filter(|algorithm| algorithm.serves(g))
+        .map(Method::from)
+        .find(fits)
+        .unwrap_or_else(|| Conv2dAlgorithm::Direct.into())
 }
 
 /// Lowers the forward pass over `x` and `w`, perhaps a bias, and `y`.
@@ -213,6 +227,7 @@ pub(in crate::ops) fn forward(
     let bindings = [x, w, b.unwrap_or(w), y];
     match method(to, Direction::Forward, g) {
         Method::Columns(product) => columns::forward(to, g, product, uniform, bindings),
+        Method::Winograd(product) => winograd::forward(to, g, product, relu, bindings),
         Method::Depthwise => depthwise::over_pixels(
             to,
             Direction::Forward,
@@ -246,6 +261,7 @@ pub(in crate::ops) fn dgrad(
     let bindings = [dy, w, mask.unwrap_or(dy), dx];
     match method(to, Direction::Dgrad, g) {
         Method::Columns(product) => columns::dgrad(to, g, product, uniform, bindings),
+        Method::Winograd(product) => winograd::dgrad(to, g, product, mask.is_some(), bindings),
         Method::Depthwise => depthwise::over_pixels(
             to,
             Direction::Dgrad,
@@ -276,6 +292,11 @@ pub(in crate::ops) fn wgrad(
         Method::Columns(product) => {
             let partial = to.parts("partial_dw", g.k * columns);
             columns::wgrad(to, g, product, [x, dy, partial])?;
+            (1, partial)
+        }
+        Method::Winograd(product) => {
+            let partial = to.parts("partial_dw", g.k * columns);
+            winograd::wgrad(to, g, product, [x, dy, partial])?;
             (1, partial)
         }
         Method::Depthwise => {

@@ -8,6 +8,7 @@ mod gradients;
 pub(super) mod kernels;
 #[cfg(test)]
 mod tests;
+pub(crate) mod winograd;
 
 pub(super) use kernels::sum_parts;
 

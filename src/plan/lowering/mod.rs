@@ -192,14 +192,21 @@ impl<'a> Lowering<'a> {
         len: usize,
     ) -> Result<(), PlanError> {
         let groups = (len as u64).div_ceil(WORKGROUP);
+        self.folded(kernel, variant, uniform, bindings, groups)
+    }
+
+    /// Appends a dispatch of at least so many workgroups, folded over y where x would pass the limit.
+    pub(crate) fn folded(
+        &mut self,
+        kernel: &'static Kernel,
+        variant: Variant,
+        uniform: Vec<u32>,
+        bindings: &[Region],
+        groups: u64,
+    ) -> Result<(), PlanError> {
         let y = groups.div_ceil(u64::from(self.options.limits.max_workgroups));
-        self.dispatch(
-            kernel,
-            variant,
-            uniform,
-            bindings,
-            [groups.div_ceil(y), y, 1],
-        )
+        let workgroups = [groups.div_ceil(y), y, 1];
+        self.dispatch(kernel, variant, uniform, bindings, workgroups)
     }
 
     /// Appends a dispatch.

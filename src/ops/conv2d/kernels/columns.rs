@@ -2,20 +2,20 @@
 
 use std::ops::Range;
 
+use super::product::{Product, panels};
 use super::{ConvUniform, Geometry};
 use crate::plan::{
-    Binding, Conv2dAlgorithm, Direction, Kernel, Lowering, Panel, PlanError, Region, Variant, read,
-    uniforms, update, write,
+    Binding, Direction, Kernel, Lowering, PlanError, Region, Variant, read, update, write,
 };
 
 /// Columns or rows that a workgroup packs, as in the shader: a multiple of every panel's columns, so that it packs whole
 /// panels.
 const PACKED: usize = 64;
 /// Bytes of panels that are packed at once, if more than one image: what a last-level cache holds.
-const CHUNK: u64 = 16 << 20;
+pub(super) const CHUNK: u64 = 16 << 20;
 /// Terms of a reduction at most, an even number: Mesa 22.3's software driver ends a loop after 65,535 turns, without a
 /// word.
-const TERMS: usize = 65_534;
+pub(super) const TERMS: usize = 65_534;
 
 const fn pack(entry: &'static str, bindings: &'static [Binding]) -> Kernel {
     Kernel {
@@ -34,42 +34,6 @@ const fn unpack(entry: &'static str, bindings: &'static [Binding]) -> Kernel {
         uniform: ConvUniform::FIELDS,
     }
 }
-
-uniforms! {
-    struct ProductUniform { depth: u32, rows: u32 }
-}
-
-const fn product(shader: &'static str) -> Kernel {
-    const BINDINGS: &[Binding] = &[read("a"), read("b"), write("c")];
-    Kernel {
-        shader,
-        entry: "product",
-        bindings: BINDINGS,
-        uniform: ProductUniform::FIELDS,
-    }
-}
-
-/// A kernel that multiplies panels, and their sides.
-pub(super) struct Product {
-    kernel: Kernel,
-    panel: Panel,
-}
-
-pub(super) static PLAIN: Product = Product {
-    kernel: product("conv2d_columns"),
-    panel: Panel {
-        rows: 16,
-        columns: 64,
-    },
-};
-
-pub(super) static SUBGROUP: Product = Product {
-    kernel: product("conv2d_columns_subgroup"),
-    panel: Panel {
-        rows: 32,
-        columns: 32,
-    },
-};
 
 /// The kernels of one direction: packing both factors, and storing their product.
 struct Kernels {
@@ -133,24 +97,22 @@ pub(super) fn fits(direction: Direction, g: &Geometry, max_binding: u64) -> bool
     depth <= TERMS && panel_bytes(columns, depth) <= max_binding
 }
 
-/// Cuts a batch into runs of images that fit: whose panels, `bytes` for so many images, fit in [`CHUNK`] and whose
-/// reductions, `depth` for so many, are within [`TERMS`].
-fn chunks(
+/// Cuts a batch into runs of images that fit: whose panels, `bytes` for so many images, are no more than `most` and whose
+/// reductions, `depth` for so many, are within [`TERMS`]; as alike as can be.
+pub(super) fn chunks(
     batch: usize,
+    most: u64,
     bytes: impl Fn(usize) -> u64,
     depth: impl Fn(usize) -> usize,
 ) -> impl Iterator<Item = Range<usize>> {
     let images = (1..=batch)
-        .take_while(|&n| n == 1 || bytes(n) <= CHUNK && depth(n) <= TERMS)
+        .take_while(|&n| n == 1 || bytes(n) <= most && depth(n) <= TERMS)
         .last()
         .unwrap_or(1);
+    let images = batch.div_ceil(batch.div_ceil(images));
     (0..batch)
         .step_by(images)
         .map(move |first| first..batch.min(first + images))
-}
-
-fn panels(len: usize, width: usize) -> u64 {
-    len.div_ceil(width) as u64
 }
 
 /// One convolution while it is lowered.
@@ -168,13 +130,7 @@ impl<'t, 'g> Panels<'t, 'g> {
         g: &Geometry,
         product: &'static Product,
     ) -> Result<Self, PlanError> {
-        let (needs, has) = (Conv2dAlgorithm::SUBGROUP, to.options().limits.subgroup);
-        if product.kernel.uses_subgroups() && has < needs {
-            return Err(PlanError::Variant {
-                kernel: product.kernel.shader.to_owned(),
-                what: format!("subgroups of {needs} lanes, the device has {has}"),
-            });
-        }
+        product.check(to.options().limits)?;
         Ok(Self {
             to,
             kernels,
@@ -187,13 +143,9 @@ impl<'t, 'g> Panels<'t, 'g> {
         Variant::Panel(self.product.panel)
     }
 
-    /// Rows in whole panels.
-    fn whole(&self, rows: usize) -> usize {
-        rows.next_multiple_of(self.product.panel.rows as usize)
-    }
-
     fn scratch_a(&mut self, rows: usize, depth: usize) -> Region {
-        self.to.scratch("a", self.whole(rows) * paired(depth))
+        self.to
+            .scratch("a", self.product.whole(rows) * paired(depth))
     }
 
     fn scratch_b(&mut self, bytes: u64) -> Region {
@@ -201,8 +153,10 @@ impl<'t, 'g> Panels<'t, 'g> {
     }
 
     fn scratch_c(&mut self, rows: usize, columns: usize) -> Region {
-        self.to
-            .scratch("c", self.whole(rows) * columns.next_multiple_of(PACKED))
+        self.to.scratch(
+            "c",
+            self.product.whole(rows) * columns.next_multiple_of(PACKED),
+        )
     }
 
     /// Packs `len` rows or columns, in so many parts of the reduction.
@@ -214,7 +168,7 @@ impl<'t, 'g> Panels<'t, 'g> {
         len: usize,
         parts: usize,
     ) -> Result<(), PlanError> {
-        let workgroups = [panels(len, PACKED), parts as u64, 1];
+        let workgroups = [len.div_ceil(PACKED) as u64, parts as u64, 1];
         let words = uniform.words();
         self.to
             .dispatch(kernel, self.variant(), words, &[from, into], workgroups)?;
@@ -231,20 +185,11 @@ impl<'t, 'g> Panels<'t, 'g> {
         uniform: ConvUniform,
         others: &[Region],
     ) -> Result<(), PlanError> {
-        let Product { kernel, panel, .. } = self.product;
-        let down = panels(rows, panel.rows as usize);
-        let across = panels(columns, panel.columns as usize);
-        let product = ProductUniform {
-            depth: paired(depth) as u32,
-            rows: self.whole(rows) as u32,
-        };
-        self.to.dispatch(
-            kernel,
-            self.variant(),
-            product.words(),
-            &[a, b, c],
-            [down, across, 1],
-        )?;
+        let Product { panel, .. } = self.product;
+        let down = panels(rows, panel.rows) as u64;
+        let across = panels(columns, panel.columns) as u64;
+        let sizes = [rows, columns, depth];
+        self.product.dispatch(self.to, [a, b, c], sizes, 1)?;
         let images = u64::from(uniform.images);
         self.to.set_flops(self.flops_an_image * images);
         let bindings: Vec<_> = std::iter::once(&c).chain(others).copied().collect();
@@ -271,7 +216,7 @@ fn over_pixels(
     let packed_w = panels.scratch_a(rows, depth);
     panels.pack(a, uniform, [w, packed_w], rows, taps)?;
     let mut scratch = None;
-    for images in chunks(batch, bytes, |_| depth) {
+    for images in chunks(batch, CHUNK, bytes, |_| depth) {
         let columns = images.len() * pixels;
         // The first run of images is the longest.
         let [packed, product] = *scratch.get_or_insert_with(|| {
@@ -328,7 +273,7 @@ pub(super) fn wgrad(
     let bytes = |images: usize| panel_bytes(columns, images * g.pixels());
     let mut packed = None;
     let terms = |images: usize| images * g.pixels();
-    for images in chunks(g.n, bytes, terms) {
+    for images in chunks(g.n, CHUNK, bytes, terms) {
         let depth = terms(images.len());
         let [dy_panels, x_panels] = *packed.get_or_insert_with(|| {
             [

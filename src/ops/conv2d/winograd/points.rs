@@ -23,15 +23,15 @@ const fn points<const N: usize>() -> [f64; N] {
 }
 
 /// `M` outputs at once of filters of `R` elements, by `N = M + R - 1` products.
-pub(super) struct Transforms<const M: usize, const R: usize, const N: usize>;
+pub(crate) struct Transforms<const M: usize, const R: usize, const N: usize>;
 
 impl<const M: usize, const R: usize, const N: usize> Transforms<M, R, N> {
     /// Of the input.
-    pub(super) const INPUT: [[f32; N]; N] = single(input());
+    pub(crate) const INPUT: [[f32; N]; N] = single(input());
     /// Of the filter.
-    pub(super) const FILTER: [[f32; R]; N] = single(filter());
+    pub(crate) const FILTER: [[f32; R]; N] = single(filter());
     /// Of the products, to the output.
-    pub(super) const OUTPUT: [[f32; N]; M] = {
+    pub(crate) const OUTPUT: [[f32; N]; M] = {
         assert!(N == M + R - 1 && N <= 7);
         single(output())
     };
@@ -53,7 +53,7 @@ const fn single<const I: usize, const O: usize>(of: [[f64; I]; O]) -> [[f32; I];
 }
 
 /// `output[i][j] = p_j^i`; at infinity, the last row alone.
-const fn output<const M: usize, const N: usize>() -> [[f64; N]; M] {
+pub(crate) const fn output<const M: usize, const N: usize>() -> [[f64; N]; M] {
     let points = points::<N>();
     let mut to = [[0.0; N]; M];
     let mut j = 0;
@@ -72,7 +72,7 @@ const fn output<const M: usize, const N: usize>() -> [[f64; N]; M] {
 }
 
 /// `filter[j][i] = p_j^i / prod (p_j - p_l)` over the other points `l`; at infinity, the last element alone.
-const fn filter<const R: usize, const N: usize>() -> [[f64; R]; N] {
+pub(crate) const fn filter<const R: usize, const N: usize>() -> [[f64; R]; N] {
     let points = points::<N>();
     let mut to = [[0.0; R]; N];
     let mut j = 0;
@@ -99,7 +99,7 @@ const fn filter<const R: usize, const N: usize>() -> [[f64; R]; N] {
 }
 
 /// Row `j` holds the coefficients of `prod (x - p_l)` over the other points `l`; at infinity, over all.
-const fn input<const N: usize>() -> [[f64; N]; N] {
+pub(crate) const fn input<const N: usize>() -> [[f64; N]; N] {
     let points = points::<N>();
     let mut to = [[0.0; N]; N];
     let mut j = 0;

@@ -1,0 +1,127 @@
+//! Products of packed panels: the kernels that multiply them, and the layout that each wants.
+
+use crate::plan::{
+    Binding, Conv2dAlgorithm, Kernel, Lowering, Panel, PlanError, PlanLimits, Region, Tile,
+    Variant, read, uniforms, write,
+};
+
+uniforms! {
+    struct ProductUniform { depth: u32, rows: u32 }
+}
+
+const fn kernel(shader: &'static str) -> Kernel {
+    const BINDINGS: &[Binding] = &[read("a"), read("b"), write("c")];
+    Kernel {
+        shader,
+        entry: "product",
+        bindings: BINDINGS,
+        uniform: ProductUniform::FIELDS,
+    }
+}
+
+/// A kernel that multiplies panels, and how it wants them.
+pub(super) struct Product {
+    pub(super) kernel: Kernel,
+    pub(super) panel: Panel,
+    /// Terms that a turn of its loop takes.
+    turn: usize,
+    /// The tile, if it works on one in workgroup memory.
+    pub(super) tile: Option<Tile>,
+}
+
+pub(super) static PLAIN: Product = Product {
+    kernel: kernel("conv2d_columns"),
+    panel: Panel {
+        rows: 16,
+        columns: 64,
+    },
+    turn: 2,
+    tile: None,
+};
+
+pub(super) static SUBGROUP: Product = Product {
+    kernel: kernel("conv2d_columns_subgroup"),
+    panel: Panel {
+        rows: 32,
+        columns: 32,
+    },
+    turn: 2,
+    tile: None,
+};
+
+pub(super) static TILED: Product = Product {
+    kernel: kernel("conv2d_columns_tiled"),
+    panel: Panel {
+        rows: 64,
+        columns: 64,
+    },
+    turn: 16,
+    tile: Some(Tile {
+        m: 64,
+        n: 64,
+        k: 16,
+        micro: 4,
+    }),
+};
+
+pub(super) fn panels(len: usize, width: u32) -> usize {
+    len.div_ceil(width as usize)
+}
+
+impl Product {
+    /// What its kernel is compiled with.
+    pub(super) fn variant(&self) -> Variant {
+        self.tile.map_or(Variant::Panel(self.panel), Variant::Tile)
+    }
+
+    /// Rows in whole panels.
+    pub(super) fn whole(&self, rows: usize) -> usize {
+        rows.next_multiple_of(self.panel.rows as usize)
+    }
+
+    /// Terms in whole turns of its loop; those past the last one are zeros.
+    pub(super) fn depth(&self, terms: usize) -> usize {
+        terms.next_multiple_of(self.turn)
+    }
+
+    /// Refuses it where a device does not have what it takes.
+    pub(super) fn check(&self, limits: PlanLimits) -> Result<(), PlanError> {
+        if let Some(tile) = self.tile {
+            return super::check_tile(tile, limits);
+        }
+        let (needs, has) = (Conv2dAlgorithm::SUBGROUP, limits.subgroup);
+        if self.kernel.uses_subgroups() && has < needs {
+            return Err(PlanError::Variant {
+                kernel: self.kernel.shader.to_owned(),
+                what: format!("subgroups of {needs} lanes, the device has {has}"),
+            });
+        }
+        Ok(())
+    }
+
+    /// Multiplies the panels `a` and `b` of `batch` products into `c`.
+    pub(super) fn dispatch(
+        &'static self,
+        to: &mut Lowering<'_>,
+        factors: [Region; 3],
+        [rows, columns, terms]: [usize; 3],
+        batch: usize,
+    ) -> Result<(), PlanError> {
+        let uniform = ProductUniform {
+            depth: self.depth(terms) as u32,
+            rows: self.whole(rows) as u32,
+        };
+        let down = panels(rows, self.panel.rows);
+        let across = panels(columns, self.panel.columns);
+        let workgroups = [down, across, batch].map(|n| n as u64);
+        to.dispatch(
+            &self.kernel,
+            self.variant(),
+            uniform.words(),
+            &factors,
+            workgroups,
+        )?;
+        to.set_flops(2 * (batch * rows * columns * terms) as u64);
+        Ok(())
+    }
+}
