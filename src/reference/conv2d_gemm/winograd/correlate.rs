@@ -1,12 +1,14 @@
 //! A correlation by one method: filters once, then band by band.
 
+use std::marker::PhantomData;
+
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::bands::{Band, Cut};
 use super::product::Product;
-use super::transform::{FilterPanel, Tiles};
-use super::{Correlation, Filters};
+use super::transform::{FilterPanel, GATHERED, OfInput, Tiles};
+use super::{Correlation, Filters, LANES, padded};
 use crate::reference::conv2d_gemm::kernel::{ROWS, columns};
 use crate::reference::conv2d_gemm::scratch::{
     COLUMNS, PARTIALS, PRODUCTS, STRIP, WEIGHTS, with_scratch,
@@ -23,9 +25,6 @@ impl WithSimd for Columns {
         columns::<S>()
     }
 }
-
-/// Lanes of the widest vector.
-const LANES: usize = 16;
 
 /// What a correlation by one method knows, whatever part of it is computed.
 struct Work<'a, const M: usize, const R: usize, const N: usize> {
@@ -46,20 +45,26 @@ impl<const M: usize, const R: usize, const N: usize> Work<'_, M, R, N> {
         N * N * self.apart[0]
     }
 
+    /// From one element of a panel's filters to the next.
+    fn elements(&self) -> usize {
+        self.g.c * self.panel + LANES
+    }
+
     /// Floats of a panel's filters.
     fn filters(&self) -> usize {
-        N * N * self.g.c * self.panel
+        N * N * self.elements()
     }
 
     fn transform_filters(&self, filters: Filters<'_>, panel: usize, to: &mut [f32]) {
         let first = panel * self.panel;
-        with_scratch(&STRIP, R * R * self.panel, |slab| {
+        with_scratch(&STRIP, GATHERED * R * R * self.panel, |slab| {
             self.arch.dispatch(FilterPanel::<M, R, N> {
                 filters,
                 channels: self.g.c,
                 ks: first..self.g.k.min(first + self.panel),
                 slab,
                 to,
+                apart: self.elements(),
             });
         });
     }
@@ -68,8 +73,9 @@ impl<const M: usize, const R: usize, const N: usize> Work<'_, M, R, N> {
         let [height, width] = [self.cut.rows, self.cut.across].map(|tiles| (tiles - 1) * M + N);
         let image = self.g.c * self.g.h * self.g.w;
         with_scratch(&STRIP, height * width * LANES, |strip| {
-            self.arch.dispatch(Tiles::<M, R, N> {
-                g: self.g,
+            self.arch.dispatch(Tiles::<OfInput<M, R>, N, N> {
+                transform: PhantomData,
+                maps: self.g.input(),
                 x: &self.x[band.images.start * image..band.images.end * image],
                 rows: band.rows.clone(),
                 across: self.cut.across,
@@ -101,6 +107,7 @@ impl<const M: usize, const R: usize, const N: usize> Work<'_, M, R, N> {
                     v,
                     apart: self.apart,
                     u: &u[panel * self.filters()..][..self.filters()],
+                    elements: self.elements(),
                     products,
                     pixels,
                     maps,
@@ -109,7 +116,10 @@ impl<const M: usize, const R: usize, const N: usize> Work<'_, M, R, N> {
         });
         let filters = maps.len() / band.images.len();
         for (i, part) in maps.iter_mut().enumerate() {
-            let (n, k) = (band.images.start + i / filters, panel * self.panel + i % filters);
+            let (n, k) = (
+                band.images.start + i / filters,
+                panel * self.panel + i % filters,
+            );
             finish(n * self.g.k + k, band.rows.start * M * self.g.q, part);
         }
     }
@@ -124,7 +134,7 @@ pub(super) fn by<const M: usize, const R: usize, const N: usize>(
 ) {
     let arch = Arch::new();
     let cut = Cut::new(&g, x.len() / (g.c * g.h * g.w), M);
-    let depth = g.c.next_multiple_of(LANES);
+    let depth = padded(g.c);
     let tiles = cut.tiles().next_multiple_of(ROWS);
     let work = Work::<M, R, N> {
         g,
