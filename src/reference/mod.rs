@@ -185,6 +185,12 @@ macro_rules! real {
 real!(f32, conv2d_gemm, libm::erfcf, conv2d_gemm::multiply);
 real!(f64, conv2d, libm::erfc, linear::multiply);
 
+/// Runs loops that the compiler makes vectors of in the widest that this CPU has. Results are the same in any.
+#[inline]
+pub(crate) fn vectorized<R>(work: impl FnOnce() -> R) -> R {
+    pulp::Arch::new().dispatch(work)
+}
+
 /// Elements below which elementwise work is not worth another thread.
 pub(crate) const GRAIN: usize = 1 << 14;
 
