@@ -107,6 +107,11 @@ fn train(args: &Args) -> Result<()> {
     }
     let device = Device::open_among(&adapters::adapters(), args.device)
         .with_context(|| format!("--device {}", args.device))?;
+    let device = if args.precise {
+        device.precise()
+    } else {
+        device
+    };
     device.set_tune(args.tune.into());
     if let Some(folder) = cache::folder() {
         device.set_tune_cache(folder);

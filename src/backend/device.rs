@@ -83,6 +83,8 @@ impl fmt::Display for DeviceChoice {
 pub enum Device {
     /// All CPU cores.
     Cpu,
+    /// The same by precise convolutions; see [`Device::precise`].
+    PreciseCpu,
     /// An adapter.
     Gpu(Gpu),
 }
@@ -124,6 +126,16 @@ impl Device {
         })
     }
 
+    /// The same device with convolutions by sums of all terms as they are. Else the CPU takes Winograd's method for 3x3 and 5x5
+    /// where it is faster, which rounds a few times more, well within the tolerance of every op.
+    #[must_use]
+    pub fn precise(self) -> Self {
+        match self {
+            Self::Cpu | Self::PreciseCpu => Self::PreciseCpu,
+            Self::Gpu(gpu) => Self::Gpu(gpu),
+        }
+    }
+
     /// Sets whether a GPU measures which kernels suit it best when a graph is loaded; see [`Gpu::set_tune`].
     pub fn set_tune(&self, mode: Tune) {
         if let Self::Gpu(gpu) = self {
@@ -144,7 +156,7 @@ impl Device {
     /// [`PlanError`] if it does not.
     pub fn check(&self, graph: &Graph) -> Result<(), PlanError> {
         match self {
-            Self::Cpu => Ok(()),
+            Self::Cpu | Self::PreciseCpu => Ok(()),
             Self::Gpu(gpu) => Plan::new(graph.clone(), &gpu.plan_options()).map(drop),
         }
     }
@@ -156,6 +168,7 @@ impl Device {
     pub fn load(&self, graph: Graph) -> Result<Box<dyn Runtime>, LoadError> {
         Ok(match self {
             Self::Cpu => Box::new(Reference::<f32>::new(graph)),
+            Self::PreciseCpu => Box::new(Reference::<f32>::new(graph).precise()),
             Self::Gpu(gpu) => {
                 let options = gpu.tuned_options(&graph)?;
                 let plan = Plan::new(graph, &options)?;
@@ -170,7 +183,7 @@ impl Device {
     /// [`GpuError`] if the device fails.
     pub fn peak(&self) -> Result<Peak, GpuError> {
         Ok(match self {
-            Self::Cpu => reference::peak(),
+            Self::Cpu | Self::PreciseCpu => reference::peak(),
             Self::Gpu(gpu) => gpu.peak()?,
         })
     }
@@ -178,7 +191,7 @@ impl Device {
     /// Whether work runs on CPU cores, by a software adapter or by the reference.
     pub fn is_software(&self) -> bool {
         match self {
-            Self::Cpu => true,
+            Self::Cpu | Self::PreciseCpu => true,
             Self::Gpu(gpu) => gpu.description().kind == AdapterKind::Software,
         }
     }
@@ -187,12 +200,17 @@ impl Device {
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Cpu => {
+            Self::Cpu | Self::PreciseCpu => {
                 let cores = rayon::current_num_threads();
                 write!(
                     f,
-                    "CPU, {cores} thread{}",
-                    if cores == 1 { "" } else { "s" }
+                    "CPU, {cores} thread{}{}",
+                    if cores == 1 { "" } else { "s" },
+                    if matches!(self, Self::PreciseCpu) {
+                        ", precise"
+                    } else {
+                        ""
+                    }
                 )
             }
             Self::Gpu(gpu) => write!(f, "{}", gpu.description()),

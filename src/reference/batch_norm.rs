@@ -38,15 +38,18 @@ fn channel_sum2<T: Real>(
 ) -> [T; 2] {
     let maps = (0..sizes.len / sizes.pixels).map(|n| (n * sizes.channels + c) * sizes.pixels);
     let mut sums = [T::default(); 2];
-    vectorized(|| {
-        for at in maps {
-            let map = at..at + sizes.pixels;
-            let [s, t] = sum2(&a[map.clone()], &b[map], &f);
-            sums[0] += s;
-            sums[1] += t;
-        }
-        sums
-    })
+    vectorized(
+        #[inline(always)]
+        || {
+            for at in maps {
+                let map = at..at + sizes.pixels;
+                let [s, t] = sum2(&a[map.clone()], &b[map], &f);
+                sums[0] += s;
+                sums[1] += t;
+            }
+            sums
+        },
+    )
 }
 
 /// Writes mean and `1 / sqrt(var + eps)` of each channel to `saved [2,C]`; returns the unbiased variances.
@@ -103,18 +106,21 @@ pub(crate) fn normalize<T: Real>(
             let [mean, scale, shift] = of(i % sizes.channels);
             let map = i * pixels..(i + 1) * pixels;
             let x = &x[map.clone()];
-            vectorized(|| match shortcut {
-                Some(shortcut) => {
-                    for ((y, &x), &s) in y.iter_mut().zip(x).zip(&shortcut[map]) {
-                        *y = behind((x - mean) * scale + shift + s);
+            vectorized(
+                #[inline(always)]
+                || match shortcut {
+                    Some(shortcut) => {
+                        for ((y, &x), &s) in y.iter_mut().zip(x).zip(&shortcut[map]) {
+                            *y = behind((x - mean) * scale + shift + s);
+                        }
                     }
-                }
-                None => {
-                    for (y, &x) in y.iter_mut().zip(x) {
-                        *y = behind((x - mean) * scale + shift);
+                    None => {
+                        for (y, &x) in y.iter_mut().zip(x) {
+                            *y = behind((x - mean) * scale + shift);
+                        }
                     }
-                }
-            });
+                },
+            );
         });
 }
 
@@ -157,11 +163,14 @@ pub(crate) fn backward<T: Real>(
             let slope = invstd * dweight[c] / len;
             let map = i * pixels..(i + 1) * pixels;
             let (dy, x) = (&dy[map.clone()], &x[map]);
-            vectorized(|| {
-                for ((dx, &dy), &x) in dx.iter_mut().zip(dy).zip(x) {
-                    *dx = scale * (dy - mean_dy - (x - mean) * slope);
-                }
-            });
+            vectorized(
+                #[inline(always)]
+                || {
+                    for ((dx, &dy), &x) in dx.iter_mut().zip(dy).zip(x) {
+                        *dx = scale * (dy - mean_dy - (x - mean) * slope);
+                    }
+                },
+            );
         });
 }
 

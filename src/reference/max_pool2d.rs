@@ -10,7 +10,12 @@ pub(crate) fn forward<T: Real>(g: &PoolGeometry, x: &[T], y: &mut [T], argmax: &
     let outputs = y.par_chunks_mut(pixels).zip(argmax.par_chunks_mut(pixels));
     outputs
         .zip(x.par_chunks(g.h * g.w))
-        .for_each(|((y, argmax), map)| vectorized(|| forward_map(g, map, y, argmax)));
+        .for_each(|((y, argmax), map)| {
+            vectorized(
+                #[inline(always)]
+                || forward_map(g, map, y, argmax),
+            )
+        });
 }
 
 /// A map, row by row of outputs and element by element of the window, so that the innermost loop has no bounds to find.

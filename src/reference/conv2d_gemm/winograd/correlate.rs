@@ -123,11 +123,43 @@ impl<const M: usize, const R: usize, const N: usize> Work<'_, M, R, N> {
             finish(n * self.g.k + k, band.rows.start * M * self.g.q, part);
         }
     }
+
+    /// All outputs, given all filters.
+    fn bands(&self, u: &[f32], y: &mut [f32], finish: impl Fn(usize, usize, &mut [f32]) + Sync) {
+        let mut bands = self.cut.bands(&self.g, self.panel, y);
+        if bands.len() >= 4 * rayon::current_num_threads() {
+            bands.par_iter_mut().for_each(|band| {
+                with_scratch(&COLUMNS, self.band(), |v| {
+                    self.transform_tiles(band, v);
+                    let panels = std::mem::take(&mut band.panels);
+                    for (panel, mut maps) in panels.into_iter().enumerate() {
+                        self.multiply([v, u], band, panel, &mut maps, &finish);
+                    }
+                });
+            });
+            return;
+        }
+        // Too few for all threads, which share the panels of each instead.
+        with_scratch(&PARTIALS, bands.len() * self.band(), |v| {
+            let each = v.par_chunks_mut(self.band()).zip(&bands);
+            each.for_each(|(v, band)| self.transform_tiles(band, v));
+            let mut tasks = Vec::new();
+            for (i, band) in bands.iter_mut().enumerate() {
+                let panels = std::mem::take(&mut band.panels).into_iter().enumerate();
+                tasks.extend(panels.map(|(panel, maps)| (i, panel, maps)));
+            }
+            tasks.into_par_iter().for_each(|(i, panel, mut maps)| {
+                let v = &v[i * self.band()..][..self.band()];
+                self.multiply([v, u], &bands[i], panel, &mut maps, &finish);
+            });
+        });
+    }
 }
 
 pub(super) fn by<const M: usize, const R: usize, const N: usize>(
     g: Correlation,
     filters: Filters<'_>,
+    kept: Option<&mut Vec<f32>>,
     x: &[f32],
     y: &mut [f32],
     finish: impl Fn(usize, usize, &mut [f32]) + Sync,
@@ -144,37 +176,22 @@ pub(super) fn by<const M: usize, const R: usize, const N: usize>(
         apart: [tiles * depth + LANES, depth],
         x,
     };
-    let panels = g.k.div_ceil(work.panel);
-    let mut bands = cut.bands(&g, work.panel, y);
-    with_scratch(&WEIGHTS, panels * work.filters(), |u| {
+    let len = g.k.div_ceil(work.panel) * work.filters();
+    let transform = |u: &mut [f32]| {
         let each = u.par_chunks_mut(work.filters()).enumerate();
         each.for_each(|(panel, u)| work.transform_filters(filters, panel, u));
-        let u = &*u;
-        if bands.len() >= 4 * rayon::current_num_threads() {
-            bands.par_iter_mut().for_each(|band| {
-                with_scratch(&COLUMNS, work.band(), |v| {
-                    work.transform_tiles(band, v);
-                    let panels = std::mem::take(&mut band.panels);
-                    for (panel, mut maps) in panels.into_iter().enumerate() {
-                        work.multiply([v, u], band, panel, &mut maps, &finish);
-                    }
-                });
-            });
-            return;
-        }
-        // Too few for all threads, which share the panels of each instead.
-        with_scratch(&PARTIALS, bands.len() * work.band(), |v| {
-            let each = v.par_chunks_mut(work.band()).zip(&bands);
-            each.for_each(|(v, band)| work.transform_tiles(band, v));
-            let mut tasks = Vec::new();
-            for (i, band) in bands.iter_mut().enumerate() {
-                let panels = std::mem::take(&mut band.panels).into_iter().enumerate();
-                tasks.extend(panels.map(|(panel, maps)| (i, panel, maps)));
+    };
+    match kept {
+        Some(u) => {
+            if u.is_empty() {
+                u.resize(len, 0.0);
+                transform(u);
             }
-            tasks.into_par_iter().for_each(|(i, panel, mut maps)| {
-                let v = &v[i * work.band()..][..work.band()];
-                work.multiply([v, u], &bands[i], panel, &mut maps, &finish);
-            });
-        });
-    });
+            work.bands(u, y, finish);
+        }
+        None => with_scratch(&WEIGHTS, len, |u| {
+            transform(u);
+            work.bands(u, y, finish);
+        }),
+    }
 }

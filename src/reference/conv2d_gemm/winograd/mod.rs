@@ -14,6 +14,7 @@ mod transform;
 mod wgrad;
 
 use crate::ops::Geometry;
+use crate::reference::Convolving;
 use transform::Maps;
 
 /// What forward and dgrad have in common: `x [n,C,H,W]` to `y [n,K,P,Q]`.
@@ -150,12 +151,12 @@ fn direct_cost(g: &Geometry) -> f64 {
 ///
 /// Errors of the three, as root of the mean square against `f32` sums of 96 channels: 2.2, 2.6 and 5.5 times theirs, so that all
 /// keep within the tolerance of the op by far.
-pub(super) fn method(g: &Geometry) -> Option<Method> {
+pub(super) fn method(g: &Geometry, how: &Convolving<f32>) -> Option<Method> {
     let is_plain = g.groups == 1 && g.stride == [1; 2] && g.dilation == [1; 2] && g.r == g.s;
     // The input's gradient is padded by what the padding lacks of a filter.
     let overlaps = g.pad.as_flattened().iter().all(|&pad| pad < g.r);
     // Vectors are of channels.
-    if !is_plain || !overlaps || g.c.min(g.k) < 8 {
+    if how.precise || !is_plain || !overlaps || g.c.min(g.k) < 8 {
         return None;
     }
     let methods: &[Method] = match g.r {
@@ -169,19 +170,20 @@ pub(super) fn method(g: &Geometry) -> Option<Method> {
 }
 
 /// `y` is `x` correlated with the filters. Then `finish(map, from, part)` sees each part of the maps, those of image `n` and
-/// filter `k` being number `n * K + k`, from pixel `from` on.
+/// filter `k` being number `n * K + k`, from pixel `from` on. Transformed filters are taken from `kept`, or left there if it is empty.
 pub(super) fn correlate(
     method: Method,
     g: Correlation,
     filters: Filters<'_>,
+    kept: Option<&mut Vec<f32>>,
     x: &[f32],
     y: &mut [f32],
     finish: impl Fn(usize, usize, &mut [f32]) + Sync,
 ) {
     match method {
-        Method::F4x3 => correlate::by::<4, 3, 6>(g, filters, x, y, finish),
-        Method::F2x5 => correlate::by::<2, 5, 6>(g, filters, x, y, finish),
-        Method::F3x5 => correlate::by::<3, 5, 7>(g, filters, x, y, finish),
+        Method::F4x3 => correlate::by::<4, 3, 6>(g, filters, kept, x, y, finish),
+        Method::F2x5 => correlate::by::<2, 5, 6>(g, filters, kept, x, y, finish),
+        Method::F3x5 => correlate::by::<3, 5, 7>(g, filters, kept, x, y, finish),
     }
 }
 
