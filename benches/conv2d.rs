@@ -116,7 +116,7 @@ enum Variant {
 impl Variant {
     fn all(device: &Device) -> Vec<Self> {
         match device {
-            Device::Cpu => vec![Self::Loops, Self::Gemm],
+            Device::Cpu | Device::PreciseCpu => vec![Self::Loops, Self::Gemm],
             Device::Gpu(gpu) => Conv2dAlgorithm::available(gpu.plan_options().limits)
                 .into_iter()
                 .map(Self::Kernel)

@@ -120,7 +120,7 @@ fn build(criterion: &mut Criterion, device: &Device) -> [Option<f64>; 2] {
     let batch = batch(device);
     let options = match device {
         Device::Gpu(gpu) => gpu.plan_options(),
-        Device::Cpu => PlanOptions::default(),
+        Device::Cpu | Device::PreciseCpu => PlanOptions::default(),
     };
     let graph = program(batch).graph().clone();
     let mut group = criterion.benchmark_group(format!("{} build", key(device)));

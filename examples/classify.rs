@@ -62,6 +62,11 @@ fn run(args: &Args) -> Result<bool> {
     let (_, metadata) = checkpoint::load_trained(&model)?;
     let device = Device::open_among(&adapters::adapters(), args.device)
         .with_context(|| format!("--device {}", args.device))?;
+    let device = if args.precise {
+        device.precise()
+    } else {
+        device
+    };
     cache::of_pipelines(&device);
     let classifier = Classifier::open(&device, &model, images.len().min(BATCH));
     let mut classifier = classifier.with_context(|| {

@@ -109,6 +109,11 @@ fn train(args: &Args) -> Result<()> {
     }
     let device = Device::open_among(&adapters::adapters(), args.device)
         .with_context(|| format!("--device {}", args.device))?;
+    let device = if args.precise {
+        device.precise()
+    } else {
+        device
+    };
     device.set_tune(args.tune.into());
     cache::of_pipelines(&device);
     if let Some(folder) = cache::folder() {

@@ -42,7 +42,7 @@ pub fn devices() -> Vec<Device> {
 /// What kind of device it is, in a word.
 pub fn key(device: &Device) -> &'static str {
     match device {
-        Device::Cpu => "cpu",
+        Device::Cpu | Device::PreciseCpu => "cpu",
         Device::Gpu(_) if device.is_software() => "software",
         Device::Gpu(_) => "gpu",
     }

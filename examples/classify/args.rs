@@ -23,6 +23,10 @@ pub(crate) struct Args {
     /// Where to run: auto, gpu, gpu:N, software or cpu
     #[arg(long, default_value_t)]
     pub(crate) device: DeviceChoice,
+
+    /// Convolve by sums of all terms as they are, where Winograd's method would be faster, but round more: 3x3 and 5x5
+    #[arg(long)]
+    pub(crate) precise: bool,
     /// Swap light and dark: auto does as the network was trained; one of a published grey data set, light on dark, takes a
     /// picture with a bright border, as photos have, for dark on light
     #[arg(long, value_enum, default_value = "auto")]

@@ -32,7 +32,7 @@ impl Patient {
                 .with_context(|| format!("--device {choice}"))?
             {
                 Device::Gpu(gpu) => Some(gpu.description().clone()),
-                Device::Cpu => None,
+                Device::Cpu | Device::PreciseCpu => None,
             },
         };
         if adapter.is_none() && matches!(choice, DeviceChoice::Adapter(_)) {

@@ -125,6 +125,10 @@ pub(crate) struct Args {
         help_heading = "Where to run"
     )]
     pub(crate) tune: TuneName,
+
+    /// Convolve by sums of all terms as they are, where Winograd's method would be faster, but round more: 3x3 and 5x5
+    #[arg(long, help_heading = "Where to run")]
+    pub(crate) precise: bool,
     /// List the adapters and stop; the environment variables WGPU_BACKEND (vulkan, dx12, metal, gl) and WGPU_ADAPTER_NAME
     /// (part of a name) limit them
     #[arg(long, help_heading = "Where to run")]

@@ -83,6 +83,8 @@ impl fmt::Display for DeviceChoice {
 pub enum Device {
     /// All CPU cores.
     Cpu,
+    /// The same by precise convolutions; see [`Device::precise`].
+    PreciseCpu,
     /// An adapter.
     Gpu(Gpu),
 }
@@ -124,17 +126,23 @@ impl Device {
         })
     }
 
+    /// The same device with convolutions by sums of all terms as they are. Else 3x3 and 5x5 take Winograd's method
+    /// where it is faster, which rounds a few times more, well within the tolerance of every op.
+    #[must_use]
+    pub fn precise(self) -> Self {
+        match self {
+            Self::Cpu | Self::PreciseCpu => Self::PreciseCpu,
+            Self::Gpu(gpu) => {
+                gpu.set_precise(true);
+                Self::Gpu(gpu)
+            }
+        }
+    }
+
     /// Sets whether a GPU measures which kernels suit it best when a graph is loaded; see [`Gpu::set_tune`].
     pub fn set_tune(&self, mode: Tune) {
         if let Self::Gpu(gpu) = self {
             gpu.set_tune(mode);
-        }
-    }
-
-    /// Sets whether a GPU computes convolutions by sums alone; see [`Gpu::set_precise`].
-    pub fn set_precise(&self, precise: bool) {
-        if let Self::Gpu(gpu) = self {
-            gpu.set_precise(precise);
         }
     }
 
@@ -158,7 +166,7 @@ impl Device {
     /// [`PlanError`] if it does not.
     pub fn check(&self, graph: &Graph) -> Result<(), PlanError> {
         match self {
-            Self::Cpu => Ok(()),
+            Self::Cpu | Self::PreciseCpu => Ok(()),
             Self::Gpu(gpu) => Plan::new(graph.clone(), &gpu.plan_options()).map(drop),
         }
     }
@@ -170,6 +178,7 @@ impl Device {
     pub fn load(&self, graph: Graph) -> Result<Box<dyn Runtime>, LoadError> {
         Ok(match self {
             Self::Cpu => Box::new(Reference::<f32>::new(graph)),
+            Self::PreciseCpu => Box::new(Reference::<f32>::new(graph).precise()),
             Self::Gpu(gpu) => {
                 let options = gpu.tuned_options(&graph)?;
                 let plan = Plan::new(graph, &options)?;
@@ -184,7 +193,7 @@ impl Device {
     /// [`GpuError`] if the device fails.
     pub fn peak(&self) -> Result<Peak, GpuError> {
         Ok(match self {
-            Self::Cpu => reference::peak(),
+            Self::Cpu | Self::PreciseCpu => reference::peak(),
             Self::Gpu(gpu) => gpu.peak()?,
         })
     }
@@ -192,7 +201,7 @@ impl Device {
     /// Whether work runs on CPU cores, by a software adapter or by the reference.
     pub fn is_software(&self) -> bool {
         match self {
-            Self::Cpu => true,
+            Self::Cpu | Self::PreciseCpu => true,
             Self::Gpu(gpu) => gpu.description().kind == AdapterKind::Software,
         }
     }
@@ -201,12 +210,17 @@ impl Device {
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Cpu => {
+            Self::Cpu | Self::PreciseCpu => {
                 let cores = rayon::current_num_threads();
                 write!(
                     f,
-                    "CPU, {cores} thread{}",
-                    if cores == 1 { "" } else { "s" }
+                    "CPU, {cores} thread{}{}",
+                    if cores == 1 { "" } else { "s" },
+                    if matches!(self, Self::PreciseCpu) {
+                        ", precise"
+                    } else {
+                        ""
+                    }
                 )
             }
             Self::Gpu(gpu) => write!(f, "{}", gpu.description()),

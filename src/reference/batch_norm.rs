@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{GRAIN, Real};
+use super::{GRAIN, Real, vectorized};
 use crate::ops::Channels;
 
 /// Numbers that are summed side by side, so that a compiler makes vectors of them.
@@ -38,13 +38,18 @@ fn channel_sum2<T: Real>(
 ) -> [T; 2] {
     let maps = (0..sizes.len / sizes.pixels).map(|n| (n * sizes.channels + c) * sizes.pixels);
     let mut sums = [T::default(); 2];
-    for at in maps {
-        let map = at..at + sizes.pixels;
-        let [s, t] = sum2(&a[map.clone()], &b[map], &f);
-        sums[0] += s;
-        sums[1] += t;
-    }
-    sums
+    vectorized(
+        #[inline(always)]
+        || {
+            for at in maps {
+                let map = at..at + sizes.pixels;
+                let [s, t] = sum2(&a[map.clone()], &b[map], &f);
+                sums[0] += s;
+                sums[1] += t;
+            }
+            sums
+        },
+    )
 }
 
 /// Writes mean and `1 / sqrt(var + eps)` of each channel to `saved [2,C]`; returns the unbiased variances.
@@ -90,22 +95,32 @@ pub(crate) fn normalize<T: Real>(
     shortcut: Option<&[T]>,
     y: &mut [T],
 ) {
-    let zero = T::default();
     let pixels = sizes.pixels;
-    // Not-a-number fails the comparison and passes through.
-    let behind = |value: T| if relu && value < zero { zero } else { value };
+    // No branch, so that a compiler makes vectors of it. Not-a-number fails the comparison and passes through.
+    let least = if relu { 0.0 } else { f64::NEG_INFINITY };
+    let least = T::from_f64(least);
+    let behind = |value: T| if value < least { least } else { value };
     let maps = y.par_chunks_mut(pixels).enumerate();
     maps.with_min_len(GRAIN.div_ceil(pixels))
         .for_each(|(i, y)| {
             let [mean, scale, shift] = of(i % sizes.channels);
             let map = i * pixels..(i + 1) * pixels;
-            let pairs = y.iter_mut().zip(&x[map.clone()]);
-            match shortcut {
-                Some(shortcut) => pairs
-                    .zip(&shortcut[map])
-                    .for_each(|((y, &x), &s)| *y = behind((x - mean) * scale + shift + s)),
-                None => pairs.for_each(|(y, &x)| *y = behind((x - mean) * scale + shift)),
-            }
+            let x = &x[map.clone()];
+            vectorized(
+                #[inline(always)]
+                || match shortcut {
+                    Some(shortcut) => {
+                        for ((y, &x), &s) in y.iter_mut().zip(x).zip(&shortcut[map]) {
+                            *y = behind((x - mean) * scale + shift + s);
+                        }
+                    }
+                    None => {
+                        for (y, &x) in y.iter_mut().zip(x) {
+                            *y = behind((x - mean) * scale + shift);
+                        }
+                    }
+                },
+            );
         });
 }
 
@@ -147,9 +162,15 @@ pub(crate) fn backward<T: Real>(
             let (scale, mean_dy) = (weight[c] * invstd, dbias[c] / len);
             let slope = invstd * dweight[c] / len;
             let map = i * pixels..(i + 1) * pixels;
-            for ((dx, &dy), &x) in dx.iter_mut().zip(&dy[map.clone()]).zip(&x[map]) {
-                *dx = scale * (dy - mean_dy - (x - mean) * slope);
-            }
+            let (dy, x) = (&dy[map.clone()], &x[map]);
+            vectorized(
+                #[inline(always)]
+                || {
+                    for ((dx, &dy), &x) in dx.iter_mut().zip(dy).zip(x) {
+                        *dx = scale * (dy - mean_dy - (x - mean) * slope);
+                    }
+                },
+            );
         });
 }
 

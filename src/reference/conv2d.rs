@@ -1,6 +1,6 @@
 //! Meaning of the convolutions of [`crate::ops::Conv2d`], in plain loops.
 
-use super::Real;
+use super::{Convolving, Real};
 use crate::ops::Geometry;
 
 /// Calls `visit(input, output, filter)` with the flat indices of every product of one convolution of image `n`, output
@@ -53,6 +53,7 @@ fn channels(g: &Geometry, mut body: impl FnMut(usize, usize, usize)) {
 
 pub(crate) fn forward<T: Real>(
     g: &Geometry,
+    _: &mut Convolving<T>,
     relu: bool,
     x: &[T],
     w: &[T],
@@ -74,7 +75,14 @@ pub(crate) fn forward<T: Real>(
     }
 }
 
-pub(crate) fn dgrad<T: Real>(g: &Geometry, dy: &[T], w: &[T], mask: Option<&[T]>, dx: &mut [T]) {
+pub(crate) fn dgrad<T: Real>(
+    g: &Geometry,
+    _: &Convolving<T>,
+    dy: &[T],
+    w: &[T],
+    mask: Option<&[T]>,
+    dx: &mut [T],
+) {
     dx.fill(T::default());
     channels(g, |n, k, c| {
         products(g, n, k, c, |to, from, filter| {
@@ -86,7 +94,14 @@ pub(crate) fn dgrad<T: Real>(g: &Geometry, dy: &[T], w: &[T], mask: Option<&[T]>
     }
 }
 
-pub(crate) fn wgrad<T: Real>(g: &Geometry, x: &[T], dy: &[T], dw: &mut [T], db: Option<&mut [T]>) {
+pub(crate) fn wgrad<T: Real>(
+    g: &Geometry,
+    _: &Convolving<T>,
+    x: &[T],
+    dy: &[T],
+    dw: &mut [T],
+    db: Option<&mut [T]>,
+) {
     dw.fill(T::default());
     channels(g, |n, k, c| {
         products(g, n, k, c, |a, b, to| dw[to] += x[a] * dy[b])

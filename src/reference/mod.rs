@@ -39,7 +39,7 @@ use crate::backend::runtime::{Runtime, RuntimeError, check_write, check_write_ro
 use crate::graph::shape::{DType, Shape};
 use crate::graph::tensor::HostSlice;
 use crate::graph::{Graph, Node, Role, ValueId};
-use crate::ops::{Definition, Geometry};
+use crate::ops::{Definition, Geometry, Op};
 
 /// The float that the reference computes in: `f32` or `f64`.
 pub trait Real:
@@ -79,6 +79,7 @@ pub trait Real:
     #[doc(hidden)]
     fn conv2d_forward(
         g: &Geometry,
+        how: &mut Convolving<Self>,
         relu: bool,
         x: &[Self],
         w: &[Self],
@@ -87,11 +88,19 @@ pub trait Real:
     );
     /// Its gradient with respect to `x`, masked by `x > 0` if `mask` is given.
     #[doc(hidden)]
-    fn conv2d_dgrad(g: &Geometry, dy: &[Self], w: &[Self], mask: Option<&[Self]>, dx: &mut [Self]);
+    fn conv2d_dgrad(
+        g: &Geometry,
+        how: &Convolving<Self>,
+        dy: &[Self],
+        w: &[Self],
+        mask: Option<&[Self]>,
+        dx: &mut [Self],
+    );
     /// Its gradients with respect to `w` and, if there is one, `b`.
     #[doc(hidden)]
     fn conv2d_wgrad(
         g: &Geometry,
+        how: &Convolving<Self>,
         x: &[Self],
         dy: &[Self],
         dw: &mut [Self],
@@ -142,6 +151,7 @@ macro_rules! real {
             }
             fn conv2d_forward(
                 g: &Geometry,
+                how: &mut Convolving<Self>,
                 relu: bool,
                 x: &[Self],
                 w: &[Self],
@@ -149,27 +159,29 @@ macro_rules! real {
                 y: &mut [Self],
             ) {
                 use $conv2d as algorithm;
-                algorithm::forward(g, relu, x, w, b, y);
+                algorithm::forward(g, how, relu, x, w, b, y);
             }
             fn conv2d_dgrad(
                 g: &Geometry,
+                how: &Convolving<Self>,
                 dy: &[Self],
                 w: &[Self],
                 mask: Option<&[Self]>,
                 dx: &mut [Self],
             ) {
                 use $conv2d as algorithm;
-                algorithm::dgrad(g, dy, w, mask, dx);
+                algorithm::dgrad(g, how, dy, w, mask, dx);
             }
             fn conv2d_wgrad(
                 g: &Geometry,
+                how: &Convolving<Self>,
                 x: &[Self],
                 dy: &[Self],
                 dw: &mut [Self],
                 db: Option<&mut [Self]>,
             ) {
                 use $conv2d as algorithm;
-                algorithm::wgrad(g, x, dy, dw, db);
+                algorithm::wgrad(g, how, x, dy, dw, db);
             }
             fn multiply(
                 sizes: [usize; 3],
@@ -185,6 +197,23 @@ macro_rules! real {
 
 real!(f32, conv2d_gemm, libm::erfcf, conv2d_gemm::multiply);
 real!(f64, conv2d, libm::erfc, linear::multiply);
+
+/// How a convolution is run, and what of it is kept.
+#[doc(hidden)]
+#[derive(Debug, Default)]
+pub struct Convolving<T> {
+    /// Whether all terms of a sum are added as they are.
+    pub(crate) precise: bool,
+    /// Transformed filters, empty until they are; none where filters change from run to run.
+    pub(crate) filters: Option<Vec<T>>,
+}
+
+/// Runs loops that the compiler makes vectors of in the widest that this CPU has. Results are the same in any. `work` must be
+/// inlined, always: what is called stays in the target's own vectors.
+#[inline]
+pub(crate) fn vectorized<R>(work: impl FnOnce() -> R) -> R {
+    pulp::Arch::new().dispatch(work)
+}
 
 /// Elements below which elementwise work is not worth another thread.
 pub(crate) const GRAIN: usize = 1 << 14;
@@ -214,6 +243,7 @@ pub(crate) struct Io<'a, T> {
     shapes: Vec<Shape>,
     inputs: Vec<&'a Data<T>>,
     written: Vec<Data<T>>,
+    convolving: Convolving<T>,
 }
 
 impl<'a, T: Real> Io<'a, T> {
@@ -225,6 +255,11 @@ impl<'a, T: Real> Io<'a, T> {
     /// Number of inputs.
     pub(crate) fn inputs(&self) -> usize {
         self.inputs.len()
+    }
+
+    /// How to convolve; to be handed back.
+    pub(crate) fn convolving(&mut self) -> &mut Convolving<T> {
+        &mut self.convolving
     }
 
     /// A float input.
@@ -292,6 +327,8 @@ pub struct Reference<T = f32> {
     /// How many nodes, the first ones, run only after a parameter or statistic was written, and whether one was.
     prologue: usize,
     is_stale: bool,
+    /// Of each node.
+    convolving: Vec<Convolving<T>>,
     snapshots: Vec<Vec<f32>>,
     steps: u64,
 }
@@ -310,11 +347,21 @@ impl<T: Real> Reference<T> {
         Self {
             prologue: graph.prologue(),
             is_stale: true,
+            convolving: convolving(&graph),
             graph,
             data,
             snapshots: Vec::new(),
             steps: 0,
         }
+    }
+
+    /// The same, with convolutions by sums of all terms as they are: Winograd's method, which rounds more, is left out.
+    #[must_use]
+    pub fn precise(mut self) -> Self {
+        self.convolving
+            .iter_mut()
+            .for_each(|how| how.precise = true);
+        self
     }
 
     /// A float value in the reference's own precision; empty if `id` holds integers.
@@ -345,12 +392,16 @@ impl<T: Real> Reference<T> {
     /// Runs the prologue if what it reads was written.
     fn run_prologue(&mut self) {
         if std::mem::take(&mut self.is_stale) {
+            let kept = self.convolving.iter_mut();
+            kept.flat_map(|how| &mut how.filters).for_each(Vec::clear);
             let nodes = self.graph.nodes()[..self.prologue].to_vec();
-            nodes.iter().for_each(|node| self.run_node(node));
+            let each = nodes.iter().enumerate();
+            each.for_each(|(i, node)| self.run_node(i, node));
         }
     }
 
-    fn run_node(&mut self, node: &Node) {
+    /// Runs node number `i`.
+    fn run_node(&mut self, i: usize, node: &Node) {
         let empty = || Data::Real(Vec::new());
         let written: Vec<ValueId> = node.outputs.iter().chain(&node.updates).copied().collect();
         let taken = written
@@ -369,13 +420,34 @@ impl<T: Real> Reference<T> {
                 .map(|id| &self.data[id.index()])
                 .collect(),
             written: taken,
+            convolving: std::mem::take(&mut self.convolving[i]),
         };
         node.op.reference(&mut io);
         let results = io.written;
+        self.convolving[i] = io.convolving;
         for (id, data) in written.into_iter().zip(results) {
             self.data[id.index()] = data;
         }
     }
+}
+
+/// Filters that no node of a run writes may be kept transformed.
+fn convolving<T>(graph: &Graph) -> Vec<Convolving<T>> {
+    let mut changes = vec![false; graph.values().len()];
+    for node in &graph.nodes()[graph.prologue()..] {
+        let written = node.outputs.iter().chain(&node.updates);
+        written.for_each(|id| changes[id.index()] = true);
+    }
+    let nodes = graph.nodes().iter();
+    let kept = nodes.map(|node| match node.op {
+        Op::Conv2d(_) if !changes[node.inputs[1].index()] => Some(Vec::new()),
+        _ => None,
+    });
+    kept.map(|filters| Convolving {
+        precise: false,
+        filters,
+    })
+    .collect()
 }
 
 impl<T: Real> Runtime for Reference<T> {
@@ -424,8 +496,8 @@ impl<T: Real> Runtime for Reference<T> {
     fn run(&mut self) -> Result<(), RuntimeError> {
         self.run_prologue();
         let nodes = std::mem::take(self.graph.nodes_mut());
-        for node in &nodes[self.prologue..] {
-            self.run_node(node);
+        for (i, node) in nodes.iter().enumerate().skip(self.prologue) {
+            self.run_node(i, node);
         }
         *self.graph.nodes_mut() = nodes;
         self.steps += 1;
@@ -437,12 +509,12 @@ impl<T: Real> Runtime for Reference<T> {
         let nodes = std::mem::take(self.graph.nodes_mut());
         let each_run = &nodes[self.prologue..];
         let run = |_| {
-            let time = |node| {
+            let time = |(i, node)| {
                 let start = Instant::now();
-                self.run_node(node);
+                self.run_node(self.prologue + i, node);
                 start.elapsed().as_secs_f64()
             };
-            each_run.iter().map(time).collect()
+            each_run.iter().enumerate().map(time).collect()
         };
         let seconds = medians(&(0..runs.max(1)).map(run).collect::<Vec<_>>());
         let entries = each_run.iter().zip(seconds).map(|(node, seconds)| Entry {

@@ -185,6 +185,7 @@ fn run(
 ) -> Result<Outcome> {
     let mut runtime: Box<dyn Runtime> = match device {
         Device::Cpu => Box::new(Reference::<f32>::new(case.graph.clone())),
+        Device::PreciseCpu => Box::new(Reference::<f32>::new(case.graph.clone()).precise()),
         Device::Gpu(gpu) => {
             let plan = plan(gpu, case, algorithm)?;
             kernels.extend(plan.dispatches().iter().map(Dispatch::name));

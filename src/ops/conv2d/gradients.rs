@@ -107,7 +107,9 @@ impl Definition for Conv2dDgrad {
     fn reference<T: Real>(&self, io: &mut Io<'_, T>) {
         let g = self.checked(io.shape(0), io.shape(1));
         let mask = self.masked.then(|| io.input(2));
-        T::conv2d_dgrad(&g, io.input(0), io.input(1), mask, io.output(0));
+        let how = std::mem::take(io.convolving());
+        T::conv2d_dgrad(&g, &how, io.input(0), io.input(1), mask, io.output(0));
+        *io.convolving() = how;
     }
 
     fn tolerance(&self) -> Tolerance {
@@ -163,12 +165,14 @@ impl Definition for Conv2dWgrad {
             .expect("invariant: shape was inferred");
         let g = self.conv.checked(io.shape(0), k);
         let (x, dy) = (io.input(0), io.input(1));
+        let how = std::mem::take(io.convolving());
         if g.biased {
             let (dw, db) = io.outputs2(0, 1);
-            T::conv2d_wgrad(&g, x, dy, dw, Some(db));
+            T::conv2d_wgrad(&g, &how, x, dy, dw, Some(db));
         } else {
-            T::conv2d_wgrad(&g, x, dy, io.output(0), None);
+            T::conv2d_wgrad(&g, &how, x, dy, io.output(0), None);
         }
+        *io.convolving() = how;
     }
 
     fn tolerance(&self) -> Tolerance {

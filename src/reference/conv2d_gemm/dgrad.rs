@@ -12,15 +12,22 @@ use super::matrix::{Matrix, multiply, sum_transposed};
 use super::scratch::{COLUMNS, WEIGHTS, with_scratch};
 use super::winograd::{self, Correlation, Filters};
 use crate::ops::Geometry;
-use crate::reference::relu;
+use crate::reference::{Convolving, relu};
 
-pub(crate) fn dgrad(g: &Geometry, dy: &[f32], w: &[f32], mask: Option<&[f32]>, dx: &mut [f32]) {
+pub(crate) fn dgrad(
+    g: &Geometry,
+    how: &Convolving<f32>,
+    dy: &[f32],
+    w: &[f32],
+    mask: Option<&[f32]>,
+    dx: &mut [f32],
+) {
     if g.is_depthwise() {
         return depthwise::dgrad(g, dy, w, mask, dx);
     }
-    if let Some(method) = winograd::method(g) {
+    if let Some(method) = winograd::method(g, how) {
         let (of, filters) = (Correlation::dgrad(g), Filters::dgrad(g, w));
-        return winograd::correlate(method, of, filters, dy, dx, |map, from, dx| {
+        return winograd::correlate(method, of, filters, None, dy, dx, |map, from, dx| {
             if let Some(mask) = mask {
                 relu::mask(&mask[map * g.h * g.w + from..], dx);
             }

@@ -9,9 +9,11 @@ use super::depthwise;
 use super::matrix::{Matrix, multiply};
 use super::winograd::{self, Correlation, Filters};
 use crate::ops::Geometry;
+use crate::reference::Convolving;
 
 pub(crate) fn forward(
     g: &Geometry,
+    how: &mut Convolving<f32>,
     relu: bool,
     x: &[f32],
     w: &[f32],
@@ -21,9 +23,10 @@ pub(crate) fn forward(
     if g.is_depthwise() {
         return depthwise::forward(g, relu, x, w, b, y);
     }
-    if let Some(method) = winograd::method(g) {
-        let (of, filters) = (Correlation::forward(g), Filters::forward(g, w));
-        return winograd::correlate(method, of, filters, x, y, |map, _, y| {
+    if let Some(method) = winograd::method(g, how) {
+        let of = Correlation::forward(g);
+        let (filters, kept) = (Filters::forward(g, w), how.filters.as_mut());
+        return winograd::correlate(method, of, filters, kept, x, y, |map, _, y| {
             bias_and_relu(relu, b.map_or(0.0, |b| b[map % g.k]), y);
         });
     }

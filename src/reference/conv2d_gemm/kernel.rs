@@ -20,16 +20,19 @@ pub(super) fn columns<S: Simd>() -> usize {
     vectors::<S>() * S::F32_LANES
 }
 
-/// The tile of `V` vectors a row: the sum over `depth` of `a(d)` times the row of `b` that begins at `d * stride`.
+/// A tile of `V` vectors a row.
+pub(super) type Sums<S, const V: usize> = [[<S as Simd>::f32s; V]; ROWS];
+
+/// `sums` and the sum over `depth` of `a(d)` times the row of `b` that begins at `d * stride`.
 #[inline(always)]
 pub(super) fn tile<S: Simd, const V: usize>(
     simd: S,
+    mut sums: Sums<S, V>,
     depth: usize,
     a: impl Fn(usize) -> [f32; ROWS],
     b: &[f32],
     stride: usize,
-) -> [[S::f32s; V]; ROWS] {
-    let mut sums = [[simd.splat_f32s(0.0); V]; ROWS];
+) -> Sums<S, V> {
     for d in 0..depth {
         let b = S::as_simd_f32s(&b[d * stride..][..V * S::F32_LANES]).0;
         let a = a(d);

@@ -31,6 +31,17 @@ fn geometries() -> Vec<Geometry> {
         geometry(1, 130, 70, [27, 23], [3, 1, 1]),
         geometry(2, 70, 96, [40, 40], [1, 1, 0]),
     ];
+    // Winograd's: one band and many, tiles and vectors cut off, several images in a band, paddings apart.
+    all.extend([
+        geometry(1, 16, 16, [1, 1], [3, 1, 1]),
+        geometry(3, 37, 70, [13, 13], [3, 1, 1]),
+        geometry(9, 20, 33, [5, 3], [3, 1, 0]),
+        geometry(1, 16, 130, [61, 70], [3, 1, 2]),
+        geometry(2, 96, 40, [27, 27], [5, 1, 2]),
+        geometry(3, 18, 20, [10, 10], [5, 1, 4]),
+    ]);
+    let apart = Conv2d::new(3, 1, 0).and_then(|conv| conv.with_paddings([[0, 2], [1, 0]]));
+    all.push(general([2, 17, 20, 9, 21], apart));
     for n in [1, 3] {
         for (c, k) in [(1, 10), (3, 17), (5, 1)] {
             for (r, pad) in [(1, 0), (2, 1), (3, 0), (3, 1), (5, 2), (11, 5)] {

@@ -10,14 +10,25 @@ use super::columns::with_columns;
 use super::depthwise;
 use super::matrix::{Matrix, multiply, sum, sum_transposed};
 use super::scratch::{PARTIALS, with_scratch};
+use super::winograd;
 use crate::ops::Geometry;
+use crate::reference::Convolving;
 
 /// Fewest pixels worth an accumulator of their own in [`wgrad`].
 const PART: usize = 512;
 
-pub(crate) fn wgrad(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32], db: Option<&mut [f32]>) {
+pub(crate) fn wgrad(
+    g: &Geometry,
+    how: &Convolving<f32>,
+    x: &[f32],
+    dy: &[f32],
+    dw: &mut [f32],
+    db: Option<&mut [f32]>,
+) {
     if g.is_depthwise() {
         depthwise::wgrad(g, x, dy, dw);
+    } else if let Some(method) = winograd::method(g, how) {
+        winograd::wgrad(method, g, x, dy, dw);
     } else {
         let groups = dw.par_chunks_mut(g.k / g.groups * g.terms()).enumerate();
         groups.for_each(|(group, dw)| wgrad_group(g, group, x, dy, dw));

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::Correlation;
 
 /// Tiles of a band: enough that filters are not read too often, few enough for the cache.
-const TILES: usize = 48;
+const TILES: usize = 96;
 
 /// How a convolution is cut.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +39,20 @@ impl Cut {
     /// Tiles of the largest band.
     pub(super) fn tiles(&self) -> usize {
         self.images * self.rows * self.across
+    }
+
+    /// Images and rows of tiles of all bands.
+    pub(super) fn places(
+        &self,
+        images: usize,
+    ) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
+        let rows = move |from| {
+            (0..self.down).step_by(self.rows).map(move |row| {
+                let images = from..images.min(from + self.images);
+                (images, row..self.down.min(row + self.rows))
+            })
+        };
+        (0..images).step_by(self.images).flat_map(rows)
     }
 
     /// All bands of `y [n,K,P,Q]`, with panels of `panel` filters.

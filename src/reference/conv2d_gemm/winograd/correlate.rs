@@ -1,12 +1,14 @@
 //! A correlation by one method: filters once, then band by band.
 
+use std::marker::PhantomData;
+
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::bands::{Band, Cut};
 use super::product::Product;
-use super::transform::{FilterPanel, Tiles};
-use super::{Correlation, Filters};
+use super::transform::{FilterPanel, GATHERED, OfInput, Tiles};
+use super::{Correlation, Filters, LANES, padded};
 use crate::reference::conv2d_gemm::kernel::{ROWS, columns};
 use crate::reference::conv2d_gemm::scratch::{
     COLUMNS, PARTIALS, PRODUCTS, STRIP, WEIGHTS, with_scratch,
@@ -23,9 +25,6 @@ impl WithSimd for Columns {
         columns::<S>()
     }
 }
-
-/// Lanes of the widest vector.
-const LANES: usize = 16;
 
 /// What a correlation by one method knows, whatever part of it is computed.
 struct Work<'a, const M: usize, const R: usize, const N: usize> {
@@ -46,20 +45,26 @@ impl<const M: usize, const R: usize, const N: usize> Work<'_, M, R, N> {
         N * N * self.apart[0]
     }
 
+    /// From one element of a panel's filters to the next.
+    fn elements(&self) -> usize {
+        self.g.c * self.panel + LANES
+    }
+
     /// Floats of a panel's filters.
     fn filters(&self) -> usize {
-        N * N * self.g.c * self.panel
+        N * N * self.elements()
     }
 
     fn transform_filters(&self, filters: Filters<'_>, panel: usize, to: &mut [f32]) {
         let first = panel * self.panel;
-        with_scratch(&STRIP, R * R * self.panel, |slab| {
+        with_scratch(&STRIP, GATHERED * R * R * self.panel, |slab| {
             self.arch.dispatch(FilterPanel::<M, R, N> {
                 filters,
                 channels: self.g.c,
                 ks: first..self.g.k.min(first + self.panel),
                 slab,
                 to,
+                apart: self.elements(),
             });
         });
     }
@@ -68,8 +73,9 @@ impl<const M: usize, const R: usize, const N: usize> Work<'_, M, R, N> {
         let [height, width] = [self.cut.rows, self.cut.across].map(|tiles| (tiles - 1) * M + N);
         let image = self.g.c * self.g.h * self.g.w;
         with_scratch(&STRIP, height * width * LANES, |strip| {
-            self.arch.dispatch(Tiles::<M, R, N> {
-                g: self.g,
+            self.arch.dispatch(Tiles::<OfInput<M, R>, N, N> {
+                transform: PhantomData,
+                maps: self.g.input(),
                 x: &self.x[band.images.start * image..band.images.end * image],
                 rows: band.rows.clone(),
                 across: self.cut.across,
@@ -101,6 +107,7 @@ impl<const M: usize, const R: usize, const N: usize> Work<'_, M, R, N> {
                     v,
                     apart: self.apart,
                     u: &u[panel * self.filters()..][..self.filters()],
+                    elements: self.elements(),
                     products,
                     pixels,
                     maps,
@@ -109,22 +116,57 @@ impl<const M: usize, const R: usize, const N: usize> Work<'_, M, R, N> {
         });
         let filters = maps.len() / band.images.len();
         for (i, part) in maps.iter_mut().enumerate() {
-            let (n, k) = (band.images.start + i / filters, panel * self.panel + i % filters);
+            let (n, k) = (
+                band.images.start + i / filters,
+                panel * self.panel + i % filters,
+            );
             finish(n * self.g.k + k, band.rows.start * M * self.g.q, part);
         }
+    }
+
+    /// All outputs, given all filters.
+    fn bands(&self, u: &[f32], y: &mut [f32], finish: impl Fn(usize, usize, &mut [f32]) + Sync) {
+        let mut bands = self.cut.bands(&self.g, self.panel, y);
+        if bands.len() >= 4 * rayon::current_num_threads() {
+            bands.par_iter_mut().for_each(|band| {
+                with_scratch(&COLUMNS, self.band(), |v| {
+                    self.transform_tiles(band, v);
+                    let panels = std::mem::take(&mut band.panels);
+                    for (panel, mut maps) in panels.into_iter().enumerate() {
+                        self.multiply([v, u], band, panel, &mut maps, &finish);
+                    }
+                });
+            });
+            return;
+        }
+        // Too few for all threads, which share the panels of each instead.
+        with_scratch(&PARTIALS, bands.len() * self.band(), |v| {
+            let each = v.par_chunks_mut(self.band()).zip(&bands);
+            each.for_each(|(v, band)| self.transform_tiles(band, v));
+            let mut tasks = Vec::new();
+            for (i, band) in bands.iter_mut().enumerate() {
+                let panels = std::mem::take(&mut band.panels).into_iter().enumerate();
+                tasks.extend(panels.map(|(panel, maps)| (i, panel, maps)));
+            }
+            tasks.into_par_iter().for_each(|(i, panel, mut maps)| {
+                let v = &v[i * self.band()..][..self.band()];
+                self.multiply([v, u], &bands[i], panel, &mut maps, &finish);
+            });
+        });
     }
 }
 
 pub(super) fn by<const M: usize, const R: usize, const N: usize>(
     g: Correlation,
     filters: Filters<'_>,
+    kept: Option<&mut Vec<f32>>,
     x: &[f32],
     y: &mut [f32],
     finish: impl Fn(usize, usize, &mut [f32]) + Sync,
 ) {
     let arch = Arch::new();
     let cut = Cut::new(&g, x.len() / (g.c * g.h * g.w), M);
-    let depth = g.c.next_multiple_of(LANES);
+    let depth = padded(g.c);
     let tiles = cut.tiles().next_multiple_of(ROWS);
     let work = Work::<M, R, N> {
         g,
@@ -134,37 +176,22 @@ pub(super) fn by<const M: usize, const R: usize, const N: usize>(
         apart: [tiles * depth + LANES, depth],
         x,
     };
-    let panels = g.k.div_ceil(work.panel);
-    let mut bands = cut.bands(&g, work.panel, y);
-    with_scratch(&WEIGHTS, panels * work.filters(), |u| {
+    let len = g.k.div_ceil(work.panel) * work.filters();
+    let transform = |u: &mut [f32]| {
         let each = u.par_chunks_mut(work.filters()).enumerate();
         each.for_each(|(panel, u)| work.transform_filters(filters, panel, u));
-        let u = &*u;
-        if bands.len() >= 4 * rayon::current_num_threads() {
-            bands.par_iter_mut().for_each(|band| {
-                with_scratch(&COLUMNS, work.band(), |v| {
-                    work.transform_tiles(band, v);
-                    let panels = std::mem::take(&mut band.panels);
-                    for (panel, mut maps) in panels.into_iter().enumerate() {
-                        work.multiply([v, u], band, panel, &mut maps, &finish);
-                    }
-                });
-            });
-            return;
-        }
-        // Too few for all threads, which share the panels of each instead.
-        with_scratch(&PARTIALS, bands.len() * work.band(), |v| {
-            let each = v.par_chunks_mut(work.band()).zip(&bands);
-            each.for_each(|(v, band)| work.transform_tiles(band, v));
-            let mut tasks = Vec::new();
-            for (i, band) in bands.iter_mut().enumerate() {
-                let panels = std::mem::take(&mut band.panels).into_iter().enumerate();
-                tasks.extend(panels.map(|(panel, maps)| (i, panel, maps)));
+    };
+    match kept {
+        Some(u) => {
+            if u.is_empty() {
+                u.resize(len, 0.0);
+                transform(u);
             }
-            tasks.into_par_iter().for_each(|(i, panel, mut maps)| {
-                let v = &v[i * work.band()..][..work.band()];
-                work.multiply([v, u], &bands[i], panel, &mut maps, &finish);
-            });
-        });
-    });
+            work.bands(u, y, finish);
+        }
+        None => with_scratch(&WEIGHTS, len, |u| {
+            transform(u);
+            work.bands(u, y, finish);
+        }),
+    }
 }

@@ -10,10 +10,12 @@ mod bands;
 mod correlate;
 mod product;
 mod transform;
+mod wgrad;
 
 use crate::ops::Geometry;
 use crate::ops::winograd::points;
-use correlate::by;
+use crate::reference::Convolving;
+use transform::Maps;
 
 /// What forward and dgrad have in common: `x [n,C,H,W]` to `y [n,K,P,Q]`.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +61,25 @@ impl Correlation {
     }
 }
 
+impl Correlation {
+    fn input(&self) -> Maps {
+        Maps {
+            channels: self.c,
+            size: [self.h, self.w],
+            before: self.before,
+        }
+    }
+}
+
+/// Lanes of the widest vector.
+const LANES: usize = 16;
+
+/// Elements of a row that holds so many: whole vectors, and an odd number of lines of the cache, since rows a power of two
+/// apart would share few sets of it.
+fn padded(len: usize) -> usize {
+    (len.div_ceil(LANES) | 1) * LANES
+}
+
 /// Filters where they lie: those of output `k` and channel `c` begin at `k * self.k + c * self.c`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Filters<'a> {
@@ -98,37 +119,80 @@ pub(super) enum Method {
     F3x5,
 }
 
-/// The method for a convolution, if one pays.
-pub(super) fn method(g: &Geometry) -> Option<Method> {
-    let is_plain = g.groups == 1 && g.stride == [1; 2] && g.dilation == [1; 2] && g.r == g.s;
-    let overlaps = g.pad.as_flattened().iter().all(|&pad| pad < g.r);
-    if !is_plain || !overlaps || g.c < 16 || g.k < 16 {
-        return None;
-    }
-    match g.r {
-        3 => Some(Method::F4x3),
-        5 => {
-            let products = |m: usize, n: usize| g.p.div_ceil(m) * g.q.div_ceil(m) * n * n;
-            let smaller = products(2, 6) < products(3, 7);
-            Some(if smaller { Method::F2x5 } else { Method::F3x5 })
+impl Method {
+    /// Outputs of a tile along a side, and inputs.
+    fn sizes(self) -> [usize; 2] {
+        match self {
+            Self::F4x3 => [4, 6],
+            Self::F2x5 => [2, 6],
+            Self::F3x5 => [3, 7],
         }
-        _ => None,
+    }
+
+    /// What it costs for each pair of channels, in multiply-adds.
+    ///
+    /// Besides a multiplication for each of a tile's elements, these are transformed, which costs as much as 12 for each
+    /// channel on either side; and the elements of filters are written to memory and read again, as much as 46 (Zen 5,
+    /// 265 GFLOP/s and about 10 GB/s a core).
+    fn cost(self, g: &Geometry) -> f64 {
+        let [outputs, inputs] = self.sizes();
+        let tiles = (g.n * g.p.div_ceil(outputs) * g.q.div_ceil(outputs)) as f64;
+        let transforms = 12.0 / g.k as f64 + 12.0 / g.c as f64;
+        (inputs * inputs) as f64 * (tiles * (1.0 + transforms) + 46.0)
     }
 }
 
+/// What columns cost in the same measure: writing one is worth 32 multiply-adds.
+fn direct_cost(g: &Geometry) -> f64 {
+    (g.n * g.pixels() * g.window()) as f64 * (1.0 + 32.0 / g.k as f64)
+}
+
+/// The method that is fastest for a convolution, unless columns are. It depends on the shape alone.
+///
+/// Errors of the three, as root of the mean square against `f32` sums of 96 channels: 2.2, 2.6 and 5.5 times theirs, so that all
+/// keep within the tolerance of the op by far.
+pub(super) fn method(g: &Geometry, how: &Convolving<f32>) -> Option<Method> {
+    let is_plain = g.groups == 1 && g.stride == [1; 2] && g.dilation == [1; 2] && g.r == g.s;
+    // The input's gradient is padded by what the padding lacks of a filter.
+    let overlaps = g.pad.as_flattened().iter().all(|&pad| pad < g.r);
+    // Vectors are of channels.
+    if how.precise || !is_plain || !overlaps || g.c.min(g.k) < 8 {
+        return None;
+    }
+    let methods: &[Method] = match g.r {
+        3 => &[Method::F4x3],
+        5 => &[Method::F2x5, Method::F3x5],
+        _ => &[],
+    };
+    let costs = methods.iter().map(|&method| (method, method.cost(g)));
+    let (method, cost) = costs.min_by(|(_, a), (_, b)| a.total_cmp(b))?;
+    (cost < direct_cost(g)).then_some(method)
+}
+
 /// `y` is `x` correlated with the filters. Then `finish(map, from, part)` sees each part of the maps, those of image `n` and
-/// filter `k` being number `n * K + k`, from pixel `from` on.
+/// filter `k` being number `n * K + k`, from pixel `from` on. Transformed filters are taken from `kept`, or left there if it is empty.
 pub(super) fn correlate(
     method: Method,
     g: Correlation,
     filters: Filters<'_>,
+    kept: Option<&mut Vec<f32>>,
     x: &[f32],
     y: &mut [f32],
     finish: impl Fn(usize, usize, &mut [f32]) + Sync,
 ) {
     match method {
-        Method::F4x3 => by::<4, 3, 6>(g, filters, x, y, finish),
-        Method::F2x5 => by::<2, 5, 6>(g, filters, x, y, finish),
-        Method::F3x5 => by::<3, 5, 7>(g, filters, x, y, finish),
+        Method::F4x3 => correlate::by::<4, 3, 6>(g, filters, kept, x, y, finish),
+        Method::F2x5 => correlate::by::<2, 5, 6>(g, filters, kept, x, y, finish),
+        Method::F3x5 => correlate::by::<3, 5, 7>(g, filters, kept, x, y, finish),
+    }
+}
+
+/// `dw` of `x` and `dy`.
+pub(super) fn wgrad(method: Method, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+    let of = Correlation::forward(g);
+    match method {
+        Method::F4x3 => wgrad::by::<4, 3, 6>(of, x, dy, dw),
+        Method::F2x5 => wgrad::by::<2, 5, 6>(of, x, dy, dw),
+        Method::F3x5 => wgrad::by::<3, 5, 7>(of, x, dy, dw),
     }
 }

@@ -16,8 +16,9 @@ pub(super) struct Product<'a, 'm, const M: usize, const R: usize, const N: usize
     /// Tiles `[N*N, tiles, channels]`, the first two `apart`.
     pub(super) v: &'a [f32],
     pub(super) apart: [usize; 2],
-    /// Filters `[N*N, channels, width]`.
+    /// Filters `[N*N, channels, width]`, elements so far apart.
     pub(super) u: &'a [f32],
+    pub(super) elements: usize,
     /// `[N*N, tiles, width]`, but for `N*N` lines of the cache more.
     pub(super) products: &'a mut [f32],
     /// Outputs of one image in this band, `[rows, columns, width]`.
@@ -39,7 +40,7 @@ impl<const M: usize, const R: usize, const N: usize> WithSimd for Product<'_, '_
         let apart = [padded * width + 16, width];
         for i in 0..N * N {
             let v = &self.v[i * self.apart[0]..][..padded * self.apart[1]];
-            let u = &self.u[i * self.channels * width..];
+            let u = &self.u[i * self.elements..];
             let to = &mut self.products[i * apart[0]..];
             match vectors {
                 1 => multiply::<S, 1>(simd, self.channels, v, self.apart[1], u, to),
@@ -73,6 +74,7 @@ fn multiply<S: Simd, const V: usize>(
         }
         let sums = tile::<S, V>(
             simd,
+            [[simd.splat_f32s(0.0); V]; ROWS],
             depth,
             #[inline(always)]
             |d| {

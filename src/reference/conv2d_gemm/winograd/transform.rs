@@ -1,11 +1,12 @@
 //! Filters, tiles of maps and products, each transformed in vectors: of filters, channels and filters.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
+use super::Filters;
 use super::points::Transforms;
-use super::{Correlation, Filters};
 use crate::reference::conv2d_gemm::kernel::{load, store};
 
 /// `matrix` times `x`. The matrix is a constant, so that no zero of it costs anything.
@@ -59,14 +60,19 @@ fn twice<S: Simd, const I: usize, const O: usize>(
     y
 }
 
+/// Channels whose filters are gathered at once: so many of one filter lie in a few lines of the cache.
+pub(super) const GATHERED: usize = 16;
+
 /// `to [N*N, C, width]`: the transformed filters of one panel, `ks`.
 pub(super) struct FilterPanel<'a, const M: usize, const R: usize, const N: usize> {
     pub(super) filters: Filters<'a>,
     pub(super) channels: usize,
     pub(super) ks: Range<usize>,
-    /// `[R*R, width]`.
+    /// `[GATHERED, R*R, width]`.
     pub(super) slab: &'a mut [f32],
     pub(super) to: &'a mut [f32],
+    /// Distance of elements.
+    pub(super) apart: usize,
 }
 
 impl<const M: usize, const R: usize, const N: usize> WithSimd for FilterPanel<'_, M, R, N> {
@@ -74,40 +80,74 @@ impl<const M: usize, const R: usize, const N: usize> WithSimd for FilterPanel<'_
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self {
-            filters,
-            channels,
-            ks,
-            slab,
-            to,
-        } = self;
-        let width = ks.len().next_multiple_of(S::F32_LANES);
+        let (w, slab, to) = (self.filters, self.slab, self.to);
+        let width = self.ks.len().next_multiple_of(S::F32_LANES);
         slab.fill(0.0);
-        for c in 0..channels {
-            for (lane, k) in ks.clone().enumerate() {
-                let filter = &filters.w[k * filters.k + c * filters.c..][..R * R];
-                for i in 0..R * R {
-                    let from = if filters.is_flipped { R * R - 1 - i } else { i };
-                    slab[i * width + lane] = filter[from];
+        for first in (0..self.channels).step_by(GATHERED) {
+            let gathered = GATHERED.min(self.channels - first);
+            for (lane, k) in self.ks.clone().enumerate() {
+                for c in 0..gathered {
+                    let filter = &w.w[k * w.k + (first + c) * w.c..][..R * R];
+                    let slab = &mut slab[c * R * R * width + lane..];
+                    for i in 0..R * R {
+                        let from = if w.is_flipped { R * R - 1 - i } else { i };
+                        slab[i * width] = filter[from];
+                    }
                 }
             }
-            for at in (0..width).step_by(S::F32_LANES) {
-                let mut g = [[simd.splat_f32s(0.0); R]; R];
-                for i in 0..R * R {
-                    g[i / R][i % R] = load::<S>(&slab[i * width + at..]);
-                }
-                let u = twice(simd, &Transforms::<M, R, N>::FILTER, g);
-                for i in 0..N * N {
-                    store::<S>(&mut to[(i * channels + c) * width + at..], u[i / N][i % N]);
+            for c in 0..gathered {
+                let slab = &slab[c * R * R * width..];
+                for at in (0..width).step_by(S::F32_LANES) {
+                    let mut g = [[simd.splat_f32s(0.0); R]; R];
+                    for i in 0..R * R {
+                        g[i / R][i % R] = load::<S>(&slab[i * width + at..]);
+                    }
+                    let u = twice(simd, &Transforms::<M, R, N>::FILTER, g);
+                    let to = &mut to[(first + c) * width + at..];
+                    for i in 0..N * N {
+                        store::<S>(&mut to[i * self.apart..], u[i / N][i % N]);
+                    }
                 }
             }
         }
     }
 }
 
+/// What becomes of tiles of `I * I` pixels, each `STEP` behind the one before: `N * N` numbers.
+pub(super) trait Transform<const I: usize, const N: usize> {
+    const MATRIX: [[f32; I]; N];
+    const STEP: usize;
+}
+
+/// Of the input of a correlation.
+pub(super) struct OfInput<const M: usize, const R: usize>;
+
+impl<const M: usize, const R: usize, const N: usize> Transform<N, N> for OfInput<M, R> {
+    const MATRIX: [[f32; N]; N] = Transforms::<M, R, N>::INPUT;
+    const STEP: usize = M;
+}
+
+/// Of the output's gradient, whose tiles are the filters that the filters' gradient is correlated by.
+pub(super) struct OfGradient<const M: usize, const R: usize>;
+
+impl<const M: usize, const R: usize, const N: usize> Transform<M, N> for OfGradient<M, R> {
+    const MATRIX: [[f32; M]; N] = Transforms::<R, M, N>::FILTER;
+    const STEP: usize = M;
+}
+
+/// The maps that tiles are taken from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Maps {
+    pub(super) channels: usize,
+    pub(super) size: [usize; 2],
+    /// Padding above and on the left.
+    pub(super) before: [usize; 2],
+}
+
 /// Tiles of one band: those of some `rows` of tiles of some images.
-pub(super) struct Tiles<'a, const M: usize, const R: usize, const N: usize> {
-    pub(super) g: Correlation,
+pub(super) struct Tiles<'a, T, const I: usize, const N: usize> {
+    pub(super) transform: PhantomData<T>,
+    pub(super) maps: Maps,
     /// `[images, C, H, W]`.
     pub(super) x: &'a [f32],
     pub(super) rows: Range<usize>,
@@ -120,45 +160,37 @@ pub(super) struct Tiles<'a, const M: usize, const R: usize, const N: usize> {
     pub(super) apart: [usize; 2],
 }
 
-impl<const M: usize, const R: usize, const N: usize> WithSimd for Tiles<'_, M, R, N> {
+impl<T: Transform<I, N>, const I: usize, const N: usize> WithSimd for Tiles<'_, T, I, N> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self {
-            g,
-            x,
-            rows,
-            across,
-            strip,
-            to,
-            apart,
-        } = self;
-        let lanes = S::F32_LANES;
-        let [height, width] = [rows.len(), across].map(|tiles| (tiles - 1) * M + N);
-        let strip = &mut strip[..height * width * lanes];
-        for (n, x) in x.chunks(g.c * g.h * g.w).enumerate() {
-            for c in (0..g.c).step_by(lanes) {
-                let maps = &x[c * g.h * g.w..(c + lanes).min(g.c) * g.h * g.w];
+        let (lanes, across, to) = (S::F32_LANES, self.across, self.to);
+        let (maps, [h, w]) = (self.maps, self.maps.size);
+        let tiles = self.rows.len() * across;
+        let [height, width] = [self.rows.len(), across].map(|tiles| (tiles - 1) * T::STEP + I);
+        let strip = &mut self.strip[..height * width * lanes];
+        for (n, x) in self.x.chunks(maps.channels * h * w).enumerate() {
+            for c in (0..maps.channels).step_by(lanes) {
+                let x = &x[c * h * w..(c + lanes).min(maps.channels) * h * w];
                 strip.fill(0.0);
                 for (row, strip) in strip.chunks_mut(width * lanes).enumerate() {
-                    let h = (rows.start * M + row).wrapping_sub(g.before[0]);
-                    if h < g.h {
-                        interleave(maps, [g.h, g.w], h, g.before[1], lanes, strip);
+                    let row = (self.rows.start * T::STEP + row).wrapping_sub(maps.before[0]);
+                    if row < h {
+                        interleave(x, [h, w], row, maps.before[1], lanes, strip);
                     }
                 }
-                for tile in 0..rows.len() * across {
-                    let at = (tile / across * width + tile % across) * M * lanes;
-                    let mut d = [[simd.splat_f32s(0.0); N]; N];
-                    for i in 0..N {
-                        let row = &strip[at + i * width * lanes..][..N * lanes];
+                for tile in 0..tiles {
+                    let at = (tile / across * width + tile % across) * T::STEP * lanes;
+                    let mut d = [[simd.splat_f32s(0.0); I]; I];
+                    for i in 0..I {
+                        let row = &strip[at + i * width * lanes..][..I * lanes];
                         d[i].copy_from_slice(S::as_simd_f32s(row).0);
                     }
-                    let v = twice(simd, &Transforms::<M, R, N>::INPUT, d);
-                    let t = n * rows.len() * across + tile;
-                    let to = &mut to[t * apart[1] + c..];
+                    let v = twice(simd, &T::MATRIX, d);
+                    let to = &mut to[(n * tiles + tile) * self.apart[1] + c..];
                     for i in 0..N * N {
-                        store::<S>(&mut to[i * apart[0]..], v[i / N][i % N]);
+                        store::<S>(&mut to[i * self.apart[0]..], v[i / N][i % N]);
                     }
                 }
             }
@@ -169,7 +201,7 @@ impl<const M: usize, const R: usize, const N: usize> WithSimd for Tiles<'_, M, R
 /// Row `h` of each map, with the maps innermost, from column `left` on.
 #[inline(always)]
 fn interleave(
-    maps: &[f32],
+    x: &[f32],
     [height, width]: [usize; 2],
     h: usize,
     left: usize,
@@ -178,7 +210,7 @@ fn interleave(
 ) {
     // The strip may end before the map does, where its last columns are no output's.
     let len = width.min(strip.len() / lanes - left);
-    for (lane, map) in maps.chunks_exact(height * width).enumerate() {
+    for (lane, map) in x.chunks_exact(height * width).enumerate() {
         let to = strip[left * lanes + lane..].iter_mut().step_by(lanes);
         for (to, &from) in to.zip(&map[h * width..][..len]) {
             *to = from;
@@ -220,6 +252,38 @@ pub(super) fn outputs<S: Simd, const M: usize, const R: usize, const N: usize>(
             let from = from[k..].iter().step_by(width);
             for (to, &from) in row.iter_mut().zip(from) {
                 *to = from;
+            }
+        }
+    }
+}
+
+/// Gradients of one output channel's filters, `dw [C, R*R]`, from `[N*N, C]` whose rows are `apart`, by way of `rows [R*R, C]`.
+pub(super) struct FilterGradient<'a, const M: usize, const R: usize, const N: usize> {
+    pub(super) from: &'a [f32],
+    pub(super) apart: usize,
+    pub(super) rows: &'a mut [f32],
+    pub(super) dw: &'a mut [f32],
+}
+
+impl<const M: usize, const R: usize, const N: usize> WithSimd for FilterGradient<'_, M, R, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let width = self.rows.len() / (R * R);
+        for at in (0..width).step_by(S::F32_LANES) {
+            let mut m = [[simd.splat_f32s(0.0); N]; N];
+            for i in 0..N * N {
+                m[i / N][i % N] = load::<S>(&self.from[i * self.apart + at..]);
+            }
+            let y = twice(simd, &Transforms::<R, M, N>::OUTPUT, m);
+            for i in 0..R * R {
+                store::<S>(&mut self.rows[i * width + at..], y[i / R][i % R]);
+            }
+        }
+        for (c, dw) in self.dw.chunks_mut(R * R).enumerate() {
+            for (i, dw) in dw.iter_mut().enumerate() {
+                *dw = self.rows[i * width + c];
             }
         }
     }
