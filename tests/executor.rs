@@ -65,7 +65,7 @@ fn compiled_kernels_that_are_kept_damaged_or_foreign_change_no_bit() {
         let offered = folder.is_some_and(|folder| gpu.set_pipeline_cache(folder));
         let mut run = run(&Device::Gpu(gpu));
         let steps = (1..=3).map(|n| run.train_step(&[0, 1, 2, 3], 1e-3, n));
-        let losses: Vec<_> = steps.map(|metrics| metrics.expect("runs").loss).collect();
+        let losses: Vec<_> = steps.map(|metrics| metrics.expect("runs").loss()).collect();
         (losses, offered)
     };
     let folder = tempfile::tempdir().expect("a folder");

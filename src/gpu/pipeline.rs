@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
+#[cfg(not(target_family = "wasm"))]
 use rayon::prelude::*;
 
 use super::{Gpu, GpuError};
@@ -35,7 +36,12 @@ impl Gpu {
             return Ok(());
         }
         let compile = |key: (_, _)| Ok((key, Arc::new(self.compile(key.0, key.1)?)));
-        let compiled: Vec<Result<_, GpuError>> = missing.into_par_iter().map(compile).collect();
+        #[cfg(not(target_family = "wasm"))]
+        let missing = missing.into_par_iter();
+        // A browser's device is of one thread.
+        #[cfg(target_family = "wasm")]
+        let missing = missing.into_iter();
+        let compiled: Vec<Result<_, GpuError>> = missing.map(compile).collect();
         // The first error in their order, whichever came first.
         for pipeline in compiled {
             let (key, pipeline) = pipeline?;
