@@ -10,6 +10,7 @@ pub(crate) mod batch_norm;
 pub(crate) mod concat;
 pub(crate) mod conv2d;
 pub(crate) mod conv2d_gemm;
+mod convolving;
 pub(crate) mod dropout;
 pub(crate) mod ema;
 pub(crate) mod gather;
@@ -27,6 +28,8 @@ pub(crate) mod soft_target_cross_entropy;
 pub(crate) mod softmax;
 pub(crate) mod softmax_cross_entropy;
 
+#[doc(hidden)]
+pub use convolving::Convolving;
 pub use peak::peak;
 
 use std::fmt::Debug;
@@ -39,7 +42,7 @@ use crate::backend::runtime::{Runtime, RuntimeError, check_write, check_write_ro
 use crate::graph::shape::{DType, Shape};
 use crate::graph::tensor::HostSlice;
 use crate::graph::{Graph, Node, Role, ValueId};
-use crate::ops::{Definition, Geometry, Op};
+use crate::ops::{Definition, Geometry};
 
 /// The float that the reference computes in: `f32` or `f64`.
 pub trait Real:
@@ -198,16 +201,6 @@ macro_rules! real {
 real!(f32, conv2d_gemm, libm::erfcf, conv2d_gemm::multiply);
 real!(f64, conv2d, libm::erfc, linear::multiply);
 
-/// How a convolution is run, and what of it is kept.
-#[doc(hidden)]
-#[derive(Debug, Default)]
-pub struct Convolving<T> {
-    /// Whether all terms of a sum are added as they are.
-    pub(crate) precise: bool,
-    /// Transformed filters, empty until they are; none where filters change from run to run.
-    pub(crate) filters: Option<Vec<T>>,
-}
-
 /// Runs loops that the compiler makes vectors of in the widest that this CPU has. Results are the same in any. `work` must be
 /// inlined, always: what is called stays in the target's own vectors.
 #[inline]
@@ -347,7 +340,7 @@ impl<T: Real> Reference<T> {
         Self {
             prologue: graph.prologue(),
             is_stale: true,
-            convolving: convolving(&graph),
+            convolving: convolving::of_nodes(&graph),
             graph,
             data,
             snapshots: Vec::new(),
@@ -429,25 +422,6 @@ impl<T: Real> Reference<T> {
             self.data[id.index()] = data;
         }
     }
-}
-
-/// Filters that no node of a run writes may be kept transformed.
-fn convolving<T>(graph: &Graph) -> Vec<Convolving<T>> {
-    let mut changes = vec![false; graph.values().len()];
-    for node in &graph.nodes()[graph.prologue()..] {
-        let written = node.outputs.iter().chain(&node.updates);
-        written.for_each(|id| changes[id.index()] = true);
-    }
-    let nodes = graph.nodes().iter();
-    let kept = nodes.map(|node| match node.op {
-        Op::Conv2d(_) if !changes[node.inputs[1].index()] => Some(Vec::new()),
-        _ => None,
-    });
-    kept.map(|filters| Convolving {
-        precise: false,
-        filters,
-    })
-    .collect()
 }
 
 impl<T: Real> Runtime for Reference<T> {

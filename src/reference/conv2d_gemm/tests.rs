@@ -3,7 +3,7 @@
 use super::{dgrad, forward, wgrad};
 use crate::graph::shape::{Shape, ShapeError};
 use crate::ops::{Conv2d, Geometry};
-use crate::reference::conv2d;
+use crate::reference::{Convolving, conv2d};
 
 fn geometry(
     n: usize,
@@ -112,15 +112,17 @@ impl Case {
     }
 
     /// Outputs start as not-a-number, since they must be overwritten.
-    fn run(&self, g: &Geometry, fused: bool) -> [Vec<f32>; 4] {
+    fn run(&self, g: &Geometry, fused: bool, how: &mut Convolving<f32>) -> [Vec<f32>; 4] {
         let b = g.biased.then_some(self.b.as_slice());
         let like = |of: &[f32]| vec![f32::NAN; of.len()];
         let [mut y, mut dx, mut dw, mut db] =
             [&self.dy, &self.x, &self.w, &self.b].map(|of| like(of));
-        forward(g, fused, &self.x, &self.w, b, &mut y);
-        dgrad(g, &self.dy, &self.w, fused.then_some(&self.x), &mut dx);
+        forward(g, how, fused, &self.x, &self.w, b, &mut y);
+        let mask = fused.then_some(self.x.as_slice());
+        dgrad(g, how, &self.dy, &self.w, mask, &mut dx);
         wgrad(
             g,
+            how,
             &self.x,
             &self.dy,
             &mut dw,
@@ -138,15 +140,31 @@ fn agrees_with_plain_loops_in_f64() {
         for fused in [false, true] {
             let [mut y, mut dx, mut dw, mut db] =
                 [&dy, &x, &w, &b].map(|of| vec![f64::NAN; of.len()]);
-            conv2d::forward(&g, fused, &x, &w, Some(&b), &mut y);
-            conv2d::dgrad(&g, &dy, &w, fused.then_some(&x), &mut dx);
-            conv2d::wgrad(&g, &x, &dy, &mut dw, Some(&mut db));
-            let got = case.run(&g, fused);
-            for (what, (got, expected)) in ["y", "dx", "dw", "db"]
-                .iter()
-                .zip(got.iter().zip([y, dx, dw, db]))
-            {
-                check(what, &g, got, &expected);
+            conv2d::forward(
+                &g,
+                &mut Convolving::default(),
+                fused,
+                &x,
+                &w,
+                Some(&b),
+                &mut y,
+            );
+            let plain = &Convolving::default();
+            conv2d::dgrad(&g, plain, &dy, &w, fused.then_some(&x), &mut dx);
+            conv2d::wgrad(&g, plain, &x, &dy, &mut dw, Some(&mut db));
+            let expected = [y, dx, dw, db];
+            for precise in [false, true] {
+                let mut how = Convolving {
+                    precise,
+                    filters: None,
+                };
+                let got = case.run(&g, fused, &mut how);
+                for (what, (got, expected)) in ["y", "dx", "dw", "db"]
+                    .iter()
+                    .zip(got.iter().zip(&expected))
+                {
+                    check(what, &g, got, expected);
+                }
             }
         }
     }
@@ -156,11 +174,17 @@ fn agrees_with_plain_loops_in_f64() {
 fn repeats_bit_for_bit() {
     for g in geometries() {
         let case = Case::new(&g);
-        let bits = || {
-            case.run(&g, true)
+        // The second run's filters are those that the first kept, where any are.
+        let mut how = Convolving {
+            precise: false,
+            filters: Some(Vec::new()),
+        };
+        let mut bits = || {
+            case.run(&g, true, &mut how)
                 .map(|of| of.into_iter().map(f32::to_bits).collect::<Vec<_>>())
         };
-        assert_eq!(bits(), bits(), "{g:?}");
+        let first = bits();
+        assert_eq!(first, bits(), "{g:?}");
     }
 }
 
@@ -168,8 +192,52 @@ fn repeats_bit_for_bit() {
 fn not_a_number_passes_relu_and_mask() {
     let g = geometry(1, 1, 1, [1, 1], [1, 1, 0]);
     let (mut y, mut dx) = ([0.0], [0.0]);
-    forward(&g, true, &[f32::NAN], &[1.0], None, &mut y);
-    dgrad(&g, &[2.0], &[1.0], Some(&[f32::NAN]), &mut dx);
+    let mut how = Convolving::default();
+    forward(&g, &mut how, true, &[f32::NAN], &[1.0], None, &mut y);
+    dgrad(&g, &how, &[2.0], &[1.0], Some(&[f32::NAN]), &mut dx);
     assert!(y[0].is_nan());
     assert_eq!(dx, [2.0]);
+}
+
+/// Root of the mean square error, in units of the same of the expected.
+fn rms_error(got: &[f32], expected: &[f64]) -> f64 {
+    let errors = got.iter().zip(expected);
+    let errors: f64 = errors.map(|(&got, e)| (f64::from(got) - e).powi(2)).sum();
+    (errors / expected.iter().map(|e| e * e).sum::<f64>()).sqrt()
+}
+
+#[test]
+fn winograd_is_chosen_for_large_layers_and_rounds_little_more() {
+    // F(4,3), F(2,5) and F(3,5).
+    for (g, most) in [
+        (geometry(2, 96, 96, [28, 28], [3, 1, 1]), 2e-6),
+        (geometry(60, 96, 96, [4, 4], [5, 1, 2]), 3e-6),
+        (geometry(2, 96, 96, [27, 27], [5, 1, 2]), 5e-6),
+    ] {
+        let case = Case::new(&g);
+        let mut plain = vec![0.0; case.dy.len()];
+        let [x, w] = [&case.x, &case.w].map(|of| widen(of));
+        conv2d::forward(
+            &g,
+            &mut Convolving::default(),
+            false,
+            &x,
+            &w,
+            None,
+            &mut plain,
+        );
+        let [fast, precise] = [false, true].map(|precise| {
+            let mut how = Convolving {
+                precise,
+                filters: None,
+            };
+            let mut y = vec![f32::NAN; plain.len()];
+            forward(&g, &mut how, false, &case.x, &case.w, None, &mut y);
+            rms_error(&y, &plain)
+        });
+        assert!(
+            precise < fast && fast < most,
+            "{g}: {fast:e}, precise {precise:e}"
+        );
+    }
 }

@@ -149,8 +149,8 @@ fn direct_cost(g: &Geometry) -> f64 {
 
 /// The method that is fastest for a convolution, unless columns are. It depends on the shape alone.
 ///
-/// Errors of the three, as root of the mean square against `f32` sums of 96 channels: 2.2, 2.6 and 5.5 times theirs, so that all
-/// keep within the tolerance of the op by far.
+/// Root of the mean square error of 96 channels' sums in `f32`, F(4,3), F(2,5) and F(3,5): 1.3e-6, 1.7e-6 and 3.2e-6 of the values',
+/// where plain loops have 0.5e-6 to 0.9e-6; the largest is 1.3e-5 of the largest value, and the op's tolerance is 1e-4.
 pub(super) fn method(g: &Geometry, how: &Convolving<f32>) -> Option<Method> {
     let is_plain = g.groups == 1 && g.stride == [1; 2] && g.dilation == [1; 2] && g.r == g.s;
     // The input's gradient is padded by what the padding lacks of a filter.

@@ -246,11 +246,12 @@ pub(super) fn outputs<S: Simd, const M: usize, const R: usize, const N: usize>(
             }
         }
     }
-    for (k, map) in maps.iter_mut().enumerate() {
-        let from = pixels.chunks(across * M * width);
-        for (row, from) in map.chunks_mut(q).zip(from) {
+    // Row by row, which stays in the nearest cache while it is taken apart.
+    let height = maps.first().map_or(0, |map| map.len() / q);
+    for (row, from) in pixels.chunks(across * M * width).take(height).enumerate() {
+        for (k, map) in maps.iter_mut().enumerate() {
             let from = from[k..].iter().step_by(width);
-            for (to, &from) in row.iter_mut().zip(from) {
+            for (to, &from) in map[row * q..][..q].iter_mut().zip(from) {
                 *to = from;
             }
         }

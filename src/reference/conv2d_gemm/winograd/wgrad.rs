@@ -15,7 +15,7 @@ use crate::reference::conv2d_gemm::kernel::{ROWS, Sums, columns, load, store, ti
 use crate::reference::conv2d_gemm::scratch::{COLUMNS, PARTIALS, STRIP, with_scratch};
 
 /// Floats of transformed tiles that are summed at once: more would not stay in the cache, fewer have the sums read often.
-const FLOATS: usize = 4 << 20;
+const FLOATS: usize = 1 << 20;
 
 /// Some rows of tiles of some images.
 type Place = (Range<usize>, Range<usize>);
