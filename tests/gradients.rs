@@ -10,8 +10,8 @@ use nin_wgpu::fuse::fuse;
 use nin_wgpu::graph::{Graph, GraphBuilder, Phase, Role, ValueId};
 use nin_wgpu::models::{MODELS, Model};
 use nin_wgpu::ops::{
-    Activation, Add, AvgPool2d, Conv2d, GlobalAvgPool, Linear, LocalResponseNorm, Pool2d,
-    SoftmaxCrossEntropy,
+    Activation, Add, AvgPool2d, BatchNorm, BatchNormEval, Conv2d, GlobalAvgPool, Linear,
+    LocalResponseNorm, Pool2d, Relu, SoftTargetCrossEntropy, SoftmaxCrossEntropy,
 };
 use nin_wgpu::reference::Reference;
 use nin_wgpu::runtime::Runtime;
@@ -306,6 +306,76 @@ fn batch_norm_has_the_gradient_of_its_finite_differences() {
             let y = net.add(a, b)?;
             Ok(net.relu(y)?)
         });
+    }
+}
+
+#[test]
+fn batch_norm_by_running_statistics_has_the_gradient_of_its_finite_differences() {
+    for fused in [false, true] {
+        let mut net = GraphBuilder::new(Phase::Train);
+        let x = net.input("images", &[2, 3, 9, 8]).expect("valid");
+        let conv = Conv2d::new(3, 1, 1).expect("valid");
+        let y = net.conv2d("before", x, 4, conv).expect("fits");
+        let y = net.relu(y).expect("fits");
+        let mut graph = net.finish();
+        let mut add = |name, role| graph.add_value(name, shape(&[4]), DType::F32, role);
+        let [weight, bias] = ["weight", "bias"].map(|name| add(name, Role::Parameter));
+        let [mean, var] = ["mean", "var"].map(|name| add(name, Role::Statistic));
+        let norm = BatchNormEval::from(BatchNorm::default());
+        let inputs = [y, weight, bias, mean, var];
+        let y = graph.push("tested", norm, &inputs, &[]).expect("fits")[0];
+        let y = graph.push("tested", Relu, &[y], &[]).expect("fits")[0];
+        let logits = graph.push("pool", GlobalAvgPool::default(), &[y], &[]);
+        let logits = logits.expect("fits")[0];
+        let mut check = Check::of(graph, x, logits, fused);
+        check.run.set_real(mean, &[0.1, -0.2, 0.3, 0.0]);
+        check.run.set_real(var, &[0.5, 1.0, 2.0, 0.7]);
+        check.check(&format!("batch_norm.eval, fused: {fused}"), 40);
+    }
+}
+
+#[test]
+fn the_loss_against_probabilities_has_the_gradient_of_its_finite_differences() {
+    const H: f64 = 1e-5;
+    let loss = SoftmaxCrossEntropy::default().with_label_smoothing(0.2);
+    let weights = vec![0.2, 1.0, 3.0, -0.5, 2.0];
+    let loss = loss.expect("in range").with_class_weights(weights);
+    let op = SoftTargetCrossEntropy::new(loss.expect("weights"));
+    let mut graph = Graph::default();
+    let mut add = |name, dims: &[usize], role| graph.add_value(name, shape(dims), DType::F32, role);
+    let [x, targets] = ["x", "targets"].map(|name| add(name, &[4, 5], Role::Input));
+    let weights = add("weights", &[4], Role::Input);
+    let metrics = add("metrics", &[9], Role::Accumulator);
+    let dx = graph
+        .push("loss", op, &[x, targets, weights], &[metrics])
+        .expect("fits")[0];
+    graph.keep(dx);
+    let mut run = Reference::<f64>::new(graph);
+    let of = |seed| floats(20, seed).into_iter().map(f64::from);
+    let logits: Vec<f64> = of(1).collect();
+    run.set_real(targets, &of(2).map(f64::abs).collect::<Vec<_>>());
+    run.set_real(weights, &[1.0, 0.0, 2.0, 0.5]);
+    let mut at = |logits: &[f64]| {
+        run.set_real(x, logits);
+        run.set_real(metrics, &[0.0; 9]);
+        run.run().expect("runs");
+        let sums = run.real(metrics);
+        (sums[0] / sums[8], run.real(dx).to_vec())
+    };
+    let (_, gradient) = at(&logits);
+    for i in 0..20 {
+        let mut moved = |by| {
+            let mut logits = logits.clone();
+            logits[i] += by;
+            at(&logits).0
+        };
+        let want = (moved(H) - moved(-H)) / (2.0 * H);
+        assert!(
+            (gradient[i] - want).abs() < 1e-9,
+            "{i}: {} {want}",
+            gradient[i]
+        );
+        assert_eq!(gradient[i] == 0.0, i / 5 == 1, "row 1 counts for nothing");
     }
 }
 

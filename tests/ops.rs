@@ -127,6 +127,11 @@ fn softmax_cross_entropy_matches_the_reference_with_ignored_rows() {
 }
 
 #[test]
+fn soft_target_cross_entropy_matches_the_reference_with_rows_without_weight() {
+    check(&cases::soft_target_cross_entropy::cases(), ANY);
+}
+
+#[test]
 fn optimizers_match_the_reference_at_the_first_step_and_late() {
     check(&cases::optimizer::cases(), ANY);
 }

@@ -134,6 +134,12 @@ fn absorb(producer: &mut Node, node: &Node) -> bool {
             producer.op = norm.with_mask().into();
             None
         }
+        (Op::BatchNormEvalBackward(norm), Op::ReluBackward(_))
+            if !norm.is_masked() && producer.inputs[1] == node.inputs[1] =>
+        {
+            producer.op = norm.with_mask().into();
+            None
+        }
         (Op::LocalResponseNormBackward(norm), Op::ReluBackward(_))
             if !norm.is_masked() && producer.inputs[1] == node.inputs[1] =>
         {

@@ -41,7 +41,10 @@ pub fn layers(graph: &Graph) -> Vec<Layer> {
     let is_loss = |node: &&Node| {
         matches!(
             node.op,
-            Op::SoftmaxCrossEntropy(_) | Op::PooledCrossEntropy(_) | Op::MeanSquaredError(_)
+            Op::SoftmaxCrossEntropy(_)
+                | Op::PooledCrossEntropy(_)
+                | Op::SoftTargetCrossEntropy(_)
+                | Op::MeanSquaredError(_)
         )
     };
     for node in graph.nodes().iter().take_while(|node| !is_loss(node)) {

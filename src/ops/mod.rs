@@ -26,6 +26,7 @@ mod optimizer;
 mod pool2d;
 mod relu;
 mod reshape;
+mod soft_target_cross_entropy;
 mod softmax;
 mod softmax_cross_entropy;
 
@@ -33,7 +34,9 @@ pub use activation::{Activation, ActivationBackward};
 pub use add::Add;
 pub use avg_pool2d::{AvgPool2d, AvgPool2dBackward};
 pub(crate) use batch_norm::Channels;
-pub use batch_norm::{BatchNorm, BatchNormBackward, BatchNormEval, FoldBatchNorm};
+pub use batch_norm::{
+    BatchNorm, BatchNormBackward, BatchNormEval, BatchNormEvalBackward, FoldBatchNorm,
+};
 pub use concat::{Concat, ConcatBackward};
 pub use conv2d::{Conv2d, Conv2dDgrad, Conv2dWgrad, Geometry};
 pub use dropout::{Dropout, DropoutBackward};
@@ -53,6 +56,7 @@ pub(crate) use pool2d::Divisor;
 pub use pool2d::{Pool2d, PoolGeometry};
 pub use relu::{Relu, ReluBackward};
 pub use reshape::Reshape;
+pub use soft_target_cross_entropy::SoftTargetCrossEntropy;
 pub use softmax::Softmax;
 pub use softmax_cross_entropy::{IGNORE, PooledCrossEntropy, SoftmaxCrossEntropy};
 
@@ -221,6 +225,7 @@ registry!(
     BatchNorm,
     BatchNormBackward,
     BatchNormEval,
+    BatchNormEvalBackward,
     FoldBatchNorm,
     LocalResponseNorm,
     LocalResponseNormBackward,
@@ -231,6 +236,7 @@ registry!(
     Softmax,
     SoftmaxCrossEntropy,
     PooledCrossEntropy,
+    SoftTargetCrossEntropy,
     OneHot,
     MeanSquaredError,
     GradientNorm,

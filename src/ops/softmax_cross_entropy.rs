@@ -78,13 +78,13 @@ impl SoftmaxCrossEntropy {
     /// The same with a weight for each class; how many there are is checked against the logits. None are all 1.
     ///
     /// # Errors
-    /// [`ShapeError::Parameter`] if a weight is negative or not finite, or all are 0.
+    /// [`ShapeError::Parameter`] if a weight is not finite, or all are 0. Negative ones are PyTorch's too, though a loss that
+    /// grows where a class is right has no least value.
     pub fn with_class_weights(self, weights: Vec<f32>) -> Result<Self, ShapeError> {
-        let is_weight = |w: &f32| w.is_finite() && *w >= 0.0;
-        let what = match weights.iter().find(|w| !is_weight(w)) {
-            Some(wrong) => format!("class weights must be finite and at least 0, got {wrong}"),
+        let what = match weights.iter().find(|w| !w.is_finite()) {
+            Some(wrong) => format!("class weights must be finite, got {wrong}"),
             None if !weights.is_empty() && weights.iter().all(|&w| w == 0.0) => {
-                "at least one class weight must be above 0".to_owned()
+                "at least one class weight must not be 0".to_owned()
             }
             None => return Ok(Self { weights, ..self }),
         };
@@ -108,7 +108,7 @@ impl SoftmaxCrossEntropy {
         }
     }
 
-    fn check_weights(&self, classes: usize) -> Result<(), ShapeError> {
+    pub(super) fn check_weights(&self, classes: usize) -> Result<(), ShapeError> {
         match self.weights.len() {
             n if n == 0 || n == classes => Ok(()),
             n => Err(ShapeError::Parameter {
@@ -131,7 +131,7 @@ impl SoftmaxCrossEntropy {
         }
     }
 
-    fn weights_on_device(&self, to: &mut Lowering<'_>, classes: usize) -> Region {
+    pub(super) fn weights_on_device(&self, to: &mut Lowering<'_>, classes: usize) -> Region {
         let words = self.weights_of(classes).into_iter().map(f32::to_bits);
         to.constant("class weights", words.collect())
     }

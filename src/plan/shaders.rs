@@ -33,6 +33,7 @@ pub const SOURCES: &[(&str, &str)] = sources![
     "batch_norm",
     "batch_norm_backward",
     "batch_norm_eval",
+    "batch_norm_eval_backward",
     "common/conv2d",
     "common/gradient",
     "common/index",
@@ -67,6 +68,7 @@ pub const SOURCES: &[(&str, &str)] = sources![
     "peak_fma",
     "relu",
     "softmax",
+    "soft_target_cross_entropy",
     "softmax_cross_entropy",
 ];
 

@@ -23,6 +23,7 @@ pub(crate) mod one_hot;
 pub(crate) mod optimizer;
 mod peak;
 pub(crate) mod relu;
+pub(crate) mod soft_target_cross_entropy;
 pub(crate) mod softmax;
 pub(crate) mod softmax_cross_entropy;
 

@@ -2,8 +2,13 @@
 
 use super::Result;
 use super::case::{Case, Start};
-use crate::graph::{GraphBuilder, GraphError, ValueId};
-use crate::ops::{Activation, Adam, Augment, Conv2d, Linear, LocalResponseNorm, Pool2d, Sgd};
+use crate::graph::autodiff::backward;
+use crate::graph::shape::{DType, Shape};
+use crate::graph::{Graph, GraphBuilder, GraphError, Role, ValueId};
+use crate::ops::{
+    Activation, Adam, Augment, BatchNorm, BatchNormEval, Conv2d, GlobalAvgPool, Linear,
+    LocalResponseNorm, OneHot, Pool2d, Relu, Sgd, SoftTargetCrossEntropy, SoftmaxCrossEntropy,
+};
 use crate::program::{Loss, Program, Source, Training};
 
 /// Images of the data set, and of a batch.
@@ -138,6 +143,43 @@ fn filters(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError> {
     net.global_avg_pool(x)
 }
 
+/// What no program is made of yet: the loss against a number for each class, and the gradient of batch normalisation by
+/// running statistics.
+fn beside() -> std::result::Result<Graph, GraphError> {
+    const CLASSES: usize = 10;
+    let mut graph = Graph::default();
+    let mut add = |name, dims: &[usize], role| -> std::result::Result<ValueId, GraphError> {
+        Ok(graph.add_value(name, Shape::new(dims)?, DType::F32, role))
+    };
+    let images = add("images", &[IMAGES[1], CLASSES, 7, 6], Role::Input)?;
+    let [weight, bias] = [
+        add("weight", &[CLASSES], Role::Parameter)?,
+        add("bias", &[CLASSES], Role::Parameter)?,
+    ];
+    let [mean, var] = [
+        add("mean", &[CLASSES], Role::Statistic)?,
+        add("var", &[CLASSES], Role::Statistic)?,
+    ];
+    let metrics = [SoftmaxCrossEntropy::metrics_len(CLASSES)];
+    let metrics = add("metrics", &metrics, Role::Accumulator)?;
+    let labels = graph.add_value("labels", Shape::new(&IMAGES[1..])?, DType::U32, Role::Input);
+    let norm = BatchNormEval::from(BatchNorm::default());
+    let x = graph.push1("norm", norm, &[images, weight, bias, mean, var])?;
+    let x = graph.push1("norm", Relu, &[x])?;
+    let logits = graph.push1("pool", GlobalAvgPool::default(), &[x])?;
+    let targets = graph.push("loss", OneHot::new(CLASSES), &[labels], &[])?;
+    let loss = SoftmaxCrossEntropy::default().with_label_smoothing(0.1)?;
+    let inputs = [logits, targets[0], targets[1]];
+    let loss = graph.push(
+        "loss",
+        SoftTargetCrossEntropy::new(loss),
+        &inputs,
+        &[metrics],
+    )?;
+    backward(&mut graph, logits, loss[0])?;
+    Ok(graph)
+}
+
 /// Every node of these networks, and their training steps whole.
 pub(super) fn cases() -> Result<Vec<Case>> {
     let [images, batch] = IMAGES;
@@ -167,7 +209,7 @@ pub(super) fn cases() -> Result<Vec<Case>> {
         Program::inference(&source, [17, 14], batch, normalized)?,
     ];
     let optimizers = optimizers(&source)?;
-    let mut cases = Vec::new();
+    let mut cases = Start::new(&beside()?)?.nodes()?;
     for program in steps.iter().chain(&inference) {
         cases.extend(Start::new(program.graph())?.nodes()?);
     }

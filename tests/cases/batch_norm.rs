@@ -2,7 +2,9 @@
 
 use super::{Case, CaseBuilder, floats};
 use nin_wgpu::graph::{Role, ValueId};
-use nin_wgpu::ops::{BatchNorm, BatchNormBackward, BatchNormEval, FoldBatchNorm};
+use nin_wgpu::ops::{
+    BatchNorm, BatchNormBackward, BatchNormEval, BatchNormEvalBackward, FoldBatchNorm,
+};
 
 /// Weight, bias, running mean and running variance, all `[C]`.
 fn state(case: &mut CaseBuilder, c: usize) -> [ValueId; 4] {
@@ -58,6 +60,13 @@ pub fn cases() -> Vec<Case> {
             let inputs = [x, weight, bias, mean, variance];
             case.op(BatchNormEval::from(plain), &inputs, &[]);
             case.op(BatchNormEval::from(other).with_relu(), &inputs, &[]);
+            let gradient = BatchNormEvalBackward::from(plain);
+            let inputs = [dy, x, weight, mean, variance];
+            case.op(gradient, &inputs, &[]);
+            case.op(gradient.with_mask(), &inputs, &[]);
+            // PyTorch has no bounds for it.
+            let overshot = BatchNorm::new(1e-5, -1.2).expect("a number");
+            case.op(overshot, &[x, weight, bias], &[mean, variance]);
         }
         cases.push(case.case(format!("batch_norm {dims:?}")));
     }

@@ -4,12 +4,15 @@ use super::{Case, CaseBuilder, floats, integers};
 use nin_wgpu::graph::Role;
 use nin_wgpu::ops::{IGNORE, PooledCrossEntropy, SoftmaxCrossEntropy};
 
-/// Smoothing, class weights, and both; the first class has no weight, unless it is the only one.
-fn losses(classes: usize) -> Vec<(SoftmaxCrossEntropy, &'static str)> {
+/// Smoothing, class weights, and both; the first class has no weight, unless it is the only one, and the last may have one below 0.
+pub fn losses(classes: usize) -> Vec<(SoftmaxCrossEntropy, &'static str)> {
     let weights = floats(classes, 8).iter().map(|w| 1.5 + w).collect();
     let mut weights: Vec<f32> = weights;
     if classes > 1 {
         weights[0] = 0.0;
+    }
+    if classes > 5 {
+        weights[classes - 1] = -0.3;
     }
     let plain = SoftmaxCrossEntropy::default();
     let smooth = plain.clone().with_label_smoothing(0.1).expect("in range");

@@ -3,7 +3,8 @@
 use nin_wgpu::graph::{Role, ValueId};
 use nin_wgpu::ops::{
     Activation, Add, AvgPool2d, BatchNorm, BatchNormEval, Concat, Conv2d, GlobalAvgPool, Linear,
-    LocalResponseNorm, MaxPool2d, Pool2d, Relu, Reshape, Softmax, SoftmaxCrossEntropy,
+    LocalResponseNorm, MaxPool2d, Pool2d, Relu, Reshape, SoftTargetCrossEntropy, Softmax,
+    SoftmaxCrossEntropy,
 };
 use nin_wgpu::shape::Shape;
 
@@ -204,8 +205,7 @@ fn cross_entropy(
     label_smoothing: f32,
 ) -> Result<(), Failure> {
     let x = net.value("x")?;
-    let labels = net.labels("labels", ignore_index)?;
-    let &[_, classes] = net.graph.value(x).shape.dims() else {
+    let &[n, classes] = net.graph.value(x).shape.dims() else {
         return Err("logits are [N,L]".into());
     };
     let mut op = SoftmaxCrossEntropy::default().with_label_smoothing(label_smoothing)?;
@@ -214,7 +214,17 @@ fn cross_entropy(
         op = op.with_class_weights(weights)?;
     }
     let metrics = net.zeros("metrics", SoftmaxCrossEntropy::metrics_len(classes))?;
-    let outputs = net.graph.push("case", op, &[x, labels], &[metrics])?;
+    let of_labels = net.tensor("labels").ok_or("the exporter wrote no labels")?;
+    let outputs = if of_labels.dims.len() == 2 {
+        let targets = net.value("labels")?;
+        let op = SoftTargetCrossEntropy::new(op);
+        let ones = net.constant("ones", vec![1.0; n])?;
+        net.graph
+            .push("case", op, &[x, targets, ones], &[metrics])?
+    } else {
+        let labels = net.labels("labels", ignore_index)?;
+        net.graph.push("case", op, &[x, labels], &[metrics])?
+    };
     let &[dx, losses] = outputs.as_slice() else {
         return Err("the loss yields two values".into());
     };

@@ -108,6 +108,14 @@ impl<'a> Net<'a> {
         Ok(id)
     }
 
+    /// Numbers that the case has no tensor of.
+    pub(crate) fn constant(&mut self, name: &str, data: Vec<f32>) -> Result<ValueId, Failure> {
+        let shape = Shape::new(&[data.len()])?;
+        let id = self.graph.add_value(name, shape, DType::F32, Role::Input);
+        self.data.push((id, Data::F32(data)));
+        Ok(id)
+    }
+
     /// What accumulates from zero on.
     pub(crate) fn zeros(&mut self, name: &str, len: usize) -> Result<ValueId, Failure> {
         let shape = Shape::new(&[len])?;

@@ -1,10 +1,10 @@
 //! Batch normalisation by its running statistics: alone, or as part of the convolution before it.
 
-use super::{BatchNorm, Channels, per_channel};
+use super::{BatchNorm, BatchNormEvalBackward, Channels, per_channel};
 use crate::graph::autodiff::Tape;
 use crate::graph::shape::{DType, Shape, ShapeError};
 use crate::graph::{GraphError, Node, Signature, ValueId};
-use crate::ops::{Definition, Tolerance, float, same, widen};
+use crate::ops::{Definition, ReluBackward, Tolerance, float, same, widen};
 use crate::plan::{Kernel, Lowering, PlanError, Variant, read, uniforms, write};
 use crate::reference::{Io, Real, batch_norm};
 
@@ -109,8 +109,22 @@ impl Definition for BatchNormEval {
         Ok(vec![(x, DType::F32)])
     }
 
-    fn backward(&self, _: &Node, _: &mut Tape<'_>) -> Result<(), GraphError> {
-        Err(GraphError::NotDifferentiable(self.name()))
+    fn backward(&self, node: &Node, tape: &mut Tape<'_>) -> Result<(), GraphError> {
+        let Some(dy) = tape.gradient(node.outputs[0]) else {
+            return Ok(());
+        };
+        let dz = if self.relu {
+            tape.push1(&node.layer, ReluBackward, &[dy, node.outputs[0]])?
+        } else {
+            dy
+        };
+        // The statistics have no gradient: no loss moves them.
+        let [x, weight, bias, mean, var] = [0, 1, 2, 3, 4].map(|i| node.inputs[i]);
+        let op = BatchNormEvalBackward::new(self.eps);
+        let gradients = tape.push(&node.layer, op, &[dz, x, weight, mean, var])?;
+        tape.set_gradient(weight, gradients[1])?;
+        tape.set_gradient(bias, gradients[2])?;
+        tape.set_gradient(x, gradients[0])
     }
 
     fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<(), PlanError> {

@@ -2,9 +2,11 @@
 
 mod backward;
 mod eval;
+mod eval_backward;
 
 pub use backward::BatchNormBackward;
 pub use eval::{BatchNormEval, FoldBatchNorm};
+pub use eval_backward::BatchNormEvalBackward;
 
 use super::{Definition, ReluBackward, Tolerance, float, same, widen};
 use crate::graph::autodiff::Tape;
@@ -45,12 +47,12 @@ impl BatchNorm {
     /// Batch normalisation with `eps` added to variances, whose running statistics move by the part `momentum`.
     ///
     /// # Errors
-    /// [`ShapeError::Parameter`] if `eps` is not positive or `momentum` not in 0..=1.
+    /// [`ShapeError::Parameter`] if `eps` is not positive or `momentum` not finite. PyTorch takes one outside of 0..=1 too, which overshoots.
     pub fn new(eps: f32, momentum: f32) -> Result<Self, ShapeError> {
         let what = if !(eps > 0.0 && eps.is_finite()) {
             format!("eps {eps} must be above 0, so that a constant channel is not divided by 0")
-        } else if !(0.0..=1.0).contains(&momentum) {
-            format!("momentum {momentum} must be between 0 and 1")
+        } else if !momentum.is_finite() {
+            format!("momentum {momentum} must be finite")
         } else {
             return Ok(Self {
                 eps,

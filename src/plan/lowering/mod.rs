@@ -295,7 +295,7 @@ fn views(graph: &Graph) -> HashMap<ValueId, ValueId> {
 fn optimizer_sums(graph: &Graph) -> bool {
     let in_parts = |node: &Node| match node.op {
         Op::Conv2dWgrad(_) | Op::LinearWgrad(_) => node.outputs.clone(),
-        Op::BatchNormBackward(_) => node.outputs[1..].to_vec(),
+        Op::BatchNormBackward(_) | Op::BatchNormEvalBackward(_) => node.outputs[1..].to_vec(),
         _ => Vec::new(),
     };
     let in_parts: Vec<ValueId> = graph.nodes().iter().flat_map(in_parts).collect();
