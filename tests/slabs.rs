@@ -7,8 +7,8 @@ use nin_wgpu::gpu::{Executor, Gpu};
 use nin_wgpu::graph::{Graph, GraphBuilder, GraphError, Phase, Role, ValueId};
 use nin_wgpu::init::Init;
 use nin_wgpu::ops::{Adam, Conv2d, Optimizer};
-use nin_wgpu::plan::{Conv2dAlgorithm, Plan, PlanError, PlanLimits, PlanOptions};
-use nin_wgpu::program::{Parameters, Program, Source};
+use nin_wgpu::plan::{Conv2dAlgorithm, Direction, Plan, PlanError, PlanLimits, PlanOptions};
+use nin_wgpu::program::{Parameters, Program, Source, Training};
 use nin_wgpu::reference::Reference;
 use nin_wgpu::runtime::Runtime;
 
@@ -194,6 +194,57 @@ fn a_network_of_linear_layers_in_pieces_trains_as_the_reference_in_every_algorit
             assert_near(&got, &want, &format!("{algorithm}, batch {batch}"));
             assert_eq!(got, train_again(gpu, &program, algorithm), "it repeats");
         }
+    }
+}
+
+/// The algorithm of a layer in pieces is chosen for what is run: the tuner measures these, and not the layer whole.
+#[test]
+fn a_plan_names_the_product_of_each_piece() {
+    let program = program(PART);
+    let convolutions = |binding| {
+        let plan = Plan::new(
+            program.graph().clone(),
+            &options(binding, PlanOptions::default()),
+        );
+        plan.expect("fits").convolutions().to_vec()
+    };
+    let outputs = |binding, c| -> Vec<usize> {
+        let of = convolutions(binding);
+        let of = of
+            .iter()
+            .filter(|(direction, g)| *direction == Direction::Wgrad && g.c == c);
+        of.map(|(_, g)| g.k).collect()
+    };
+    assert_eq!(outputs(BINDING, 128), [128, 44]);
+    assert_eq!(outputs(BINDING, 300), [64, 8]);
+    assert_eq!(outputs(1 << 30, 128), [300]);
+    assert_eq!(outputs(1 << 30, 300), [200]);
+}
+
+/// Its gradient would need a binding that there is not; that of its bias does not.
+#[test]
+fn a_frozen_weight_in_pieces_whose_bias_is_trained_takes_no_gradient_of_the_weight() {
+    let source = Source::new(12, [1, 8, 8]);
+    let training = Training {
+        frozen: vec!["one.weight".into()],
+        ..Training::default()
+    };
+    let program = Program::training(&source, [8, 8], PART, training, network).expect("builds");
+    let graph = program.graph();
+    let gradients: Vec<_> = graph.gradients().collect();
+    assert_eq!(gradients.len() + 1, graph.parameters().count());
+    let want = train(&mut Reference::<f64>::new(graph.clone()), &program);
+    let Some(gpu) = cases::gpu() else { return };
+    for algorithm in Conv2dAlgorithm::available(gpu.plan_options().limits) {
+        let base = PlanOptions {
+            conv2d: algorithm.into(),
+            ..gpu.plan_options()
+        };
+        let plan = Plan::new(graph.clone(), &options(BINDING, base)).expect("fits");
+        assert!(plan.slots().iter().all(|slot| slot.bytes <= BINDING));
+        let mut executor = Executor::new(gpu, plan).expect("loads");
+        let got = train(&mut executor, &program);
+        assert_near(&got, &want, &format!("{algorithm}"));
     }
 }
 

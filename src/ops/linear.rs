@@ -30,9 +30,11 @@ pub struct LinearDgrad {
     masked: bool,
 }
 
-/// Weight and bias gradients of a [`Linear`]: inputs `x [N,C]`, `dy [N,K]` -> `dw [K,C]`, `db [K]` unless without bias.
+/// Weight and bias gradients of a [`Linear`]: inputs `x [N,C]`, `dy [N,K]` -> `dw [K,C]`, `db [K]` unless without bias; or `db`
+/// alone, where the weight is frozen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinearWgrad {
+    weight: bool,
     bias: bool,
 }
 
@@ -89,7 +91,29 @@ impl LinearDgrad {
 impl LinearWgrad {
     /// The gradients of the parameters of `linear`.
     pub fn new(linear: Linear) -> Self {
-        Self { bias: linear.bias }
+        Self {
+            weight: true,
+            bias: linear.bias,
+        }
+    }
+
+    /// The gradient of a bias alone.
+    pub fn of_bias() -> Self {
+        Self {
+            weight: false,
+            bias: true,
+        }
+    }
+
+    /// Whether it is that of the weight too.
+    pub fn has_weight(self) -> bool {
+        self.weight
+    }
+
+    /// `[N,C,K]` of the layer: for a bias alone any input will do, and the least has one feature.
+    fn sizes(self, x: Shape, dy: Shape) -> [usize; 3] {
+        let c = if self.weight { x.dims()[1] } else { 1 };
+        [dy.dims()[0], c, dy.dims()[1]]
     }
 }
 
@@ -133,10 +157,10 @@ pub(super) fn computation(
             geometry([n, second(0), shape(1).dims()[0]], linear.bias),
         ),
         super::Op::LinearDgrad(_) => (Direction::Dgrad, geometry([n, second(1), second(0)], true)),
-        super::Op::LinearWgrad(wgrad) => (
-            Direction::Wgrad,
-            geometry([n, second(0), second(1)], wgrad.bias),
-        ),
+        super::Op::LinearWgrad(wgrad) => {
+            let sizes = wgrad.sizes(shape(0), shape(1));
+            (Direction::Wgrad, geometry(sizes, wgrad.bias))
+        }
         _ => return None,
     })
 }
@@ -196,12 +220,14 @@ impl Definition for Linear {
             dy
         };
         let (x, w) = (node.inputs[0], node.inputs[1]);
-        let parameters = &node.inputs[1..];
-        if parameters.iter().any(|&parameter| tape.wants(parameter)) {
+        if tape.wants(w) {
             let grads = tape.push(&node.layer, LinearWgrad::new(*self), &[x, dz])?;
-            for (&parameter, gradient) in parameters.iter().zip(grads) {
+            for (&parameter, gradient) in node.inputs[1..].iter().zip(grads) {
                 tape.set_gradient(parameter, gradient)?;
             }
+        } else if let Some(&b) = node.inputs.get(2).filter(|&&b| tape.wants(b)) {
+            let db = tape.push1(&node.layer, LinearWgrad::of_bias(), &[x, dz])?;
+            tape.set_gradient(b, db)?;
         }
         if tape.wants(x) {
             let dx = tape.push1(&node.layer, LinearDgrad::new(tape.shape(x)), &[dz, w])?;
@@ -345,7 +371,10 @@ impl Definition for LinearWgrad {
         if rows != n {
             return Err(dy.mismatch("linear.wgrad", "dy", format!("{n}x{k}")));
         }
-        let mut outputs = vec![(Shape::new(&[k, c])?, DType::F32)];
+        let mut outputs = Vec::new();
+        if self.weight {
+            outputs.push((Shape::new(&[k, c])?, DType::F32));
+        }
         if self.bias {
             outputs.push((Shape::new(&[k])?, DType::F32));
         }
@@ -357,9 +386,13 @@ impl Definition for LinearWgrad {
     }
 
     fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<(), PlanError> {
-        let [n, k] = [0, 1].map(|i| to.shape(node.inputs[1]).dims()[i]);
-        let c = to.shape(node.outputs[0]).dims()[1];
+        let [n, c, k] = self.sizes(to.shape(node.inputs[0]), to.shape(node.inputs[1]));
         let [x, dy] = [0, 1].map(|i| to.value(node.inputs[i]));
+        if !self.weight {
+            let g = geometry([n, c, k], true);
+            let (db, unused) = (to.value(node.outputs[0]), to.scratch("dw", k));
+            return kernels::wgrad(to, &g, [x, dy], unused, Some(db));
+        }
         let db = node.outputs.get(1).map(|&db| to.value(db));
         for page in to.pages(node.outputs[0]) {
             let g = geometry([n, c, page.rows], self.bias);
@@ -371,15 +404,18 @@ impl Definition for LinearWgrad {
     }
 
     fn flops(&self, node: &Node, shape: &dyn Fn(ValueId) -> Shape) -> u64 {
-        2 * (shape(node.inputs[0]).dims()[0] * shape(node.outputs[0]).len()) as u64
+        let [n, c, k] = self.sizes(shape(node.inputs[0]), shape(node.inputs[1]));
+        2 * (n * c * k) as u64
     }
 
     fn reference<T: Real>(&self, io: &mut Io<'_, T>) {
-        let ([n, c], k) = ([0, 1].map(|i| io.shape(0).dims()[i]), io.shape(1).dims()[1]);
+        let sizes = self.sizes(io.shape(0), io.shape(1));
         let (x, dy) = (io.input(0), io.input(1));
-        linear::wgrad([n, c, k], x, dy, io.output(0));
+        if self.weight {
+            linear::wgrad(sizes, x, dy, io.output(0));
+        }
         if self.bias {
-            linear::bias_gradient(dy, io.output(1));
+            linear::bias_gradient(dy, io.output(usize::from(self.weight)));
         }
     }
 

@@ -22,8 +22,9 @@ pub use slots::Slot;
 
 use std::collections::HashMap;
 
+use self::lowering::Lowered;
 use crate::graph::{Graph, ValueId};
-use crate::ops::Definition;
+use crate::ops::{Definition, Geometry};
 
 /// Errors of planning: the graph asks for more than the device's limits allow.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -191,6 +192,7 @@ pub struct Plan {
     slots: Vec<Slot>,
     regions: Vec<Option<Region>>,
     pages: HashMap<ValueId, Vec<Page>>,
+    convolutions: Vec<(Direction, Geometry)>,
 }
 
 /// Lowers every node; with the number of dispatches that are the prologue's.
@@ -223,7 +225,13 @@ impl Plan {
             // Each layer then sums its own.
             (lowering, prologue) = lower(&graph, options, false)?;
         }
-        let (dispatches, mut buffers, regions, pages) = lowering.finish();
+        let Lowered {
+            dispatches,
+            mut buffers,
+            regions,
+            pages,
+            convolutions,
+        } = lowering.finish();
         let slots = slots::assign(&dispatches, &mut buffers);
         let limit = options.limits.max_binding.min(ADDRESSABLE);
         if let Some(slot) = slots.iter().find(|slot| slot.bytes > limit) {
@@ -241,6 +249,7 @@ impl Plan {
             slots,
             regions,
             pages,
+            convolutions,
         })
     }
 
@@ -258,6 +267,11 @@ impl Plan {
     /// ran: what they compute follows from those alone, and stays.
     pub fn prologue(&self) -> usize {
         self.prologue
+    }
+
+    /// The different convolutions that are computed, linear layers among them: a weight that lies in pages is one for each.
+    pub fn convolutions(&self) -> &[(Direction, Geometry)] {
+        &self.convolutions
     }
 
     /// Virtual buffers.

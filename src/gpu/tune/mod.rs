@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use self::store::Store;
 use super::{AdapterKind, Gpu, GpuError};
 use crate::graph::Graph;
-use crate::ops::{Conv2d, Geometry};
-use crate::plan::{Conv2dAlgorithm, Direction, PlanLimits, PlanOptions};
+use crate::ops::Geometry;
+use crate::plan::{Conv2dAlgorithm, Direction, Plan, PlanLimits, PlanOptions};
 
 /// Whether convolutions are measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,7 +88,11 @@ impl Gpu {
         let known = known.get_or_insert_with(|| Store::load(cache.clone(), self.description()));
         let start = Instant::now();
         let hardware = self.description().kind == AdapterKind::Hardware;
-        for (direction, geometry) in computations(graph) {
+        // What cannot be planned is refused when it is loaded.
+        let Ok(plan) = Plan::new(graph.clone(), &options) else {
+            return Ok(options);
+        };
+        for (direction, geometry) in computations(&plan) {
             let tried_now =
                 |trial: &Trial| (trial.direction, trial.geometry) == (direction, geometry);
             let measures = match mode {
@@ -131,18 +135,9 @@ fn candidates(mode: Tune, hardware: bool, limits: PlanLimits) -> Vec<Conv2dAlgor
     available.into_iter().filter(worth).collect()
 }
 
-/// Each different computation of a convolution in `graph`, the largest first.
-fn computations(graph: &Graph) -> Vec<(Direction, Geometry)> {
-    let mut all = Vec::new();
-    for computation in graph
-        .nodes()
-        .iter()
-        .filter_map(|node| Conv2d::of_node(graph, node))
-    {
-        if !all.contains(&computation) {
-            all.push(computation);
-        }
-    }
+/// Each different computation of a convolution, the largest first.
+fn computations(plan: &Plan) -> Vec<(Direction, Geometry)> {
+    let mut all = plan.convolutions().to_vec();
     all.sort_by_key(|(_, geometry)| std::cmp::Reverse(geometry.flops()));
     all
 }

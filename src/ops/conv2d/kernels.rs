@@ -181,7 +181,8 @@ pub(super) fn variants(direction: Direction) -> Vec<(&'static Kernel, Variant)> 
 }
 
 /// The method that the plan's options choose; what it does not serve, or panels could not hold, is left to the direct kernels.
-fn method(to: &Lowering<'_>, direction: Direction, g: &Geometry) -> Method {
+fn method(to: &mut Lowering<'_>, direction: Direction, g: &Geometry) -> Method {
+    to.note_convolution(direction, *g);
     let limits = to.options().limits;
     let algorithm = to.options().conv2d.of(direction, g, limits);
     if !algorithm.serves(g) {

@@ -6,12 +6,12 @@ use std::collections::HashMap;
 
 use super::slabs::{Layout, SLABS};
 use super::{
-    Access, Binding, Buffer, BufferId, Dispatch, Kernel, Page, PlanError, PlanOptions, Region,
-    SlotId, Variant,
+    Access, Binding, Buffer, BufferId, Direction, Dispatch, Kernel, Page, PlanError, PlanOptions,
+    Region, SlotId, Variant,
 };
 use crate::graph::shape::Shape;
 use crate::graph::{Graph, Node, Role, ValueId};
-use crate::ops::{Definition, Op};
+use crate::ops::{Definition, Geometry, Op};
 
 /// Invocations of an elementwise workgroup; the shaders import it from `package::common::index`.
 pub(crate) const WORKGROUP: u64 = 64;
@@ -40,13 +40,18 @@ pub(crate) struct Parts {
     pub(crate) bias: Option<Region>,
 }
 
-/// Dispatches, the buffers that they work on, where each value lies, and the pages of those that lie in several.
-type Lowered = (
-    Vec<Dispatch>,
-    Vec<Buffer>,
-    Vec<Option<Region>>,
-    HashMap<ValueId, Vec<Page>>,
-);
+/// What a plan is made of.
+pub(crate) struct Lowered {
+    pub(crate) dispatches: Vec<Dispatch>,
+    /// The buffers that they work on.
+    pub(crate) buffers: Vec<Buffer>,
+    /// Where each value lies.
+    pub(crate) regions: Vec<Option<Region>>,
+    /// The pages of values that lie in several.
+    pub(crate) pages: HashMap<ValueId, Vec<Page>>,
+    /// The different convolutions that were asked for.
+    pub(crate) convolutions: Vec<(Direction, Geometry)>,
+}
 
 pub(crate) struct Lowering<'a> {
     graph: &'a Graph,
@@ -66,6 +71,7 @@ pub(crate) struct Lowering<'a> {
     all_parts: Option<BufferId>,
     statistics: Option<BufferId>,
     parts: Vec<Parts>,
+    convolutions: Vec<(Direction, Geometry)>,
 }
 
 impl<'a> Lowering<'a> {
@@ -99,6 +105,7 @@ impl<'a> Lowering<'a> {
             all_parts: None,
             statistics: None,
             parts: Vec::new(),
+            convolutions: Vec::new(),
         };
         let used = graph.used();
         let views = views(graph);
@@ -145,7 +152,21 @@ impl<'a> Lowering<'a> {
     }
 
     pub(crate) fn finish(self) -> Lowered {
-        (self.dispatches, self.buffers, self.regions, self.pages)
+        Lowered {
+            dispatches: self.dispatches,
+            buffers: self.buffers,
+            regions: self.regions,
+            pages: self.pages,
+            convolutions: self.convolutions,
+        }
+    }
+
+    /// Notes that a convolution is wanted, which some algorithm is to be chosen for.
+    pub(crate) fn note_convolution(&mut self, direction: Direction, geometry: Geometry) {
+        let wanted = (direction, geometry);
+        if !self.convolutions.contains(&wanted) {
+            self.convolutions.push(wanted);
+        }
     }
 
     pub(crate) fn options(&self) -> &PlanOptions {
@@ -294,7 +315,8 @@ fn views(graph: &Graph) -> HashMap<ValueId, ValueId> {
 /// their sums are wanted before it.
 fn optimizer_sums(graph: &Graph) -> bool {
     let in_parts = |node: &Node| match node.op {
-        Op::Conv2dWgrad(_) | Op::LinearWgrad(_) => node.outputs.clone(),
+        Op::Conv2dWgrad(_) => node.outputs.clone(),
+        Op::LinearWgrad(op) if op.has_weight() => node.outputs.clone(),
         Op::BatchNormBackward(_) | Op::BatchNormEvalBackward(_) => node.outputs[1..].to_vec(),
         _ => Vec::new(),
     };
