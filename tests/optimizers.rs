@@ -191,6 +191,7 @@ fn ten_steps_under_each_optimizer_follow_pytorch_on_whole_batches_and_in_parts()
                 );
                 let norm = run.gradient_norm().expect("readable");
                 assert_eq!(norm.is_some(), training.clip_norm.is_some());
+                assert_eq!(norm.map(f64::from), metrics.gradient_norm(), "{what}");
                 if let Some(norm) = norm {
                     let want = &fixture[&format!("{name}.norm")].data[at..=at];
                     assert_close(&format!("{what}, norm"), &[norm], want);

@@ -29,7 +29,7 @@ pub(crate) struct OptimizerArgs {
     /// Multiply the learning rate of the parameters whose names begin so: conv.0=0.1 say; once for each prefix
     #[arg(long, value_name = "PREFIX=FACTOR", value_parser = factor)]
     lr_of: Vec<(String, f32)>,
-    /// Scale gradients down whose norm, taken over all of them, is above this
+    /// Scale gradients down whose norm, taken over all of them, is above this; metrics.jsonl has the norm as grad_norm
     #[arg(long, value_name = "NORM", value_parser = positive, allow_negative_numbers = true)]
     clip_norm: Option<f32>,
     /// Test and keep a moving average of the parameters, which decays by this factor a step: 0.999 say

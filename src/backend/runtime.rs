@@ -75,11 +75,12 @@ pub trait Runtime {
     /// [`RuntimeError::Gpu`] if the device failed or `id` is an activation.
     fn read(&mut self, id: ValueId) -> Result<Vec<f32>, RuntimeError>;
 
-    /// Runs the graph once, then queues a copy of an accumulator and resets it to zero, without waiting.
+    /// Runs the graph once, then queues a copy of some float values, one behind the other, and resets those of them to zero that
+    /// are accumulators, without waiting. All snapshots that are under way are of the same values.
     ///
     /// # Errors
-    /// As [`Runtime::run`].
-    fn run_and_snapshot(&mut self, id: ValueId) -> Result<(), RuntimeError>;
+    /// As [`Runtime::run`]; [`RuntimeError::Gpu`] if a value is an activation.
+    fn run_and_snapshot(&mut self, of: &[ValueId]) -> Result<(), RuntimeError>;
 
     /// Copies that have arrived, oldest first; with `wait`, all that were queued.
     ///

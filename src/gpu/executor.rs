@@ -1,4 +1,4 @@
-//! Runs a plan on a device: one compute pass and one submit a run, nothing created after it is built.
+//! Runs a plan on a device: one compute pass and one submit a run, nothing created after it is built but the ring for snapshots.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,12 +23,20 @@ pub struct Executor {
     launches: Vec<Launch>,
     /// Whether a parameter or statistic was written since the plan's prologue ran.
     is_stale: bool,
+    /// For snapshots, once there was one.
     readback: Option<Readback>,
     completed: Arc<AtomicU64>,
 }
 
 /// Offsets into the uniform buffer are multiples of this (WebGPU's default limit).
 const UNIFORM_ALIGNMENT: usize = 256;
+
+/// A value of a snapshot.
+struct Snapped {
+    region: Region,
+    /// Whether it is reset.
+    accumulates: bool,
+}
 
 impl Executor {
     /// Allocates the plan's slots, zeroed, and compiles its kernels.
@@ -67,12 +75,6 @@ impl Executor {
                 gpu.queue.write_buffer(slot, 0, bytemuck::cast_slice(words));
             }
         }
-        let readback = plan
-            .graph()
-            .ids()
-            .filter(|&id| plan.graph().value(id).role == Role::Accumulator)
-            .find_map(|id| plan.region(id))
-            .map(|region| Readback::new(gpu, region.bytes));
         let uniforms = upload_uniforms(gpu, plan.dispatches());
         if pollster::block_on(scope.pop()).is_some() {
             let megabytes = plan.bytes() / 1_000_000;
@@ -91,7 +93,7 @@ impl Executor {
             buffers,
             launches,
             is_stale: true,
-            readback,
+            readback: None,
             completed,
         })
     }
@@ -128,8 +130,8 @@ impl Executor {
         }
     }
 
-    /// Submits one run; with `snapshot`, an accumulator's copy and reset behind the pass.
-    fn submit(&mut self, snapshot: Option<Region>) -> Result<(), GpuError> {
+    /// Submits one run; behind the pass a copy of what `snapshot` holds, and the reset of what accumulates.
+    fn submit(&mut self, snapshot: &[Snapped]) -> Result<(), GpuError> {
         self.gpu.check()?;
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         let first = self.first_launch();
@@ -140,21 +142,23 @@ impl Executor {
             }
         }
         self.is_stale = false;
-        if let Some(region) = snapshot {
-            let slot = self.buffers[self.plan.slot_of(region.buffer).index()].clone();
-            let readback = self
-                .readback
-                .as_mut()
-                .expect("invariant: the plan has an accumulator");
-            readback.copy(&slot, region.offset, &mut encoder);
-            encoder.clear_buffer(&slot, region.offset, Some(region.bytes));
+        let parts = snapshot.iter().map(|Snapped { region, .. }| {
+            let slot = &self.buffers[self.plan.slot_of(region.buffer).index()];
+            (slot, region.offset, region.bytes)
+        });
+        let readback = self.readback.as_mut().filter(|_| !snapshot.is_empty());
+        if let Some(readback) = readback {
+            readback.copy(parts, &mut encoder);
+        }
+        for Snapped { region, .. } in snapshot.iter().filter(|part| part.accumulates) {
+            encoder.clear_buffer(self.slot(*region), region.offset, Some(region.bytes));
         }
         self.gpu.submit(encoder);
         let completed = self.completed.clone();
         self.gpu.queue.on_submitted_work_done(move || {
             completed.fetch_add(1, Ordering::Relaxed);
         });
-        if let (Some(_), Some(readback)) = (snapshot, &self.readback) {
+        if let (Some(readback), false) = (&self.readback, snapshot.is_empty()) {
             readback.map_last();
         }
         self.gpu.poll(false)
@@ -211,12 +215,12 @@ impl Runtime for Executor {
     }
 
     fn run(&mut self) -> Result<(), RuntimeError> {
-        Ok(self.submit(None)?)
+        Ok(self.submit(&[])?)
     }
 
     fn profile(&mut self, runs: usize) -> Result<Vec<Entry>, RuntimeError> {
         if self.is_stale && self.plan.prologue() > 0 {
-            self.submit(None)?;
+            self.submit(&[])?;
         }
         let first = self.plan.prologue();
         let seconds = profile::time(&self.gpu, &self.launches[first..], runs)?;
@@ -264,13 +268,29 @@ impl Runtime for Executor {
         })
     }
 
-    fn run_and_snapshot(&mut self, id: ValueId) -> Result<(), RuntimeError> {
-        let name = || GpuError::NotKept(self.plan.graph().value(id).name.clone());
-        let region = self.plan.region(id).ok_or_else(name)?;
-        if self.readback.as_ref().is_some_and(Readback::is_full) {
-            return Err(GpuError::Refused("take_snapshots was not called in time".into()).into());
+    fn run_and_snapshot(&mut self, of: &[ValueId]) -> Result<(), RuntimeError> {
+        let snapped = |&id: &ValueId| {
+            let value = self.plan.graph().value(id);
+            let accumulates = value.role == Role::Accumulator;
+            match self.plan.region(id) {
+                Some(region) if value.role != Role::Activation => Ok(Snapped {
+                    region,
+                    accumulates,
+                }),
+                _ => Err(GpuError::NotKept(value.name.clone())),
+            }
+        };
+        let snapshot: Vec<_> = of.iter().map(snapped).collect::<Result<_, _>>()?;
+        let bytes = snapshot.iter().map(|part| part.region.bytes).sum();
+        match &self.readback {
+            Some(ring) if ring.bytes() == bytes && !ring.is_full() => {}
+            Some(ring) if !ring.is_idle() => {
+                let message = "take_snapshots was not called in time".into();
+                return Err(GpuError::Refused(message).into());
+            }
+            _ => self.readback = Some(Readback::new(&self.gpu, bytes)),
         }
-        Ok(self.submit(Some(region))?)
+        Ok(self.submit(&snapshot)?)
     }
 
     fn take_snapshots(&mut self, wait: bool) -> Result<Vec<Vec<f32>>, RuntimeError> {

@@ -39,18 +39,32 @@ impl Readback {
         }
     }
 
-    /// Queues a copy of `source` into `encoder`. The caller makes room first: see [`Readback::is_full`].
-    pub(super) fn copy(
+    /// Bytes of a copy.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether no copy is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// Queues a copy of `parts`, each so many bytes of a buffer from an offset on, one behind the other, into `encoder`. The caller
+    /// makes room first: see [`Readback::is_full`].
+    pub(super) fn copy<'a>(
         &mut self,
-        source: &wgpu::Buffer,
-        offset: u64,
+        parts: impl IntoIterator<Item = (&'a wgpu::Buffer, u64, u64)>,
         encoder: &mut wgpu::CommandEncoder,
     ) {
         let buffer = self
             .free
             .pop()
             .expect("invariant: the caller checks is_full");
-        encoder.copy_buffer_to_buffer(source, offset, &buffer, 0, self.bytes);
+        let mut to = 0;
+        for (source, offset, bytes) in parts {
+            encoder.copy_buffer_to_buffer(source, offset, &buffer, to, bytes);
+            to += bytes;
+        }
         self.pending.push_back(Pending {
             buffer,
             state: Arc::default(),
@@ -131,7 +145,7 @@ pub(super) fn read(
         pending: VecDeque::new(),
     };
     let mut encoder = gpu.device.create_command_encoder(&Default::default());
-    ring.copy(source, offset, &mut encoder);
+    ring.copy([(source, offset, bytes)], &mut encoder);
     gpu.submit(encoder);
     ring.map_last();
     ring.take(gpu, true)?

@@ -12,6 +12,8 @@ pub struct Metrics {
     /// Sum of the weights of the images' classes; runs begun before there were any have none.
     #[serde(default)]
     weight: f64,
+    #[serde(skip)]
+    gradient_norm: Option<f64>,
 }
 
 impl Metrics {
@@ -27,6 +29,15 @@ impl Metrics {
             rows: at(2),
             active,
             weight: at(3 + classes),
+            gradient_norm: None,
+        }
+    }
+
+    /// The same with the norm of the last step's gradients.
+    pub(super) fn with_gradient_norm(self, norm: f32) -> Self {
+        Self {
+            gradient_norm: Some(norm.into()),
+            ..self
         }
     }
 
@@ -53,6 +64,12 @@ impl Metrics {
         self.rows as u64
     }
 
+    /// Norm of all gradients of the last step, as it was before they were clipped; `None` where they are not
+    /// ([`Training::clip_norm`](super::Training::clip_norm)), since then nothing else wants it.
+    pub fn gradient_norm(&self) -> Option<f64> {
+        self.gradient_norm
+    }
+
     /// Classes whose logit was zero for every image: behind a last ReLU they no longer learn.
     pub fn dead_classes(&self) -> Vec<usize> {
         (0..self.active.len())
@@ -66,6 +83,7 @@ impl Metrics {
         self.loss += other.loss;
         self.correct += other.correct;
         self.rows += other.rows;
+        self.gradient_norm = other.gradient_norm;
         self.active.resize(other.active.len(), 0.0);
         for (to, from) in self.active.iter_mut().zip(&other.active) {
             *to += from;
@@ -80,6 +98,7 @@ impl Metrics {
             rows: 0.0,
             active: Vec::new(),
             weight: 0.0,
+            gradient_norm: None,
         }
     }
 }

@@ -35,8 +35,11 @@ mod training;
 mod update;
 
 pub use metrics::Metrics;
+pub(crate) use run::Weights;
 pub use run::{Run, RunError};
 pub use training::{Loss, Training};
+
+use std::sync::Arc;
 
 use crate::backend::device::{Device, LoadError};
 use crate::graph::autodiff;
@@ -81,7 +84,7 @@ impl Source {
 }
 
 /// What a program does with the logits.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Goal {
     Train {
         training: Training,
@@ -111,7 +114,7 @@ pub struct Program {
     batch: usize,
     /// Images of one run of the graph: all of the batch, or a part.
     part: usize,
-    goal: Goal,
+    goal: Arc<Goal>,
 }
 
 impl Program {
@@ -180,7 +183,7 @@ impl Program {
             logits,
             batch,
             part,
-            goal: Goal::Train {
+            goal: Arc::new(Goal::Train {
                 training,
                 hyper,
                 norm,
@@ -189,7 +192,7 @@ impl Program {
                 boxes,
                 metrics,
                 losses,
-            },
+            }),
         })
     }
 
@@ -213,7 +216,7 @@ impl Program {
             logits,
             batch,
             part: batch,
-            goal: Goal::Evaluate { metrics, losses },
+            goal: Arc::new(Goal::Evaluate { metrics, losses }),
         })
     }
 
@@ -246,10 +249,10 @@ impl Program {
             logits,
             batch,
             part: batch,
-            goal: Goal::Infer {
+            goal: Arc::new(Goal::Infer {
                 probabilities,
                 maps,
-            },
+            }),
         })
     }
 
@@ -265,7 +268,7 @@ impl Program {
 
     /// Where the pixels of each class's map lie on the network's input; `None` if the program keeps no maps.
     pub fn map_grid(&self) -> Option<MapGrid> {
-        match self.goal {
+        match *self.goal {
             Goal::Infer { maps, .. } => maps.map(|(_, grid)| grid),
             _ => None,
         }
@@ -273,7 +276,7 @@ impl Program {
 
     /// Shape `[batch,L,h,w]` of each class's maps; `None` if the program keeps none.
     pub fn map_shape(&self) -> Option<Shape> {
-        match self.goal {
+        match *self.goal {
             Goal::Infer { maps, .. } => maps.map(|(maps, _)| self.graph.value(maps).shape),
             _ => None,
         }

@@ -1,5 +1,7 @@
 //! A program with memory on a device: the host's side of a step.
 
+use std::sync::Arc;
+
 use super::{Goal, Metrics, Parameters, Program};
 use crate::backend::profile::Entry;
 use crate::backend::runtime::{Runtime, RuntimeError, write_error};
@@ -29,6 +31,16 @@ pub enum RunError {
 }
 
 type Result<T, E = RunError> = std::result::Result<T, E>;
+
+/// What a training leaves behind.
+pub(crate) struct Weights {
+    /// The parameters and running statistics for use: averages, if there are any.
+    pub(crate) used: Parameters,
+    /// Those that training goes on with, if they are others.
+    pub(crate) trained: Option<Parameters>,
+    /// As [`Run::moments`].
+    pub(crate) moments: Parameters,
+}
 
 /// A program with memory on a device.
 pub struct Run {
@@ -154,6 +166,35 @@ impl Run {
         ids.into_iter().map(read).collect()
     }
 
+    /// Reads all that a checkpoint holds back, each tensor once.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] if the device fails.
+    pub(crate) fn weights(&mut self) -> Result<Weights> {
+        let trained = self.parameters()?;
+        let moments = self.moments()?;
+        if !self.averages() {
+            return Ok(Weights {
+                used: trained,
+                trained: None,
+                moments,
+            });
+        }
+        let average_of = |name: &str| {
+            let of = |other: &str| other.strip_suffix(".ema") == Some(name);
+            moments.iter().find(|(other, _)| of(other))
+        };
+        let used = trained.iter().map(|(name, tensor)| {
+            let average = average_of(name).map(|(_, average)| average);
+            (name.clone(), average.unwrap_or(tensor).clone())
+        });
+        Ok(Weights {
+            used: used.collect(),
+            trained: Some(trained),
+            moments,
+        })
+    }
+
     /// Whether the program keeps a moving average of its parameters.
     pub fn averages(&self) -> bool {
         let averaging =
@@ -188,7 +229,7 @@ impl Run {
     pub fn gradient_norm(&mut self) -> Result<Option<f32>> {
         let Goal::Train {
             norm: Some(norm), ..
-        } = self.program.goal
+        } = *self.program.goal
         else {
             return Ok(None);
         };
@@ -237,7 +278,7 @@ impl Run {
     /// # Errors
     /// [`RunError::WrongProgram`] if the program is for inference, [`RuntimeError`] if the device fails.
     pub fn losses(&mut self) -> Result<Tensor> {
-        match self.program.goal {
+        match *self.program.goal {
             Goal::Train { losses, .. } | Goal::Evaluate { losses, .. } => self.tensor(losses),
             Goal::Infer { .. } => Err(wrong_goal("training or evaluation")),
         }
@@ -255,12 +296,12 @@ impl Run {
         })
     }
 
-    /// Queues one run on the images at `indices`; with `snapshot`, also a copy of the metrics since the last one.
-    fn queue(&mut self, indices: &[u32], snapshot: Option<ValueId>) -> Result<()> {
+    /// Queues one run on the images at `indices`, and behind it a copy of what `snapshot` names, if anything.
+    fn queue(&mut self, indices: &[u32], snapshot: &[ValueId]) -> Result<()> {
         self.write("indices", indices.into())?;
         match snapshot {
-            Some(metrics) => self.runtime.run_and_snapshot(metrics)?,
-            None => self.runtime.run()?,
+            [] => self.runtime.run()?,
+            of => self.runtime.run_and_snapshot(of)?,
         }
         Ok(())
     }
@@ -278,18 +319,21 @@ impl Run {
         seed: u32,
         snapshot: bool,
     ) -> Result<()> {
-        let Goal::Train {
-            training,
+        let goal = Arc::clone(&self.program.goal);
+        let &Goal::Train {
+            ref training,
             hyper,
+            norm,
             averaging,
             random,
             boxes,
             metrics,
             ..
-        } = self.program.goal.clone()
+        } = &*goal
         else {
             return Err(wrong_goal("training"));
         };
+        let snapped: Vec<ValueId> = [metrics].into_iter().chain(norm).collect();
         let (part, parts) = (self.program.part, self.program.parts());
         if parts > 1 && indices.len() != self.program.batch {
             let id = self.input("indices");
@@ -321,7 +365,8 @@ impl Run {
             if parts > 1 {
                 chunk.resize(part, IGNORE);
             }
-            self.queue(&chunk, (snapshot && last).then_some(metrics))?;
+            let snapshot = if snapshot && last { &snapped[..] } else { &[] };
+            self.queue(&chunk, snapshot)?;
         }
         Ok(())
     }
@@ -349,10 +394,11 @@ impl Run {
     /// # Errors
     /// As [`Run::queue_train_step`].
     pub fn queue_evaluation(&mut self, indices: &[u32], snapshot: bool) -> Result<()> {
-        let Goal::Evaluate { metrics, .. } = self.program.goal else {
+        let Goal::Evaluate { metrics, .. } = *self.program.goal else {
             return Err(wrong_goal("evaluation"));
         };
-        self.queue(indices, snapshot.then_some(metrics))
+        let snapped = [metrics];
+        self.queue(indices, if snapshot { &snapped } else { &[] })
     }
 
     /// The snapshots that have arrived, oldest first; with `wait`, all that were queued.
@@ -361,7 +407,13 @@ impl Run {
     /// [`RuntimeError`] if the device fails.
     pub fn take_metrics(&mut self, wait: bool) -> Result<Vec<Metrics>> {
         let snapshots = self.runtime.take_snapshots(wait)?;
-        Ok(snapshots.iter().map(|sums| Metrics::new(sums)).collect())
+        let clips = |goal: &Goal| matches!(goal, Goal::Train { norm: Some(_), .. });
+        let with_norm = clips(&self.program.goal);
+        let of = |sums: &Vec<f32>| match sums.split_last() {
+            Some((&norm, sums)) if with_norm => Metrics::new(sums).with_gradient_norm(norm),
+            _ => Metrics::new(sums),
+        };
+        Ok(snapshots.iter().map(of).collect())
     }
 
     /// One training step, waited for. `step` counts from 1.
@@ -386,10 +438,10 @@ impl Run {
     /// # Errors
     /// As [`Run::queue_train_step`].
     pub fn probabilities(&mut self, indices: &[u32]) -> Result<Tensor> {
-        let Goal::Infer { probabilities, .. } = self.program.goal else {
+        let Goal::Infer { probabilities, .. } = *self.program.goal else {
             return Err(wrong_goal("inference"));
         };
-        self.queue(indices, None)?;
+        self.queue(indices, &[])?;
         self.tensor(probabilities)
     }
 
@@ -400,7 +452,7 @@ impl Run {
     /// [`RunError::NoMaps`] if the logits come from something else, [`RunError::WrongProgram`] if this is no
     /// program for inference, and [`RuntimeError`] if the device fails.
     pub fn maps(&mut self) -> Result<Tensor> {
-        let Goal::Infer { maps, .. } = self.program.goal else {
+        let Goal::Infer { maps, .. } = *self.program.goal else {
             return Err(wrong_goal("inference"));
         };
         let (maps, _) = maps.ok_or(RunError::NoMaps)?;

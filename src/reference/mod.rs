@@ -467,14 +467,18 @@ impl<T: Real> Runtime for Reference<T> {
         })
     }
 
-    fn run_and_snapshot(&mut self, id: ValueId) -> Result<(), RuntimeError> {
+    fn run_and_snapshot(&mut self, of: &[ValueId]) -> Result<(), RuntimeError> {
         self.run()?;
-        debug_assert_eq!(self.graph.value(id).role, Role::Accumulator);
-        let snapshot = self.read(id)?;
-        self.snapshots.push(snapshot);
-        if let Data::Real(data) = &mut self.data[id.index()] {
-            data.fill(T::default());
+        let mut snapshot = Vec::new();
+        for &id in of {
+            snapshot.extend(self.read(id)?);
+            if let (Role::Accumulator, Data::Real(data)) =
+                (self.graph.value(id).role, &mut self.data[id.index()])
+            {
+                data.fill(T::default());
+            }
         }
+        self.snapshots.push(snapshot);
         Ok(())
     }
 

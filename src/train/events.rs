@@ -32,6 +32,11 @@ pub struct Interval {
     pub accuracy: f64,
     /// Learning rate of the last step.
     pub learning_rate: f64,
+    /// Norm of all gradients of the last step before they were clipped, if they are ([`Training::clip_norm`]).
+    ///
+    /// [`Training::clip_norm`]: crate::program::Training::clip_norm
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grad_norm: Option<f64>,
     /// Time since the interval before.
     pub seconds: f64,
     /// Part of that time in which the host waited for pictures to be loaded.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use nin_wgpu::checkpoint;
 
-use crate::programs::{assert_says, config, example, new_folder, ok, refused, short_run};
+use crate::programs::{assert_says, config, example, metrics, new_folder, ok, refused, short_run};
 
 #[test]
 fn a_run_under_every_flag_is_recorded_goes_on_bit_for_bit_and_keeps_the_average() {
@@ -32,6 +32,12 @@ fn a_run_under_every_flag_is_recorded_goes_on_bit_for_bit_and_keeps_the_average(
     for name in ["last.safetensors", "best.safetensors"] {
         let read = |run: &Path| std::fs::read(run.join(name)).expect("written");
         assert!(read(&one) == read(&two), "{name} differs");
+    }
+    let intervals = metrics(&one, "interval");
+    assert!(intervals.len() > 1, "{intervals:?}");
+    for line in &intervals {
+        assert!(line["grad_norm"].as_f64() > Some(0.0), "{line}");
+        assert!(line["learning_rate"].as_f64() > Some(0.0), "{line}");
     }
     let load = |name: &str| checkpoint::load(&one.join(name)).expect("readable").0;
     let (last, resume) = (load("last.safetensors"), load("resume.safetensors"));
@@ -71,6 +77,9 @@ fn each_optimizer_trains_and_plain_adam_says_nothing_new() {
     ok(short_run(&default).args(["--max-steps", "2"]));
     let read = |run: &str| std::fs::read(folder.path().join(run).join("last.safetensors"));
     assert!(read("adam").expect("written") == read("default").expect("written"));
+    for line in metrics(&default, "interval") {
+        assert!(line.get("grad_norm").is_none(), "{line}");
+    }
 }
 
 #[test]

@@ -1,22 +1,23 @@
-//! The training loop.
+//! The training loop: epochs, tests and checkpoints. What happens within an epoch is in `epoch.rs`.
+
+mod epoch;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::evaluate::Examination;
-use super::events::{Epoch, Event, Interval, Progress};
-use super::extension;
-use super::order::epoch_order;
-use super::program::training_program_on;
-use super::supply::Supply;
-use super::{Plateau, State, TrainError, TrainOptions};
 use crate::backend::device::Device;
 use crate::data::{Bad, Dataset, Split};
 use crate::error::Result;
 use crate::models::{At, Model};
-use crate::program::{Metrics, Parameters, Run};
+use crate::program::{Metrics, Parameters, Run, Weights};
+use crate::train::evaluate::Examination;
+use crate::train::events::{Epoch, Event, Progress};
+use crate::train::extension;
+use crate::train::program::training_program_on;
+use crate::train::supply::Supply;
+use crate::train::{Plateau, State, TrainError, TrainOptions};
 
 /// What a training came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,9 +63,6 @@ struct Waiting {
     interval: u64,
     learning_rate: f64,
 }
-
-/// Snapshots that may be under way before the host waits.
-const IN_FLIGHT: usize = 1;
 
 impl<'a> Trainer<'a> {
     /// Builds the training and test programs and uploads data and parameters.
@@ -179,18 +177,18 @@ impl<'a> Trainer<'a> {
                 epoch
             };
             stopped = self.stop.load(Ordering::Relaxed);
-            let parameters = self.train.averaged()?;
+            let weights = self.train.weights()?;
             let mut best = false;
             for notice in self.split.train.take_notices() {
                 tell(Event::Notice(notice))?;
             }
             if !stopped || self.step.is_multiple_of(per_epoch) {
-                let accuracy = match self.evaluate(epoch, &parameters, &mut tell) {
+                let accuracy = match self.evaluate(epoch, &weights.used, &mut tell) {
                     Ok(accuracy) => accuracy,
                     Err(error) => {
                         // What was trained until then is not lost, and is tested when the run goes on.
                         self.state.untested = self.step.is_multiple_of(per_epoch);
-                        self.checkpoint(&parameters, false, &mut tell)?;
+                        self.checkpoint(&weights, false, &mut tell)?;
                         return Err(error);
                     }
                 };
@@ -217,7 +215,7 @@ impl<'a> Trainer<'a> {
                     self.state.epoch_so_far = Metrics::empty();
                 }
             }
-            self.checkpoint(&parameters, best, &mut tell)?;
+            self.checkpoint(&weights, best, &mut tell)?;
             self.since = Instant::now();
         }
         Ok(Summary {
@@ -262,187 +260,22 @@ impl<'a> Trainer<'a> {
             .is_some_and(|patience| since >= patience)
     }
 
-    /// Hands everything that the run depends on to `tell`; `parameters` are those for use.
+    /// Hands everything that the run depends on to `tell`.
     fn checkpoint(
         &mut self,
-        parameters: &Parameters,
+        weights: &Weights,
         best: bool,
         tell: &mut impl FnMut(Event<'_>) -> Result<()>,
     ) -> Result<()> {
-        let trained = match self.train.averages() {
-            true => Some(self.train.parameters()?),
-            false => None,
-        };
         tell(Event::Checkpoint {
             epoch: self.step / self.steps_per_epoch(),
             step: self.step,
             best,
-            parameters,
-            trained: trained.as_ref().unwrap_or(parameters),
-            moments: &self.train.moments()?,
+            parameters: &weights.used,
+            trained: weights.trained.as_ref().unwrap_or(&weights.used),
+            moments: &weights.moments,
             state: &self.state,
         })
-    }
-
-    /// The rest of a pass over the training images, a last part of a batch left out.
-    fn train_epoch(
-        &mut self,
-        epoch: u64,
-        tell: &mut impl FnMut(Event<'_>) -> Result<()>,
-    ) -> Result<()> {
-        let options = self.state.options.clone();
-        let order = epoch_order(&self.split.train, &options, epoch);
-        let per_epoch = self.steps_per_epoch();
-        let before = (epoch - 1) * per_epoch;
-        let end = options
-            .max_steps
-            .map_or(epoch * per_epoch, |most| most.min(epoch * per_epoch));
-        let images = options.step_images();
-        let from = (self.step - before) as usize * images;
-        let to = (end - before) as usize * images;
-        let order = order.get(from..to).unwrap_or_default().to_vec();
-        // A step's random changes follow from its number alone, wherever the run was taken up.
-        let random = (options.seed as u32, self.step as u32 + 1);
-        let supply = self.supply.clone();
-        let mut batches = supply.batches(order, Some(random));
-        let mut interval = 0;
-        loop {
-            let before_batch = batches.waited();
-            let ready = match batches.next(&mut self.train) {
-                Ok(Some(ready)) => ready,
-                Ok(None) => break,
-                Err(error) => {
-                    // What was trained until then is not lost.
-                    self.collect(epoch, tell)?;
-                    let parameters = self.train.averaged()?;
-                    self.checkpoint(&parameters, false, tell)?;
-                    return Err(error);
-                }
-            };
-            for waited in &mut self.waited {
-                *waited += batches.waited() - before_batch;
-            }
-            if !ready.bad.is_empty() {
-                tell(Event::BadPictures(&ready.bad))?;
-            }
-            let batch = &ready.indices;
-            self.step += 1;
-            interval += 1;
-            let last = self.step == end || self.stop.load(Ordering::Relaxed);
-            let every = |steps: u64| steps > 0 && self.step.is_multiple_of(steps);
-            let save = every(options.checkpoint_every);
-            let snapshot = last || save || every(options.log_every);
-            let rate = options.learning_rate_at(self.at(self.step));
-            self.train
-                .queue_train_step(batch, rate, self.step, options.seed as u32, snapshot)?;
-            if self.step == 1 && options.first_step {
-                let mut tensors = self.train.gradients()?;
-                tensors.push(("logits".into(), self.train.logits()?));
-                tell(Event::FirstStep(&tensors))?;
-            }
-            if snapshot {
-                self.waiting.push_back(Waiting {
-                    step: self.step,
-                    interval,
-                    learning_rate: rate,
-                });
-                interval = 0;
-            }
-            // Everything queued is reported before a checkpoint says how far the run is.
-            let most = if last || save { 0 } else { IN_FLIGHT };
-            loop {
-                for metrics in self.train.take_metrics(false)? {
-                    self.state.epoch_so_far.add(&metrics);
-                    self.report(epoch, &metrics, tell)?;
-                }
-                let done = self.first_step + self.train.completed() - before;
-                let [images, of] = [done, end - before].map(|steps| steps * images as u64);
-                tell(Event::Progress(Progress {
-                    epoch,
-                    images,
-                    of,
-                    testing: false,
-                }))?;
-                if self.waiting.len() <= most {
-                    break;
-                }
-                // Results are late: look again soon. The device has work queued meanwhile.
-                std::thread::sleep(Duration::from_millis(2));
-            }
-            let queued = self.step - self.first_step;
-            while batches
-                .in_flight()
-                .is_some_and(|most| queued - self.train.completed() > most)
-            {
-                self.train.wait_a_little()?;
-            }
-            if last {
-                break;
-            }
-            if save {
-                let parameters = self.train.averaged()?;
-                self.checkpoint(&parameters, false, tell)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Waits for what is queued and tells of it.
-    fn collect(
-        &mut self,
-        epoch: u64,
-        tell: &mut impl FnMut(Event<'_>) -> Result<()>,
-    ) -> Result<()> {
-        for metrics in self.train.take_metrics(true)? {
-            self.state.epoch_so_far.add(&metrics);
-            self.report(epoch, &metrics, tell)?;
-        }
-        Ok(())
-    }
-
-    /// Tells of the interval that `metrics` belongs to.
-    fn report(
-        &mut self,
-        epoch: u64,
-        metrics: &Metrics,
-        tell: &mut impl FnMut(Event<'_>) -> Result<()>,
-    ) -> Result<()> {
-        let Some(Waiting {
-            step,
-            interval,
-            learning_rate,
-        }) = self.waiting.pop_front()
-        else {
-            return Ok(());
-        };
-        let seconds = self.since.elapsed().as_secs_f64();
-        self.since = Instant::now();
-        let (loss, accuracy) = (metrics.loss(), metrics.accuracy());
-        if !loss.is_finite() {
-            return Err(TrainError::NonFinite {
-                loss,
-                interval,
-                step,
-                epoch,
-            }
-            .into());
-        }
-        tell(Event::Interval(Interval {
-            epoch,
-            step,
-            loss,
-            accuracy,
-            learning_rate,
-            seconds,
-            waited: std::mem::take(&mut self.waited[0]).as_secs_f64(),
-        }))?;
-        // Too few images say nothing of a class.
-        let dead = metrics.dead_classes();
-        if metrics.images() >= 256 && !dead.is_empty() && dead != self.warned {
-            tell(Event::DeadClasses(dead.clone()))?;
-            self.warned = dead;
-        }
-        Ok(())
     }
 
     /// Accuracy over the validation set, or over the test set if there is none.
