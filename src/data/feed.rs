@@ -28,7 +28,8 @@ pub(crate) struct Batch {
     pub(crate) pixels: Vec<u8>,
     /// [`IGNORE`] where there is no picture.
     pub(crate) labels: Vec<u32>,
-    /// Pictures that could not be loaded; in the batch they are blank, and count for nothing.
+    /// Pictures that could not be loaded. In their places are others of the batch, if any is good, which count for nothing there:
+    /// a blank one would move the statistics of batch normalisation by what is in no picture.
     pub(crate) bad: Vec<Bad>,
 }
 
@@ -58,6 +59,7 @@ impl Order {
         batch.bad.clear();
         let wanted = self.pictures.iter().skip(at * self.batch).take(self.batch);
         let mut wanted = wanted.zip(&mut batch.labels).zip(0..);
+        let mut blank = Vec::new();
         for pixels in batch.pixels.chunks_exact_mut(len) {
             let Some(((&picture, label), n)) = wanted.next() else {
                 pixels.fill(0);
@@ -76,10 +78,17 @@ impl Order {
                 Ok(()) => *label = self.data.label(picture).into(),
                 Err(error) => {
                     pixels.fill(0);
+                    blank.push(n as usize);
                     let name = self.data.describe(picture);
                     batch.bad.push(Bad { name, error });
                 }
             }
+        }
+        let rows = 0..self.batch;
+        let good: Vec<usize> = rows.filter(|&n| batch.labels[n] != IGNORE).collect();
+        for (to, from) in blank.into_iter().zip(good.into_iter().cycle()) {
+            let from = from * len..(from + 1) * len;
+            batch.pixels.copy_within(from, to * len);
         }
     }
 }
@@ -260,7 +269,8 @@ mod tests {
                     let draw = (n + 10 * (5 + count) + 100) as u8;
                     let (want, label) = match at {
                         90.. => ([0, 0], IGNORE),
-                        86 => ([0, 0], IGNORE), // picture 3
+                        // Picture 3 is bad, and the first of its batch stands in for it.
+                        86 => ([5, (10 * (5 + count) + 100) as u8], IGNORE),
                         _ => ([picture as u8, draw], picture as u32 % 7),
                     };
                     assert_eq!((pixels, batch.labels[n]), (&want[..], label), "{at}");
