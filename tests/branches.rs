@@ -8,7 +8,7 @@ use nin_wgpu::autodiff;
 use nin_wgpu::device::Device;
 use nin_wgpu::fuse::fuse;
 use nin_wgpu::gpu::Executor;
-use nin_wgpu::graph::{Graph, GraphBuilder, Phase, Role, ValueId};
+use nin_wgpu::graph::{Graph, GraphBuilder, GraphError, Phase, Role, ValueId};
 use nin_wgpu::init::Init;
 use nin_wgpu::models::layers;
 use nin_wgpu::ops::{Adam, Add, Conv2d, GlobalAvgPool, Relu, SoftmaxCrossEntropy, Update};
@@ -351,4 +351,27 @@ fn a_join_that_does_not_fit_names_the_layer_both_values_and_both_shapes() {
     let error = says(net.concat(&[x]).expect_err("one value"));
     assert!(error.contains("two or more values, got 1"), "{error}");
     net.concat(&[]).expect_err("no value");
+}
+
+#[test]
+fn what_cannot_be_shared_is_said_with_its_name_and_both_shapes() {
+    let (mut net, x) = images();
+    let missing = net.sharing(|net| net.conv2d("first", x, 4, conv()));
+    let says = missing.expect_err("is not there").to_string();
+    assert!(
+        says.contains("no layer before has a parameter `first.weight`"),
+        "{says}"
+    );
+    net.conv2d("first", x, 4, conv()).expect("fits");
+    let other = net.sharing(|net| net.conv2d("first", x, 5, conv()));
+    let error = other.expect_err("another shape");
+    let source = std::error::Error::source(&error)
+        .expect("says what")
+        .to_string();
+    for part in ["`first.weight`", "4x3x3x3", "5x3x3x3"] {
+        assert!(source.contains(part), "{source}");
+    }
+    // Behind it a name is one layer's again.
+    let twice = net.conv2d("first", x, 4, conv());
+    assert!(matches!(twice, Err(GraphError::DuplicateName(_))));
 }

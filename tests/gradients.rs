@@ -417,7 +417,7 @@ fn networks_that_branch_and_join_have_the_gradients_of_their_finite_differences(
     }
 }
 
-/// A convolution twice over, with the same filters and biases.
+/// A convolution three times over, with the same filters and biases.
 #[test]
 fn a_parameter_used_twice_has_the_sum_of_its_gradients() {
     for fused in [false, true] {
@@ -426,12 +426,12 @@ fn a_parameter_used_twice_has_the_sum_of_its_gradients() {
         let conv = Conv2d::new(3, 1, 1).expect("valid");
         let y = net.conv2d("shared", x, 3, conv).expect("fits");
         let y = net.relu(y).expect("fits");
-        let mut graph = net.finish();
-        let [w, b] = ["shared.weight", "shared.bias"].map(|name| graph.find(name).expect("there"));
-        let y = graph.push("again", conv, &[y, w, b], &[]).expect("fits")[0];
-        let y = graph.push("again", conv, &[y, w, b], &[]).expect("fits")[0];
-        let logits = graph.push("pool", GlobalAvgPool::default(), &[y], &[]);
-        let logits = logits.expect("fits")[0];
+        let again = |net: &mut GraphBuilder, y| net.sharing(|net| net.conv2d("shared", y, 3, conv));
+        let y = again(&mut net, y).expect("is there");
+        let y = again(&mut net, y).expect("is there");
+        let logits = net.global_avg_pool(y).expect("fits");
+        let graph = net.finish();
+        assert_eq!(graph.parameters().count(), 2);
         Check::of(graph, x, logits, fused).check(&format!("shared, fused: {fused}"), 30);
     }
 }

@@ -36,6 +36,11 @@ pub enum GraphError {
     /// Two parameters with one name.
     #[error("two layers are named `{0}`; give each layer a name of its own")]
     DuplicateName(String),
+    /// A layer that is to share the parameters of one that is not there.
+    #[error(
+        "no layer before has a parameter `{0}` to share; build the layer first, outside of `sharing`"
+    )]
+    NotShared(String),
     /// A batch that is run in parts of different sizes, with batch normalisation in the network.
     #[error(
         "parts of {part} images do not divide a batch of {batch}, and what fills the last part up would count in the statistics of batch normalisation; use a batch of a multiple of {part} images"

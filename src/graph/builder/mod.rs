@@ -59,6 +59,8 @@ pub struct GraphBuilder {
     phase: Phase,
     layer: String,
     random: Option<ValueId>,
+    /// Whether layers take parameters that are there already.
+    shares: bool,
     /// Grids other than the input's; `None` where a join or a reshaping left none.
     grids: HashMap<ValueId, Option<MapGrid>>,
 }
@@ -71,6 +73,7 @@ impl GraphBuilder {
             phase,
             layer: "input".into(),
             random: None,
+            shares: false,
             grids: HashMap::new(),
         }
     }
@@ -128,11 +131,53 @@ impl GraphBuilder {
 
     /// A parameter or statistic, likewise.
     fn state(&mut self, name: String, dims: &[usize], role: Role) -> Result<ValueId, GraphError> {
-        if self.graph.find(&name).is_some() {
-            return Err(GraphError::DuplicateName(self.layer.clone()));
-        }
         let shape = self.shape_of(dims)?;
-        Ok(self.graph.add_value(name, shape, DType::F32, role))
+        match self.graph.find(&name) {
+            None if self.shares => Err(GraphError::NotShared(name)),
+            None => Ok(self.graph.add_value(name, shape, DType::F32, role)),
+            Some(_) if !self.shares => Err(GraphError::DuplicateName(self.layer.clone())),
+            Some(id) if self.graph.shape(id) == shape => Ok(id),
+            Some(id) => {
+                let have = self.graph.shape(id);
+                let what = format!("`{name}` is shared and {have}, but here it would be {shape}");
+                Err(self.misfit()(ShapeError::Parameter { op: "layer", what }))
+            }
+        }
+    }
+
+    /// Builds layers whose parameters are those of layers of the same names, built before: tied weights, or one network over
+    /// several inputs. Gradients of all uses are summed.
+    ///
+    /// ```
+    /// use nin_wgpu::graph::{GraphBuilder, GraphError, Phase, ValueId};
+    /// use nin_wgpu::ops::Conv2d;
+    ///
+    /// fn branch(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError> {
+    ///     let x = net.conv2d("conv", x, 8, Conv2d::new(3, 2, 1)?)?;
+    ///     let x = net.relu(x)?;
+    ///     net.global_avg_pool(x)
+    /// }
+    ///
+    /// // Two views of a picture, one network, and what it makes of both.
+    /// let mut net = GraphBuilder::new(Phase::Train);
+    /// let [left, right] = [net.input("left", &[4, 3, 32, 32])?, net.input("right", &[4, 3, 32, 32])?];
+    /// let left = branch(&mut net, left)?;
+    /// let right = net.sharing(|net| branch(net, right))?;
+    /// let both = net.concat(&[left, right])?;
+    /// let logits = net.linear("logits", both, 10)?;
+    /// assert_eq!(net.graph().parameters().count(), 4); // conv's and those of the logits
+    /// # assert_eq!(net.graph().value(logits).shape.dims(), [4, 10]);
+    /// # Ok::<(), GraphError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of `build`, [`GraphError::NotShared`] for a layer that was not built before, and [`GraphError::Shape`] for one of
+    /// another shape.
+    pub fn sharing<T, E>(&mut self, build: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
+        let before = std::mem::replace(&mut self.shares, true);
+        let built = build(self);
+        self.shares = before;
+        built
     }
 
     /// The input `random [3]`: seed, step, and the place of the first image in its batch.
