@@ -156,3 +156,22 @@ fn hard_swish_gradient(dy: f32, x: f32) -> f32 {
     let inside = select(dy * (x / 3.0 + 0.5), dy, x >= 3.0);
     return select(select(inside, 0.0, x <= -3.0), x, is_no_number(x));
 }
+
+// tanh(ln(1 + exp(x))), which is n / (n + 2) with n = exp(x) (exp(x) + 2), and its slope; where x is positive, both by exp(-x).
+fn mish(x: f32) -> vec2f {
+    let e = decay(x);
+    let is_below = x < 0.0;
+    let n = select(1.0 + 2.0 * e, e * (e + 2.0), is_below);
+    let d = n + select(2.0 * e * e, 2.0, is_below);
+    let slope = 4.0 * e * (1.0 + e) / (d * d);
+    return vec2f(n / d, select(slope * e, slope, is_below));
+}
+
+fn mish_value(x: f32) -> f32 {
+    return x * mish(x).x;
+}
+
+fn mish_gradient(dy: f32, x: f32) -> f32 {
+    let m = mish(x);
+    return dy * (x * m.y + m.x);
+}

@@ -13,7 +13,7 @@ use crate::plan::{Kernel, Lowering, PlanError, Variant, read, uniforms, write};
 use crate::reference::{Io, Real, activation};
 
 /// `y = f(x)`, any shape. Not-a-number stays none; infinities become what they become in PyTorch: `-inf` is not-a-number
-/// behind the last four.
+/// behind the last five.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Activation {
     /// `x` where it is positive, else `negative_slope x`.
@@ -33,6 +33,8 @@ pub enum Activation {
     GeluTanh,
     /// `x min(max(x + 3, 0), 6) / 6`. Source: arXiv:1905.02244, section 5.2.
     HardSwish,
+    /// `x tanh(ln(1 + exp(x)))`. Source: arXiv:1908.08681.
+    Mish,
 }
 
 /// `dx = dy f'(x)`; inputs `dy`, `x`. Where `f` has no slope, at zero or at 3 and -3, it is PyTorch's.
@@ -41,7 +43,7 @@ pub struct ActivationBackward(Activation);
 
 impl Activation {
     /// Each of them, leaky ReLU with PyTorch's slope.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::LeakyRelu {
             negative_slope: 0.01,
         },
@@ -51,6 +53,7 @@ impl Activation {
         Self::Gelu,
         Self::GeluTanh,
         Self::HardSwish,
+        Self::Mish,
     ];
 
     /// Names of the op, by which the shader's functions are called too, of its gradient, and for people.
@@ -63,6 +66,7 @@ impl Activation {
             Self::Gelu => ["gelu", "gelu.backward", "GELU"],
             Self::GeluTanh => ["gelu_tanh", "gelu_tanh.backward", "GELU (tanh)"],
             Self::HardSwish => ["hard_swish", "hard_swish.backward", "hard-swish"],
+            Self::Mish => ["mish", "mish.backward", "mish"],
         }
     }
 

@@ -26,6 +26,7 @@ fn value<T: Real>(activation: Activation, x: T) -> T {
         Activation::Gelu => x * normal(x),
         Activation::GeluTanh => x * logistic(c(2.0) * gelu_inner(x).0),
         Activation::HardSwish => x * (clamp(x + c(3.0), 0.0, 6.0) / c(6.0)),
+        Activation::Mish => x * mish(x).0,
     }
 }
 
@@ -50,12 +51,33 @@ fn gradient<T: Real>(activation: Activation, dy: T, x: T) -> T {
         Activation::HardSwish if x <= c(-3.0) => c(0.0),
         Activation::HardSwish if x >= c(3.0) => dy,
         Activation::HardSwish => dy * (x / c(3.0) + c(0.5)),
+        Activation::Mish => {
+            let (tanh, slope) = mish(x);
+            dy * (x * slope + tanh)
+        }
     }
 }
 
 /// `1 / (1 + exp(-x))`: an exponential that overflows makes it zero.
 fn logistic<T: Real>(x: T) -> T {
     T::from_f64(1.0) / (T::from_f64(1.0) + (-x).exp())
+}
+
+/// `tanh(ln(1 + exp(x)))`, which is `n / (n + 2)` with `n = exp(x) (exp(x) + 2)`, and its slope; where `x` is positive, both by
+/// `exp(-x)`, so that nothing overflows.
+fn mish<T: Real>(x: T) -> (T, T) {
+    let c = T::from_f64;
+    if x >= c(0.0) {
+        let e = (-x).exp();
+        let n = c(1.0) + c(2.0) * e;
+        let d = n + c(2.0) * e * e;
+        (n / d, c(4.0) * e * e * (c(1.0) + e) / (d * d))
+    } else {
+        let e = x.exp();
+        let n = e * (e + c(2.0));
+        let d = n + c(2.0);
+        (n / d, c(4.0) * e * (c(1.0) + e) / (d * d))
+    }
 }
 
 /// The integral of the normal distribution up to `x`, `(1 + erf(x / sqrt 2)) / 2`.

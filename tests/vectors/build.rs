@@ -158,6 +158,7 @@ fn activation(kind: &str, negative_slope: Option<f32>) -> Result<Option<Activati
         ("gelu", None) => Activation::Gelu,
         ("gelu_tanh", None) => Activation::GeluTanh,
         ("hard_swish", None) => Activation::HardSwish,
+        ("mish", None) => Activation::Mish,
         _ => return Err(format!("no activation {kind}").into()),
     }))
 }

@@ -186,6 +186,7 @@ RULES = {
     "Gemm": gemm, "BatchNormalization": batch_norm, "LRN": lrn, "Add": add, "Concat": concat, "Flatten": flatten,
     "Relu": elementwise("relu"), "LeakyRelu": elementwise("leaky_relu"), "Sigmoid": elementwise("sigmoid"),
     "Tanh": elementwise("tanh"), "Gelu": elementwise("gelu"), "HardSwish": elementwise("hard_swish"),
+    "Mish": elementwise("mish"),
     "Softmax": softmax(log=False), "LogSoftmax": softmax(log=True), "SoftmaxCrossEntropyLoss": cross_entropy,
 }  # fmt: skip
 

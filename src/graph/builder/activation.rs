@@ -87,6 +87,14 @@ impl GraphBuilder {
         self.activation(x, Activation::HardSwish)
     }
 
+    /// [`Activation::Mish`] of `x`, any shape.
+    ///
+    /// # Errors
+    /// As [`GraphBuilder::activation`].
+    pub fn mish(&mut self, x: ValueId) -> Result<ValueId, GraphError> {
+        self.activation(x, Activation::Mish)
+    }
+
     /// Dropout with probability `p`: the identity in [`Phase::Eval`], else zeroes elements and scales the rest by
     /// `1 / (1 - p)`. The mask depends on the run's seed and step, and on the place of this layer.
     ///
