@@ -20,6 +20,8 @@ mod setup;
 mod size;
 #[path = "train/tuning.rs"]
 mod tuning;
+#[path = "train/values.rs"]
+mod values;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -17,9 +17,10 @@ use nin_wgpu::profile::Profile;
 use nin_wgpu::program::Program;
 use nin_wgpu::train::{Event, Home, Progress, Summary, Waiting, training_program_on};
 
-use crate::args::{Args, TuneName};
+use crate::args::Args;
 use crate::optimizer;
 use crate::setup::Setup;
+use crate::values::TuneName;
 
 /// Prints a line. Whoever reads no further, `head` say, has seen enough: the training goes on, and is saved.
 macro_rules! told {

@@ -15,9 +15,10 @@ use nin_wgpu::train::{
     Resumed, RunFolder, TrainError, TrainOptions, balanced_class_weights, training_program,
 };
 
-use crate::args::{Args, ClassWeights, InitChoice, RecipeName};
+use crate::args::Args;
 use crate::cache;
 use crate::screen;
+use crate::values::{ClassWeights, InitChoice, RecipeName};
 
 /// Everything that a run is made of.
 pub(crate) struct Setup {

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use nin_wgpu::models::Schedule;
 
-use crate::args::{at_least_one, share};
+use crate::values::{at_least_one, share};
 
 #[derive(Debug, Args)]
 pub(crate) struct Tuning {
