@@ -33,7 +33,7 @@ fn a_run_under_every_flag_is_recorded_goes_on_bit_for_bit_and_keeps_the_average(
         let read = |run: &Path| std::fs::read(run.join(name)).expect("written");
         assert!(read(&one) == read(&two), "{name} differs");
     }
-    let intervals = metrics(&one, "interval");
+    let intervals = metrics(&one, "step");
     assert!(intervals.len() > 1, "{intervals:?}");
     for line in &intervals {
         assert!(line["grad_norm"].as_f64() > Some(0.0), "{line}");
@@ -77,7 +77,7 @@ fn each_optimizer_trains_and_plain_adam_says_nothing_new() {
     ok(short_run(&default).args(["--max-steps", "2"]));
     let read = |run: &str| std::fs::read(folder.path().join(run).join("last.safetensors"));
     assert!(read("adam").expect("written") == read("default").expect("written"));
-    for line in metrics(&default, "interval") {
+    for line in metrics(&default, "step") {
         assert!(line.get("grad_norm").is_none(), "{line}");
     }
 }
