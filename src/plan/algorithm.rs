@@ -31,15 +31,16 @@ const fn tile(m: u32, n: u32, k: u32, micro: u32) -> Conv2dAlgorithm {
 
 impl Conv2dAlgorithm {
     /// Every algorithm and tile that can be chosen, for tests, benches and the tuner.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Naive,
         Self::Direct,
         Self::Columns,
         Self::ColumnsSubgroup,
         tile(64, 64, 16, 4),
         tile(64, 64, 16, 8),
-        tile(64, 128, 8, 4),
-        tile(96, 64, 12, 4),
+        tile(64, 128, 16, 4),
+        tile(96, 64, 12, 8),
+        tile(32, 64, 16, 4),
         tile(128, 128, 8, 8),
         tile(32, 32, 8, 4),
         Self::Depthwise,

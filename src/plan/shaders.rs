@@ -34,6 +34,7 @@ pub const SOURCES: &[(&str, &str)] = sources![
     "batch_norm_backward",
     "batch_norm_eval",
     "common/conv2d",
+    "common/gemm",
     "common/gradient",
     "common/index",
     "common/log_softmax",
