@@ -23,6 +23,9 @@ import package::common::gemm::{
 };
 import package::common::micro::{Micro, row};
 
+// More rows down than any image has.
+const OUTSIDE: u32 = 0x40000000;
+
 @group(0) @binding(0) var<uniform> u: Uniform;
 
 @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -50,8 +53,6 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
         let row = min(rows_of(group.y, along_terms(lane, i).quad), vec4u(u.k - 1u));
         rows[i] = group.z * u.k * u.c * window + row * u.c * window;
     }
-    var from_a: array<vec4f, COPIES_A>;
-    var from_b: array<vec4f, COPIES_B>;
     var at: vec4u;
     var inside: vec4<bool>;
     var near: Micro;
@@ -61,6 +62,8 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
     var depth = 0u;
     let slabs = window * ((u.c + TILE_K - 1u) / TILE_K);
     for (var slab = 0u; slab <= slabs; slab++) {
+        var from_a: array<vec4f, COPIES_A>;
+        var from_b: array<vec4f, COPIES_B>;
         if base == 0u {
             let offset = tap_offset(u, tap);
             let input = input_tap4(u, pixel / u.q, pixel % u.q, vec4u(offset.x), vec4u(offset.y));
@@ -134,8 +137,6 @@ fn dgrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
         let row = min(rows_of(group.y, along_quads(lane, i, QUADS_M).quad), vec4u(u.c - 1u));
         rows[i] = group.z * u.k * u.c * window + row * window;
     }
-    var from_a: array<vec4f, COPIES_A>;
-    var from_b: array<vec4f, COPIES_B>;
     var at: vec4u;
     var inside: vec4<bool>;
     var near: Micro;
@@ -145,6 +146,8 @@ fn dgrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
     var depth = 0u;
     let slabs = window * ((u.k + TILE_K - 1u) / TILE_K);
     for (var slab = 0u; slab <= slabs; slab++) {
+        var from_a: array<vec4f, COPIES_A>;
+        var from_b: array<vec4f, COPIES_B>;
         if base == 0u {
             let input = output_tap4(u, pixel / u.w, pixel % u.w, tap_offset(u, tap));
             at = image + input.at;
@@ -201,8 +204,9 @@ fn store_dx(group: vec3u, quads: Quads, quad: u32, sums: Micro) {
     }
 }
 
-// The four filter terms of each quad of columns: their maps, their places in the window, and the values of padding.
-var<workgroup> maps: array<vec4u, QUADS_N>;
+// The four filter terms of each quad of columns: where they lie in an image from the pixel that their window begins at, how far
+// down and across, and what they are outside of it.
+var<workgroup> offsets: array<vec4u, QUADS_N>;
 var<workgroup> downs: array<vec4u, QUADS_N>;
 var<workgroup> acrosses: array<vec4u, QUADS_N>;
 var<workgroup> paddings: array<vec4f, QUADS_N>;
@@ -210,6 +214,7 @@ var<workgroup> paddings: array<vec4f, QUADS_N>;
 @compute @workgroup_size(LANES)
 fn wgrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
     let pixels = u.p * u.q;
+    let map = u.h * u.w;
     let window = u.r * u.s;
     let terms = u.c * window;
     let first_k = group.z % u.groups * u.k;
@@ -219,18 +224,19 @@ fn wgrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
     let end = min(start + u.pixels_per_split, u.n * pixels);
     for (var quad = lane; quad < QUADS_N; quad += LANES) {
         let column = columns_of(group.x, quad);
-        let tap = column % window;
-        maps[quad] = (first_c + min(column / window, vec4u(u.c - 1u))) * u.h * u.w;
-        // The bias gradient is the column behind the last term: padding everywhere, of ones.
-        downs[quad] = select(vec4u(0x40000000u), tap / u.s * u.dilation_h, column < vec4u(terms));
-        acrosses[quad] = tap % u.s * u.dilation_w;
+        let down = column % window / u.s * u.dilation_h;
+        let across = column % window % u.s * u.dilation_w;
+        offsets[quad] = (first_c + column / window) * map + down * u.w + across;
+        // The bias gradient is the column behind the last term: outside of all images, where it is 1.
+        downs[quad] = select(vec4u(OUTSIDE), down, column < vec4u(terms));
+        acrosses[quad] = across;
         paddings[quad] = select(vec4f(0.0), vec4f(1.0), column == vec4u(terms));
     }
     var rows: array<vec4u, COPIES_A>;
     for (var i = 0u; i < COPIES_A; i++) {
         rows[i] = (first_k + min(rows_of(group.y, along_terms(lane, i).quad), vec4u(u.k - 1u))) * pixels;
     }
-    // The pixel of an invocation moves by TILE_K element slab to slab: so many images, rows, and columns.
+    // The pixel of an invocation moves by TILE_K from slab to slab: so many images, rows, and columns.
     let step_image = TILE_K / pixels;
     let step_p = TILE_K % pixels / u.q;
     let step_q = TILE_K % u.q;
@@ -238,29 +244,30 @@ fn wgrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
     var image = at / pixels;
     var p = at % pixels / u.q;
     var q = at % u.q;
-    var from_a: array<vec4f, COPIES_A>;
-    var from_b: array<vec4f, COPIES_B>;
     var near: Micro;
     var far: Micro;
     var depth = 0u;
     workgroupBarrier();
     for (var base = start; base < end + TILE_K; base += TILE_K) {
-        let n = min(image, u.n - 1u) * u.groups;
-        let from_dy = n * u.k * pixels + p * u.q + q;
-        let h = p * u.stride_h - u.pad_h;
-        let w = q * u.stride_w - u.pad_w;
-        let from_x = n * u.c * u.h * u.w + h * u.w + w;
-        for (var i = 0u; i < COPIES_A; i++) {
-            let element = from_dy + rows[i];
-            from_a[i] = vec4f(dy_in[element.x], dy_in[element.y], dy_in[element.z], dy_in[element.w]);
-        }
-        for (var i = 0u; i < COPIES_B; i++) {
-            let quad = along_terms(lane, i).quad;
-            let down = downs[quad];
-            let across = acrosses[quad];
-            let inside = (h + down < vec4u(u.h)) & (w + across < vec4u(u.w));
-            let element = select(vec4u(0u), from_x + maps[quad] + down * u.w + across, inside);
-            from_b[i] = select(paddings[quad], vec4f(x[element.x], x[element.y], x[element.z], x[element.w]), inside);
+        var from_a: array<vec4f, COPIES_A>;
+        var from_b: array<vec4f, COPIES_B>;
+        var inside: array<vec4<bool>, COPIES_B>;
+        if base < end {
+            let n = min(image, u.n - 1u);
+            let from_dy = n * (u.groups * u.k * pixels) + p * u.q + q;
+            let h = p * u.stride_h - u.pad_h;
+            let w = q * u.stride_w - u.pad_w;
+            let from_x = n * (u.groups * u.c * map) + h * u.w + w;
+            for (var i = 0u; i < COPIES_A; i++) {
+                let element = from_dy + rows[i];
+                from_a[i] = vec4f(dy_in[element.x], dy_in[element.y], dy_in[element.z], dy_in[element.w]);
+            }
+            for (var i = 0u; i < COPIES_B; i++) {
+                let quad = along_terms(lane, i).quad;
+                inside[i] = (h + downs[quad] < vec4u(u.h)) & (w + acrosses[quad] < vec4u(u.w));
+                let element = select(vec4u(0u), from_x + offsets[quad], inside[i]);
+                from_b[i] = vec4f(x[element.x], x[element.y], x[element.z], x[element.w]);
+            }
         }
         multiply_slabs(&near, &far, lane, depth);
         workgroupBarrier();
@@ -270,7 +277,7 @@ fn wgrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
         }
         for (var i = 0u; i < COPIES_B; i++) {
             let place = along_terms(lane, i);
-            b_slab[place.term][place.quad] = from_b[i];
+            b_slab[place.term][place.quad] = select(paddings[place.quad], from_b[i], inside[i]);
         }
         workgroupBarrier();
         depth = min(TILE_K, end - min(base, end));
