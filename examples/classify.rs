@@ -21,6 +21,7 @@ use nin_wgpu::checkpoint::{self, Metadata};
 use nin_wgpu::classifier::{Classifier, Prediction};
 use nin_wgpu::data::{DataError, Preparation, image_file};
 use nin_wgpu::device::Device;
+use nin_wgpu::gpu::Checks;
 use nin_wgpu::output;
 use nin_wgpu::pictures::{self, heatmap};
 use serde_json::json;
@@ -60,6 +61,9 @@ fn run(args: &Args) -> Result<bool> {
     let (_, metadata) = checkpoint::load_trained(&model)?;
     let device = Device::open_among(&adapters::adapters(), args.device)
         .with_context(|| format!("--device {}", args.device))?;
+    if args.checked {
+        device.set_checks(Checks::All);
+    }
     let classifier = Classifier::open(&device, &model, images.len().min(BATCH));
     let mut classifier = classifier.with_context(|| {
         let (file, name, classes) = (model.display(), &metadata.model, metadata.classes.len());

@@ -32,7 +32,7 @@ use clap::Parser;
 use nin_wgpu::checkpoint;
 use nin_wgpu::data;
 use nin_wgpu::device::{Device, DeviceChoice};
-use nin_wgpu::gpu::Gpu;
+use nin_wgpu::gpu::{Checks, Gpu};
 use nin_wgpu::ops::{Augment, Normalize};
 use nin_wgpu::output;
 use nin_wgpu::plan::{Plan, PlanOptions};
@@ -108,6 +108,9 @@ fn train(args: &Args) -> Result<()> {
     let device = Device::open_among(&adapters::adapters(), args.device)
         .with_context(|| format!("--device {}", args.device))?;
     device.set_tune(args.tune.into());
+    if args.checked {
+        device.set_checks(Checks::All);
+    }
     if let Some(folder) = cache::folder() {
         device.set_tune_cache(folder);
     }

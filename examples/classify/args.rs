@@ -23,6 +23,9 @@ pub(crate) struct Args {
     /// Where to run: auto, gpu, gpu:N, software or cpu
     #[arg(long, default_value_t)]
     pub(crate) device: DeviceChoice,
+    /// Keep all run-time checks in a GPU's kernels, also in those whose indices are known to be in range
+    #[arg(long)]
+    pub(crate) checked: bool,
     /// Swap light and dark: auto does as the network was trained; one of a published grey data set, light on dark, takes a
     /// picture with a bright border, as photos have, for dark on light
     #[arg(long, value_enum, default_value = "auto")]

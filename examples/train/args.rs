@@ -124,6 +124,9 @@ pub(crate) struct Args {
         help_heading = "Where to run"
     )]
     pub(crate) tune: TuneName,
+    /// Keep all run-time checks in a GPU's kernels, also in those whose indices are known to be in range
+    #[arg(long, help_heading = "Where to run")]
+    pub(crate) checked: bool,
     /// List the adapters and stop; the environment variables WGPU_BACKEND (vulkan, dx12, metal, gl) and WGPU_ADAPTER_NAME
     /// (part of a name) limit them
     #[arg(long, help_heading = "Where to run")]

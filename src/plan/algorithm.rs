@@ -107,7 +107,7 @@ impl fmt::Display for Direction {
 }
 
 /// What the tiles of [`Rule::Hardware`] take of a device: invocations, and bytes of workgroup memory.
-const TILES: [u32; 2] = [128, 8960];
+const TILES: [u32; 2] = [128, 9728];
 
 /// Which algorithm serves a convolution of which nothing was measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +141,10 @@ impl Rule {
             // Implicit GEMM walks channels in slabs; a first layer would leave them all but empty.
             Self::Hardware if channels < 8 => Conv2dAlgorithm::Direct,
             Self::Hardware if rows <= 32 => tile(32, 32, 8, 4),
+            // The last tile may stand out over the rows: of 96, a quarter of the work.
+            Self::Hardware if rows.next_multiple_of(96) < rows.next_multiple_of(64) => {
+                tile(96, 64, 12, 8)
+            }
             Self::Hardware => Conv2dAlgorithm::HARDWARE,
         }
     }

@@ -1,6 +1,6 @@
 """What a compiled kernel issues, counted in its assembly: AMD's as RADV prints it, NVIDIA's as nvdisasm does.
 
-A GEMM kernel walks its reduction in a loop around a barrier; a turn of that is a slab. Counted are the instructions that
+A GEMM kernel walks its reduction in a loop that fills workgroup memory; a turn of that is a slab. Counted are the instructions that
 each slab issues: those of loops within, such as that for a last slab that is not whole, only where the product is made in
 one, and not what stands behind a branch taken once a tap.
 """
@@ -62,7 +62,9 @@ class Listing:
 
     def slab(self):
         """Indices of what one slab issues, each with how often; nothing if the kernel has no such loop."""
-        around = [loop for loop in self.loops if self.count("barrier", range(*loop)) and self.count("fma", range(*loop)) >= 16]
+        # A workgroup of one wave needs no barrier, and keeps none.
+        holds = lambda kind, loop, n: self.count(kind, range(*loop)) >= n
+        around = [loop for loop in self.loops if holds("fma", loop, 16) and (holds("barrier", loop, 1) or holds("shared_store", loop, 1))]
         if not around:
             return None
         outer = min(around, key=lambda loop: loop[1] - loop[0])
@@ -84,6 +86,10 @@ class Listing:
         if found is None:
             return whole
         straight, product = found
+        if (more := self.count("fma", straight) - slab_fma) > 0:
+            # A last slab that is not whole is written out too: one of two branches.
+            other = next((skip for skip in self.skips if self.count("fma", range(*skip)) == more), (0, 0))
+            straight = [i for i in straight if i not in range(*other)]
         turns = 0.0
         if product and self.count("fma", straight) < slab_fma:
             # Written out as a whole, or in turns of a loop.
@@ -96,19 +102,31 @@ class Listing:
         return whole | {
             "fma": round(total("fma")), "share": total("fma") / total("vector"),
             "product_share": self.count("fma", loop) / max(self.count("vector", loop), 1),
-            "dual": total("dual"), "widths": widths, "loads": round(total("load")), "waiting": self.waiting(straight)}
+            "dual": total("dual"), "widths": widths, "loads": round(total("load")), "waiting": self.waiting(straight),
+            "hidden": self.hidden(sorted([*straight, *inner]), set(inner), turns) / slab_fma}
 
     def between_barriers(self, straight):
         """The multiply-adds of a slab that is written out, from the first to the last."""
         at = [i for i in straight if "fma" in self.kinds[i]]
         return [i for i in straight if at[0] <= i <= at[-1]]
 
+    def hidden(self, at, inner, turns):
+        """Multiply-adds between the last copy that is asked for and the first wait for one: what hides its latency."""
+        count, loaded = 0, False
+        for i in at:
+            if "load" in self.kinds[i]:
+                count, loaded = 0, True
+            elif "wait" in self.kinds[i] and loaded:
+                break
+            count += self.count("fma", [i]) * (turns if i in inner else 1)
+        return count if loaded else 0
+
     def waiting(self, at):
         """Copies from global memory that are asked for only after one before has arrived."""
         count, loaded, waited = 0, False, False
         for i in at:
-            if "barrier" in self.kinds[i]:
-                loaded = waited = False  # those of one slab are behind it
+            if self.kinds[i] & {"barrier", "fma"}:
+                loaded = waited = False  # the slab has arrived, or is waited for behind a product
             if "wait" in self.kinds[i]:
                 waited = loaded
             if "load" in self.kinds[i]:
