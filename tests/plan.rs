@@ -249,7 +249,7 @@ fn a_tile_above_the_workgroup_limits_fails_and_says_why() {
     };
     let error = Plan::new(program(nin(), 1).graph().clone(), &options).expect_err("too large");
     assert!(
-        error.to_string().contains("8960 bytes of workgroup memory"),
+        error.to_string().contains("9728 bytes of workgroup memory"),
         "{error}"
     );
 }
@@ -277,7 +277,7 @@ fn a_device_of_small_workgroups_gets_kernels_that_need_no_more() {
     };
     let enough = PlanLimits {
         max_invocations: 128,
-        workgroup_memory: 8960,
+        workgroup_memory: 9728,
         ..PlanLimits::default()
     };
     let conv2d = Conv2dChoices::of_hardware(&enough);
@@ -289,7 +289,7 @@ fn a_device_of_small_workgroups_gets_kernels_that_need_no_more() {
             ..enough
         },
         PlanLimits {
-            workgroup_memory: 8959,
+            workgroup_memory: 9727,
             ..enough
         },
     ] {
