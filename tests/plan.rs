@@ -296,7 +296,7 @@ fn a_device_of_small_workgroups_gets_kernels_that_need_no_more() {
         plan(limits, Conv2dChoices::HARDWARE).expect_err("a tile is too large");
         let plan = plan(limits, Conv2dChoices::of_hardware(&limits)).expect("a smaller plan");
         let mut dispatches = plan.dispatches().iter();
-        assert!(dispatches.all(|d| d.kernel.shader != "conv2d_implicit_gemm"));
+        assert!(dispatches.all(|d| !d.kernel.shader.starts_with("conv2d_implicit_gemm")));
     }
 }
 

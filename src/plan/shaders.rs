@@ -49,6 +49,7 @@ pub const SOURCES: &[(&str, &str)] = sources![
     "conv2d_depthwise",
     "conv2d_direct",
     "conv2d_implicit_gemm",
+    "conv2d_implicit_gemm_wgrad",
     "conv2d_naive",
     "conv2d_pack",
     "conv2d_reduce",

@@ -90,7 +90,7 @@ impl Family {
     }
 }
 
-const fn family(shader: &'static str) -> Family {
+const fn family(shader: &'static str, wgrad: &'static str) -> Family {
     const fn kernel(
         shader: &'static str,
         entry: &'static str,
@@ -109,13 +109,13 @@ const fn family(shader: &'static str) -> Family {
     Family {
         forward: kernel(shader, "forward", FORWARD),
         dgrad: kernel(shader, "dgrad", DGRAD),
-        wgrad: kernel(shader, "wgrad", WGRAD),
+        wgrad: kernel(wgrad, "wgrad", WGRAD),
     }
 }
 
-static NAIVE: Family = family("conv2d_naive");
-static DIRECT: Family = family("conv2d_direct");
-static IMPLICIT_GEMM: Family = family("conv2d_implicit_gemm");
+static NAIVE: Family = family("conv2d_naive", "conv2d_naive");
+static DIRECT: Family = family("conv2d_direct", "conv2d_direct");
+static IMPLICIT_GEMM: Family = family("conv2d_implicit_gemm", "conv2d_implicit_gemm_wgrad");
 
 static REDUCE: Kernel = Kernel {
     shader: "conv2d_reduce",
