@@ -369,7 +369,8 @@ fn a_depthwise_convolution_has_its_kernel_on_every_kind_of_device() {
         assert!(
             grouped
                 .iter()
-                .all(|&shader| matches!(shader, "conv2d_direct" | "conv2d_implicit_gemm"))
+                .all(|shader| *shader == "conv2d_direct"
+                    || shader.starts_with("conv2d_implicit_gemm"))
         );
     }
 }

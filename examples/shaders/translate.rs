@@ -156,9 +156,13 @@ impl Shader {
                     vertex_pulling_transform: true,
                     ..Default::default()
                 };
-                let (text, _) =
-                    msl::write_string(module, info, &msl_options(self.kernel, self.trusted), &pipeline)
-                        .map_err(|error| self.error(format, error))?;
+                let (text, _) = msl::write_string(
+                    module,
+                    info,
+                    &msl_options(self.kernel, self.trusted),
+                    &pipeline,
+                )
+                .map_err(|error| self.error(format, error))?;
                 Ok(text.into_bytes())
             }
             Format::Spirv => {
@@ -166,9 +170,13 @@ impl Shader {
                     entry_point: entry.to_owned(),
                     shader_stage: stage,
                 };
-                let words =
-                    spv::write_vec(module, info, &spv_options(self.kernel, self.trusted), Some(&pipeline))
-                        .map_err(|error| self.error(format, error))?;
+                let words = spv::write_vec(
+                    module,
+                    info,
+                    &spv_options(self.kernel, self.trusted),
+                    Some(&pipeline),
+                )
+                .map_err(|error| self.error(format, error))?;
                 Ok(words.iter().flat_map(|word| word.to_le_bytes()).collect())
             }
             Format::Glsl => {

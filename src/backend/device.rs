@@ -6,7 +6,9 @@ use std::str::FromStr;
 
 use crate::backend::peak::Peak;
 use crate::backend::runtime::Runtime;
-use crate::gpu::{AdapterDescription, AdapterFilter, AdapterKind, Checks, Executor, Gpu, GpuError, Tune};
+use crate::gpu::{
+    AdapterDescription, AdapterFilter, AdapterKind, Checks, Executor, Gpu, GpuError, Tune,
+};
 use crate::graph::Graph;
 use crate::plan::{Plan, PlanError};
 use crate::reference::{self, Reference};

@@ -165,8 +165,7 @@ impl Gpu {
         // windows, none of which is zero.
         unsafe {
             let checks = wgpu::ShaderRuntimeChecks::unchecked();
-            self.device
-                .create_shader_module_trusted(descriptor, checks)
+            self.device.create_shader_module_trusted(descriptor, checks)
         }
     }
 }
