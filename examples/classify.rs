@@ -23,6 +23,7 @@ use nin_wgpu::checkpoint::{self, Metadata};
 use nin_wgpu::classifier::{Classifier, Prediction};
 use nin_wgpu::data::{DataError, Preparation, image_file};
 use nin_wgpu::device::Device;
+use nin_wgpu::gpu::Checks;
 use nin_wgpu::output;
 use nin_wgpu::pictures::{self, heatmap};
 use serde_json::json;
@@ -67,6 +68,9 @@ fn run(args: &Args) -> Result<bool> {
     } else {
         device
     };
+    if args.checked {
+        device.set_checks(Checks::All);
+    }
     cache::of_pipelines(&device);
     let classifier = Classifier::open(&device, &model, images.len().min(BATCH));
     let mut classifier = classifier.with_context(|| {

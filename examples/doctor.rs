@@ -43,7 +43,7 @@ fn run(args: &Args) -> Result<bool> {
     for choice in choices(args)? {
         let patient = Patient::of(choice)?;
         report::heading(&patient);
-        let findings = examine(&patient);
+        let findings = examine(&patient, args.checked);
         report::findings(&findings);
         patients.push((patient, findings));
     }

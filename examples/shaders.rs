@@ -29,6 +29,9 @@ struct Args {
         default_values_t = [Format::Wgsl, Format::Hlsl51, Format::Hlsl62, Format::Msl, Format::Spirv, Format::Glsl]
     )]
     format: Vec<Format>,
+    /// With all run-time checks, as with `--checked` of other programs
+    #[arg(long)]
+    checked: bool,
     /// Write a whole training step too, for another implementation of WebGPU: its kernels, buffers and dispatches, and
     /// what must come out
     #[arg(long, value_name = "DIR")]
@@ -54,7 +57,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<()> {
     if let Some(folder) = &args.out {
-        write(folder, &args.format)?;
+        write(folder, &args.format, args.checked)?;
     }
     if let Some(folder) = &args.step {
         let plans = step::write(folder)?;
@@ -63,11 +66,14 @@ fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn write(folder: &Path, formats: &[Format]) -> Result<()> {
+fn write(folder: &Path, formats: &[Format], checked: bool) -> Result<()> {
     let formats: BTreeSet<_> = formats.iter().copied().collect();
     let named = folder.display();
     std::fs::create_dir_all(folder).with_context(|| format!("--out: cannot make {named}"))?;
-    let shaders = Shader::all()?;
+    let mut shaders = Shader::all()?;
+    for shader in &mut shaders {
+        shader.trusted &= !checked;
+    }
     let mut files = 0;
     for shader in &shaders {
         for &format in formats.iter().filter(|format| format.takes(shader.kernel)) {

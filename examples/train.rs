@@ -34,7 +34,7 @@ use clap::Parser;
 use nin_wgpu::checkpoint;
 use nin_wgpu::data;
 use nin_wgpu::device::{Device, DeviceChoice};
-use nin_wgpu::gpu::Gpu;
+use nin_wgpu::gpu::{Checks, Gpu};
 use nin_wgpu::ops::{Augment, Normalize};
 use nin_wgpu::output;
 use nin_wgpu::plan::{Plan, PlanOptions};
@@ -115,6 +115,9 @@ fn train(args: &Args) -> Result<()> {
         device
     };
     device.set_tune(args.tune.into());
+    if args.checked {
+        device.set_checks(Checks::All);
+    }
     cache::of_pipelines(&device);
     if let Some(folder) = cache::folder() {
         device.set_tune_cache(folder);

@@ -263,7 +263,7 @@ fn a_tile_above_the_workgroup_limits_fails_and_says_why() {
     };
     let error = Plan::new(program(nin(), 1).graph().clone(), &options).expect_err("too large");
     assert!(
-        error.to_string().contains("8960 bytes of workgroup memory"),
+        error.to_string().contains("9728 bytes of workgroup memory"),
         "{error}"
     );
 }
@@ -291,7 +291,7 @@ fn a_device_of_small_workgroups_gets_kernels_that_need_no_more() {
     };
     let enough = PlanLimits {
         max_invocations: 128,
-        workgroup_memory: 8960,
+        workgroup_memory: 9728,
         ..PlanLimits::default()
     };
     let conv2d = Conv2dChoices::of_hardware(&enough);
@@ -303,14 +303,14 @@ fn a_device_of_small_workgroups_gets_kernels_that_need_no_more() {
             ..enough
         },
         PlanLimits {
-            workgroup_memory: 8959,
+            workgroup_memory: 9727,
             ..enough
         },
     ] {
         plan(limits, Conv2dChoices::HARDWARE).expect_err("a tile is too large");
         let plan = plan(limits, Conv2dChoices::of_hardware(&limits)).expect("a smaller plan");
         let mut dispatches = plan.dispatches().iter();
-        assert!(dispatches.all(|d| d.kernel.shader != "conv2d_implicit_gemm"));
+        assert!(dispatches.all(|d| !d.kernel.shader.starts_with("conv2d_implicit_gemm")));
     }
 }
 
@@ -383,7 +383,8 @@ fn a_depthwise_convolution_has_its_kernel_on_every_kind_of_device() {
         assert!(
             grouped
                 .iter()
-                .all(|&shader| matches!(shader, "conv2d_direct" | "conv2d_implicit_gemm"))
+                .all(|shader| *shader == "conv2d_direct"
+                    || shader.starts_with("conv2d_implicit_gemm"))
         );
     }
 }

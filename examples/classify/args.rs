@@ -27,6 +27,11 @@ pub(crate) struct Args {
     /// Convolve by sums of all terms as they are, where Winograd's method would be faster, but round more: 3x3 and 5x5
     #[arg(long)]
     pub(crate) precise: bool,
+
+    /// Keep all run-time checks in a GPU's kernels, also in those whose indices are known to be in range
+    #[arg(long)]
+    pub(crate) checked: bool,
+
     /// Swap light and dark: auto does as the network was trained; one of a published grey data set, light on dark, takes a
     /// picture with a bright border, as photos have, for dark on light
     #[arg(long, value_enum, default_value = "auto")]

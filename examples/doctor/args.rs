@@ -8,7 +8,8 @@ use nin_wgpu::device::DeviceChoice;
 /// Say what this machine can do, and whether it computes right: run this first if a result looks wrong.
 ///
 /// It lists each adapter with its driver, limits and features; runs every kernel of every op on it and compares the
-/// results with those of plain loops on the CPU; measures how fast it is; and says what to do next.
+/// results with those of plain loops on the CPU, as it is used and once more with all run-time checks, every index watched;
+/// measures how fast it is; and says what to do next.
 ///
 /// It ends with code 1 if a device computed something wrong, or cannot be opened though --device names it.
 #[derive(Debug, Parser)]
@@ -18,6 +19,9 @@ pub(crate) struct Args {
     /// [default: every adapter and the CPU]
     #[arg(long)]
     pub(crate) device: Option<DeviceChoice>,
+    /// Examine a GPU's kernels with all run-time checks alone, not without them first
+    #[arg(long)]
+    pub(crate) checked: bool,
     /// Write each check as a line of JSON: device, adapter, op, shapes, algorithm, kernels and outcome
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow};
 use indicatif::{ProgressBar, ProgressStyle};
 use nin_wgpu::data;
 use nin_wgpu::device::{Device, DeviceChoice};
-use nin_wgpu::gpu::{AdapterDescription, Gpu};
+use nin_wgpu::gpu::{AdapterDescription, Checks, Gpu};
 use nin_wgpu::init::Init;
 use nin_wgpu::models::Model;
 use nin_wgpu::peak::Peak;
@@ -50,11 +50,20 @@ pub(crate) struct Speed {
     pub(crate) images_a_second: f64,
 }
 
+/// What was found with all run-time checks in the kernels.
+pub(crate) struct Watched {
+    pub(crate) checks: Vec<Check>,
+    /// Indices that were out of range.
+    pub(crate) strays: u32,
+}
+
 /// What was found.
 #[derive(Default)]
 pub(crate) struct Findings {
     pub(crate) checks: Vec<Check>,
     pub(crate) seconds: f64,
+    /// The same on a GPU with all run-time checks.
+    pub(crate) watched: Option<Watched>,
     pub(crate) peak: Option<Peak>,
     pub(crate) speed: Option<Speed>,
     /// Why the examination ended early.
@@ -64,17 +73,19 @@ pub(crate) struct Findings {
 impl Findings {
     /// Whether something was computed wrong.
     pub(crate) fn is_wrong(&self) -> bool {
-        let mut checks = self.checks.iter();
+        let watched = self.watched.iter().flat_map(|watched| &watched.checks);
+        let mut checks = self.checks.iter().chain(watched);
         checks.any(|check| matches!(check.outcome, Outcome::Wrong(..)))
+            || self.watched.as_ref().is_some_and(|w| w.strays > 0)
     }
 }
 
 /// Examines a device on a thread of its own, so that a driver that panics is one more finding.
-pub(crate) fn examine(patient: &Patient) -> Findings {
+pub(crate) fn examine(patient: &Patient, checked: bool) -> Findings {
     let mut findings = Findings::default();
     let choice = patient.choice;
     let ended = std::thread::scope(|scope| {
-        let examination = scope.spawn(|| try_examine(choice, &mut findings));
+        let examination = scope.spawn(|| try_examine(choice, checked, &mut findings));
         match examination.join() {
             Ok(result) => result.err(),
             Err(_) => Some(anyhow!("its driver panicked, see above")),
@@ -84,8 +95,11 @@ pub(crate) fn examine(patient: &Patient) -> Findings {
     findings
 }
 
-fn try_examine(choice: DeviceChoice, findings: &mut Findings) -> Result<()> {
+fn try_examine(choice: DeviceChoice, checked: bool, findings: &mut Findings) -> Result<()> {
     let device = Device::open_among(&adapters(), choice)?;
+    if checked {
+        device.set_checks(Checks::All);
+    }
     let start = Instant::now();
     let test = device.self_test()?;
     let bar = bar(test.len() as u64);
@@ -96,6 +110,14 @@ fn try_examine(choice: DeviceChoice, findings: &mut Findings) -> Result<()> {
         findings.seconds = start.elapsed().as_secs_f64();
     }
     bar.finish_and_clear();
+    if let (Device::Gpu(gpu), false) = (&device, checked) {
+        gpu.set_checks(Checks::Watched);
+        findings.watched = Some(Watched {
+            checks: device.self_test()?.collect(),
+            strays: gpu.strays()?,
+        });
+        gpu.set_checks(Checks::Trusted);
+    }
     // It is no use to know how fast a broken device is.
     if findings.checks.iter().all(|check| check.outcome.is_right()) {
         findings.peak = Some(device.peak()?);

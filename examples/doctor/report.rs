@@ -8,7 +8,7 @@ use nin_wgpu::gpu::AdapterKind;
 use nin_wgpu::self_test::{Check, Outcome};
 
 use crate::cache;
-use crate::examine::{Findings, Patient};
+use crate::examine::{Findings, Patient, Watched};
 
 /// Failures that are printed in full, of one device.
 const FAILURES: usize = 8;
@@ -41,6 +41,7 @@ pub(crate) fn findings(findings: &Findings) {
     let Findings {
         checks,
         seconds,
+        watched,
         peak,
         speed,
         ended,
@@ -54,8 +55,18 @@ pub(crate) fn findings(findings: &Findings) {
             checks.len()
         );
     }
+    if let Some(Watched { checks, strays }) = watched {
+        let right = checks.iter().filter(|check| check.outcome.is_right());
+        println!(
+            "watched   {} of {} with all run-time checks, {strays} indices out of range",
+            right.count(),
+            checks.len()
+        );
+    }
+    let watched = watched.iter().flat_map(|watched| &watched.checks);
     let failed: Vec<_> = checks
         .iter()
+        .chain(watched)
         .filter(|check| !check.outcome.is_right())
         .collect();
     for check in failed.iter().take(FAILURES) {

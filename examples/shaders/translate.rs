@@ -64,6 +64,8 @@ pub(crate) struct Shader {
     pub(crate) module: Module,
     /// What the validator found in it.
     pub(crate) info: ModuleInfo,
+    /// Whether run-time checks are left out, as wgpu does in a trusted module.
+    pub(crate) trusted: bool,
 }
 
 impl Shader {
@@ -106,6 +108,7 @@ impl Shader {
             wgsl,
             module,
             info,
+            trusted: kernel.is_trusted(),
         })
     }
 
@@ -137,7 +140,7 @@ impl Shader {
         match format {
             Format::Wgsl => Ok(self.wgsl.clone().into_bytes()),
             Format::Hlsl51 | Format::Hlsl62 => {
-                let options = hlsl_options(self.kernel, format);
+                let options = hlsl_options(self.kernel, format, self.trusted);
                 let pipeline = hlsl::PipelineOptions {
                     entry_point: Some((stage, entry.to_owned())),
                 };
@@ -153,9 +156,13 @@ impl Shader {
                     vertex_pulling_transform: true,
                     ..Default::default()
                 };
-                let (text, _) =
-                    msl::write_string(module, info, &msl_options(self.kernel), &pipeline)
-                        .map_err(|error| self.error(format, error))?;
+                let (text, _) = msl::write_string(
+                    module,
+                    info,
+                    &msl_options(self.kernel, self.trusted),
+                    &pipeline,
+                )
+                .map_err(|error| self.error(format, error))?;
                 Ok(text.into_bytes())
             }
             Format::Spirv => {
@@ -163,9 +170,13 @@ impl Shader {
                     entry_point: entry.to_owned(),
                     shader_stage: stage,
                 };
-                let words =
-                    spv::write_vec(module, info, &spv_options(self.kernel), Some(&pipeline))
-                        .map_err(|error| self.error(format, error))?;
+                let words = spv::write_vec(
+                    module,
+                    info,
+                    &spv_options(self.kernel, self.trusted),
+                    Some(&pipeline),
+                )
+                .map_err(|error| self.error(format, error))?;
                 Ok(words.iter().flat_map(|word| word.to_le_bytes()).collect())
             }
             Format::Glsl => {
@@ -223,8 +234,15 @@ fn policies(policy: BoundsCheckPolicy) -> BoundsCheckPolicies {
     }
 }
 
+fn checks(trusted: bool) -> BoundsCheckPolicies {
+    policies(match trusted {
+        true => BoundsCheckPolicy::Unchecked,
+        false => BoundsCheckPolicy::Restrict,
+    })
+}
+
 /// Registers by kind, counted in the order of the layout; after the uniform, one for the number of workgroups.
-fn hlsl_options(kernel: &Kernel, format: Format) -> hlsl::Options {
+fn hlsl_options(kernel: &Kernel, format: Format, trusted: bool) -> hlsl::Options {
     let [mut b, mut t, mut u] = [hlsl::BindTarget::default(); 3];
     let mut binding_map = BTreeMap::new();
     for (binding, kind) in bindings(kernel) {
@@ -245,12 +263,14 @@ fn hlsl_options(kernel: &Kernel, format: Format) -> hlsl::Options {
         fake_missing_bindings: false,
         special_constants_binding: Some(b),
         zero_initialize_workgroup_memory: false,
+        restrict_indexing: !trusted,
+        force_loop_bounding: !trusted,
         ..Default::default()
     }
 }
 
 /// Buffers are counted in the order of the layout; the last one holds the sizes of the others.
-fn msl_options(kernel: &Kernel) -> msl::Options {
+fn msl_options(kernel: &Kernel, trusted: bool) -> msl::Options {
     let mut resources = BTreeMap::new();
     let mut next = 0;
     for (binding, kind) in bindings(kernel) {
@@ -272,16 +292,17 @@ fn msl_options(kernel: &Kernel) -> msl::Options {
         per_entry_point_map: BTreeMap::from([(kernel.entry.to_owned(), resources)]),
         spirv_cross_compatibility: false,
         fake_missing_bindings: false,
-        bounds_check_policies: policies(BoundsCheckPolicy::Restrict),
+        bounds_check_policies: checks(trusted),
         zero_initialize_workgroup_memory: false,
-        force_loop_bounding: true,
+        force_loop_bounding: !trusted,
+        emit_int_div_checks: !trusted,
         ..Default::default()
     }
 }
 
 /// A driver of Vulkan 1.1 without optional features, robust buffers among them: naga checks all bounds. Subgroups are for
 /// the kernels that use them.
-fn spv_options(kernel: &Kernel) -> spv::Options<'static> {
+fn spv_options(kernel: &Kernel, trusted: bool) -> spv::Options<'static> {
     use spv::Capability::{
         DerivativeControl, GroupNonUniform, GroupNonUniformArithmetic, GroupNonUniformBallot,
         GroupNonUniformQuad, GroupNonUniformShuffle, GroupNonUniformShuffleRelative,
@@ -321,9 +342,10 @@ fn spv_options(kernel: &Kernel) -> spv::Options<'static> {
         fake_missing_bindings: false,
         binding_map: bindings(kernel).map(place).collect(),
         capabilities: Some(always.into_iter().chain(optional).collect()),
-        bounds_check_policies: policies(BoundsCheckPolicy::Restrict),
+        bounds_check_policies: checks(trusted),
         zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::None,
-        force_loop_bounding: true,
+        force_loop_bounding: !trusted,
+        emit_int_div_checks: !trusted,
         use_storage_input_output_16: false,
         ..Default::default()
     }

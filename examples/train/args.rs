@@ -129,6 +129,11 @@ pub(crate) struct Args {
     /// Convolve by sums of all terms as they are, where Winograd's method would be faster, but round more: 3x3 and 5x5
     #[arg(long, help_heading = "Where to run")]
     pub(crate) precise: bool,
+
+    /// Keep all run-time checks in a GPU's kernels, also in those whose indices are known to be in range
+    #[arg(long, help_heading = "Where to run")]
+    pub(crate) checked: bool,
+
     /// List the adapters and stop; the environment variables WGPU_BACKEND (vulkan, dx12, metal, gl) and WGPU_ADAPTER_NAME
     /// (part of a name) limit them
     #[arg(long, help_heading = "Where to run")]

@@ -6,7 +6,9 @@ use std::str::FromStr;
 
 use crate::backend::peak::Peak;
 use crate::backend::runtime::Runtime;
-use crate::gpu::{AdapterDescription, AdapterFilter, AdapterKind, Executor, Gpu, GpuError, Tune};
+use crate::gpu::{
+    AdapterDescription, AdapterFilter, AdapterKind, Checks, Executor, Gpu, GpuError, Tune,
+};
 use crate::graph::Graph;
 use crate::plan::{Plan, PlanError};
 use crate::reference::{self, Reference};
@@ -157,6 +159,13 @@ impl Device {
     pub fn set_pipeline_cache(&self, folder: impl Into<PathBuf>) {
         if let Self::Gpu(gpu) = self {
             gpu.set_pipeline_cache(folder);
+        }
+    }
+
+    /// Sets which run-time checks a GPU's kernels have; see [`Gpu::set_checks`].
+    pub fn set_checks(&self, checks: Checks) {
+        if let Self::Gpu(gpu) = self {
+            gpu.set_checks(checks);
         }
     }
 

@@ -113,14 +113,20 @@ impl Gpu {
         description: AdapterDescription,
         roomy: bool,
     ) -> Result<Self, GpuError> {
-        let limits = device_limits(&adapter.limits(), roomy);
+        let mut limits = device_limits(&adapter.limits(), roomy);
+        let plan_limits = plan_limits(&limits, subgroup(adapter));
+        // One more for the counter of kernels that are watched.
+        limits.max_storage_buffers_per_shader_stage = adapter
+            .limits()
+            .max_storage_buffers_per_shader_stage
+            .min(limits.max_storage_buffers_per_shader_stage + 1);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("nin-wgpu"),
             required_features: adapter.features()
                 & (wgpu::Features::TIMESTAMP_QUERY
                     | wgpu::Features::SUBGROUP
                     | wgpu::Features::PIPELINE_CACHE),
-            required_limits: limits.clone(),
+            required_limits: limits,
             ..Default::default()
         };
         let (device, queue) =
@@ -158,7 +164,7 @@ impl Gpu {
             pipelines: Arc::default(),
             driver_cache: Arc::default(),
             description: Arc::new(description),
-            limits: plan_limits(&limits, subgroup(adapter)),
+            limits: plan_limits,
             fault,
             work: Arc::default(),
             tuner: Arc::default(),

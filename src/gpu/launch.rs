@@ -24,7 +24,11 @@ impl Launch {
         workgroups: [u32; 3],
     ) -> Result<Self, GpuError> {
         let pipeline = gpu.pipeline(kernel, variant)?;
+        let mut buffers: Vec<wgpu::BufferBinding<'_>> = buffers.collect();
+        let strays = pipeline.strays.iter();
+        buffers.extend(strays.map(wgpu::Buffer::as_entire_buffer_binding));
         let entries: Vec<_> = buffers
+            .into_iter()
             .zip(0..)
             .map(|(buffer, binding)| wgpu::BindGroupEntry {
                 binding,

@@ -1,6 +1,7 @@
 //! The GPU backend, and the only code that names `wgpu`.
 
 mod adapter;
+mod checks;
 mod device;
 pub(crate) mod error;
 mod executor;
@@ -13,6 +14,7 @@ mod readback;
 mod tune;
 
 pub use adapter::{AdapterDescription, AdapterFilter, AdapterKind};
+pub use checks::Checks;
 pub use device::{Gpu, Objects, Work};
 pub use error::GpuError;
 pub use executor::Executor;

@@ -6,6 +6,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 #[cfg(not(target_family = "wasm"))]
 use rayon::prelude::*;
 
+use super::checks::{self, Checks};
 use super::{Gpu, GpuError};
 use crate::plan::shaders;
 use crate::plan::{Access, Kernel, Variant};
@@ -15,10 +16,38 @@ use crate::plan::{Access, Kernel, Variant};
 pub(super) struct Pipeline {
     pub(super) pipeline: wgpu::ComputePipeline,
     pub(super) layout: wgpu::BindGroupLayout,
+    /// Bound behind the kernel's buffers if it is watched.
+    pub(super) strays: Option<wgpu::Buffer>,
 }
 
-/// Pipelines made so far.
-pub(super) type Pipelines = HashMap<(&'static Kernel, Variant), Arc<Pipeline>>;
+/// Pipelines made so far, and how.
+#[derive(Debug, Default)]
+pub(super) struct Pipelines {
+    made: HashMap<(&'static Kernel, Variant), Arc<Pipeline>>,
+    checks: Checks,
+    strays: Option<wgpu::Buffer>,
+}
+
+impl Pipelines {
+    /// Forgets all pipelines; further ones have these checks.
+    pub(super) fn set_checks(&mut self, checks: Checks, device: &wgpu::Device) {
+        self.made.clear();
+        self.checks = checks;
+        self.strays = (checks == Checks::Watched).then(|| {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("strays"),
+                size: 4,
+                usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC,
+                mapped_at_creation: false,
+            })
+        });
+    }
+
+    /// Where indices out of range are counted, if they are.
+    pub(super) fn strays(&self) -> Option<wgpu::Buffer> {
+        self.strays.clone()
+    }
+}
 
 impl Gpu {
     /// Compiles, on all cores, what of `wanted` is not compiled yet. A driver may take a second for one.
@@ -30,12 +59,19 @@ impl Gpu {
         {
             let known = self.lock_pipelines();
             let mut seen = HashSet::new();
-            missing.retain(|key| !known.contains_key(key) && seen.insert(*key));
+            missing.retain(|key| !known.made.contains_key(key) && seen.insert(*key));
         }
         if missing.is_empty() {
             return Ok(());
         }
-        let compile = |key: (_, _)| Ok((key, Arc::new(self.compile(key.0, key.1)?)));
+        let (checks, strays) = {
+            let known = self.lock_pipelines();
+            (known.checks, known.strays())
+        };
+        let compile = |key: (_, _)| {
+            let pipeline = self.compile(key.0, key.1, checks, strays.clone())?;
+            Ok((key, Arc::new(pipeline)))
+        };
         #[cfg(not(target_family = "wasm"))]
         let missing = missing.into_par_iter();
         // A browser's device is of one thread.
@@ -45,7 +81,7 @@ impl Gpu {
         // The first error in their order, whichever came first.
         for pipeline in compiled {
             let (key, pipeline) = pipeline?;
-            self.lock_pipelines().insert(key, pipeline);
+            self.lock_pipelines().made.insert(key, pipeline);
         }
         self.keep_pipelines();
         Ok(())
@@ -63,32 +99,44 @@ impl Gpu {
         variant: Variant,
     ) -> Result<Arc<Pipeline>, GpuError> {
         let mut pipelines = self.lock_pipelines();
-        if let Some(pipeline) = pipelines.get(&(kernel, variant)) {
+        if let Some(pipeline) = pipelines.made.get(&(kernel, variant)) {
             return Ok(pipeline.clone());
         }
-        let pipeline = Arc::new(self.compile(kernel, variant)?);
-        pipelines.insert((kernel, variant), pipeline.clone());
+        let (checks, strays) = (pipelines.checks, pipelines.strays());
+        let pipeline = Arc::new(self.compile(kernel, variant, checks, strays)?);
+        pipelines.made.insert((kernel, variant), pipeline.clone());
         Ok(pipeline)
     }
 
-    fn compile(&self, kernel: &'static Kernel, variant: Variant) -> Result<Pipeline, GpuError> {
+    fn compile(
+        &self,
+        kernel: &'static Kernel,
+        variant: Variant,
+        checks: Checks,
+        strays: Option<wgpu::Buffer>,
+    ) -> Result<Pipeline, GpuError> {
+        let buffers = self.device.limits().max_storage_buffers_per_shader_stage;
+        let strays = strays.filter(|_| checks.watches(kernel, buffers));
         let label = kernel.name(variant);
         tracing::debug!(%label, "compiling");
-        let source = shaders::wgsl(kernel, variant)?;
+        let mut source = shaders::wgsl(kernel, variant)?;
+        if strays.is_some() {
+            source = checks::watched(&source, kernel.bindings.len() + 1);
+        }
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let module = self
-            .device
-            .create_shader_module(wgpu::ShaderModuleDescriptor {
-                label: Some(&label),
-                source: wgpu::ShaderSource::Wgsl(source.into()),
-            });
+        let module = self.module(&label, source, checks.trusts(kernel));
         let uniform = wgpu::BufferBindingType::Uniform;
         let storage = kernel
             .bindings
             .iter()
             .map(|binding| wgpu::BufferBindingType::Storage {
                 read_only: binding.access == Access::Read,
-            });
+            })
+            .chain(
+                strays
+                    .as_ref()
+                    .map(|_| wgpu::BufferBindingType::Storage { read_only: false }),
+            );
         let entries: Vec<_> = std::iter::once(uniform)
             .chain(storage)
             .zip(0..)
@@ -136,7 +184,33 @@ impl Gpu {
             });
         match pollster::block_on(scope.pop()) {
             Some(error) => Err(GpuError::Refused(format!("{label}: {error}"))),
-            None => Ok(Pipeline { pipeline, layout }),
+            None => Ok(Pipeline {
+                pipeline,
+                layout,
+                strays,
+            }),
+        }
+    }
+
+    /// A shader module, without run-time checks if it is trusted.
+    fn module(&self, label: &str, source: String, is_trusted: bool) -> wgpu::ShaderModule {
+        let descriptor = wgpu::ShaderModuleDescriptor {
+            label: Some(label),
+            source: wgpu::ShaderSource::Wgsl(source.into()),
+        };
+        if !is_trusted {
+            return self.device.create_shader_module(descriptor);
+        }
+        #[expect(
+            unsafe_code,
+            reason = "without checks, indices must be in range: Kernel::is_trusted, tests/checks.rs"
+        )]
+        // SAFETY: every index of a trusted kernel is in range, whatever the data, since indices come from shapes alone; the
+        // tests watch each one. Loops end, since their bounds are shapes; divisors are sides of shapes, strides and
+        // windows, none of which is zero.
+        unsafe {
+            let checks = wgpu::ShaderRuntimeChecks::unchecked();
+            self.device.create_shader_module_trusted(descriptor, checks)
         }
     }
 }

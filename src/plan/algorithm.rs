@@ -46,15 +46,16 @@ const fn tile(m: u32, n: u32, k: u32, micro: u32) -> Conv2dAlgorithm {
 
 impl Conv2dAlgorithm {
     /// Every algorithm and tile that can be chosen, for tests, benches and the tuner.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Naive,
         Self::Direct,
         Self::Columns,
         Self::ColumnsSubgroup,
         tile(64, 64, 16, 4),
         tile(64, 64, 16, 8),
-        tile(64, 128, 8, 4),
-        tile(96, 64, 12, 4),
+        tile(64, 128, 16, 4),
+        tile(96, 64, 12, 8),
+        tile(32, 64, 16, 4),
         tile(128, 128, 8, 8),
         tile(32, 32, 8, 4),
         Self::Winograd(Product::Plain),
@@ -133,7 +134,7 @@ impl fmt::Display for Direction {
 }
 
 /// What the tiles of [`Rule::Hardware`] take of a device: invocations, and bytes of workgroup memory.
-const TILES: [u32; 2] = [128, 8960];
+const TILES: [u32; 2] = [128, 9728];
 
 /// Which algorithm serves a convolution of which nothing was measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,6 +184,10 @@ impl Rule {
             // Implicit GEMM walks channels in slabs; a first layer would leave them all but empty.
             Self::Hardware if channels < 8 => Conv2dAlgorithm::Direct,
             Self::Hardware if rows <= 32 => tile(32, 32, 8, 4),
+            // The last tile may stand out over the rows: of 96, a quarter of the work.
+            Self::Hardware if rows.next_multiple_of(96) < rows.next_multiple_of(64) => {
+                tile(96, 64, 12, 8)
+            }
             Self::Hardware => Conv2dAlgorithm::HARDWARE,
         }
     }

@@ -64,11 +64,20 @@ pub struct Kernel {
     pub uniform: &'static [Field],
 }
 
+/// Shaders that take an index from what a caller wrote: pictures of a data set, labels, ranges of parameters.
+const INDICES_FROM_DATA: [&str; 4] = ["gather", "one_hot", "optimizer", "softmax_cross_entropy"];
+
 impl Kernel {
     /// Shader, entry point and variant: `conv2d_implicit_gemm.forward[64x64x16/8x4]` say.
     pub fn name(&self, variant: Variant) -> String {
         let Self { shader, entry, .. } = self;
         format!("{shader}.{entry}{variant}")
+    }
+
+    /// Whether every index in it is known to be in range, whatever the data: then a device may leave run-time checks out. Not so
+    /// where an index is read from a buffer.
+    pub fn is_trusted(&self) -> bool {
+        !INDICES_FROM_DATA.contains(&self.shader)
     }
 
     /// Whether it uses subgroup operations: then its file is called so.

@@ -34,6 +34,7 @@ pub const SOURCES: &[(&str, &str)] = sources![
     "batch_norm_eval",
     "batch_norm_eval_backward",
     "common/conv2d",
+    "common/gemm",
     "common/gradient",
     "common/index",
     "common/log_softmax",
@@ -50,6 +51,7 @@ pub const SOURCES: &[(&str, &str)] = sources![
     "conv2d_depthwise",
     "conv2d_direct",
     "conv2d_implicit_gemm",
+    "conv2d_implicit_gemm_wgrad",
     "conv2d_naive",
     "conv2d_pack",
     "conv2d_reduce",
@@ -70,8 +72,8 @@ pub const SOURCES: &[(&str, &str)] = sources![
     "peak_copy",
     "peak_fma",
     "relu",
-    "softmax",
     "soft_target_cross_entropy",
+    "softmax",
     "softmax_cross_entropy",
 ];
 

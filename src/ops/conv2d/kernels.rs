@@ -92,7 +92,7 @@ impl Family {
     }
 }
 
-const fn family(shader: &'static str) -> Family {
+const fn family(shader: &'static str, wgrad: &'static str) -> Family {
     const fn kernel(
         shader: &'static str,
         entry: &'static str,
@@ -111,13 +111,13 @@ const fn family(shader: &'static str) -> Family {
     Family {
         forward: kernel(shader, "forward", FORWARD),
         dgrad: kernel(shader, "dgrad", DGRAD),
-        wgrad: kernel(shader, "wgrad", WGRAD),
+        wgrad: kernel(wgrad, "wgrad", WGRAD),
     }
 }
 
-static NAIVE: Family = family("conv2d_naive");
-static DIRECT: Family = family("conv2d_direct");
-static IMPLICIT_GEMM: Family = family("conv2d_implicit_gemm");
+static NAIVE: Family = family("conv2d_naive", "conv2d_naive");
+static DIRECT: Family = family("conv2d_direct", "conv2d_direct");
+static IMPLICIT_GEMM: Family = family("conv2d_implicit_gemm", "conv2d_implicit_gemm_wgrad");
 
 static REDUCE: Kernel = Kernel {
     shader: "conv2d_reduce",
@@ -395,13 +395,16 @@ fn workgroups(
 fn check_tile(tile: Tile, limits: PlanLimits) -> Result<(), PlanError> {
     let Tile { m, n, k, micro } = tile;
     let invocations = m / 8 * (n / micro.max(1));
-    // Both slabs, and what wgrad keeps of each column.
-    let bytes = 4 * k * (m + n) + 12 * n;
+    // Both slabs, a vector wider than they need be, and what wgrad keeps of each column.
+    let bytes = 4 * k * (m + n + 8) + 16 * n;
     let whole = m.min(n) > 0 && m % 8 == 0 && matches!(micro, 4 | 8) && n % micro == 0;
-    let even =
-        |side: u32| invocations.is_multiple_of(side) && (side * k).is_multiple_of(invocations);
-    let what = if !whole || k == 0 || !invocations.is_multiple_of(k) || !even(m) || !even(n) {
-        "sides that divide its invocations, and whole rounds of copies".to_owned()
+    let even = |side: u32| {
+        let quads = side / 4;
+        invocations.is_multiple_of(quads) && (quads * k).is_multiple_of(invocations)
+    };
+    let deep = k > 0 && k.is_multiple_of(4) && invocations.is_multiple_of(k);
+    let what = if !whole || !deep || !even(m) || !even(n) {
+        "quarters of its sides, and a depth in fours, that divide its invocations, and whole rounds of copies".to_owned()
     } else if invocations > limits.max_invocations {
         format!(
             "{invocations} invocations a workgroup, the device allows {}",
