@@ -38,18 +38,13 @@ fn channel_sum2<T: Real>(
 ) -> [T; 2] {
     let maps = (0..sizes.len / sizes.pixels).map(|n| (n * sizes.channels + c) * sizes.pixels);
     let mut sums = [T::default(); 2];
-    vectorized(
-        #[inline(always)]
-        || {
-            for at in maps {
-                let map = at..at + sizes.pixels;
-                let [s, t] = sum2(&a[map.clone()], &b[map], &f);
-                sums[0] += s;
-                sums[1] += t;
-            }
-            sums
-        },
-    )
+    for at in maps {
+        let map = at..at + sizes.pixels;
+        let [s, t] = sum2(&a[map.clone()], &b[map], &f);
+        sums[0] += s;
+        sums[1] += t;
+    }
+    sums
 }
 
 /// Writes mean and `1 / sqrt(var + eps)` of each channel to `saved [2,C]`; returns the unbiased variances.
@@ -97,31 +92,41 @@ pub(crate) fn normalize<T: Real>(
 ) {
     let pixels = sizes.pixels;
     // No branch, so that a compiler makes vectors of it. Not-a-number fails the comparison and passes through.
-    let least = if relu { 0.0 } else { f64::NEG_INFINITY };
-    let least = T::from_f64(least);
-    let behind = |value: T| if value < least { least } else { value };
+    let least = T::from_f64(if relu { 0.0 } else { f64::NEG_INFINITY });
     let maps = y.par_chunks_mut(pixels).enumerate();
     maps.with_min_len(GRAIN.div_ceil(pixels))
         .for_each(|(i, y)| {
-            let [mean, scale, shift] = of(i % sizes.channels);
+            let of_channel = of(i % sizes.channels);
             let map = i * pixels..(i + 1) * pixels;
-            let x = &x[map.clone()];
+            let (x, shortcut) = (&x[map.clone()], shortcut.map(|of| &of[map]));
             vectorized(
                 #[inline(always)]
-                || match shortcut {
-                    Some(shortcut) => {
-                        for ((y, &x), &s) in y.iter_mut().zip(x).zip(&shortcut[map]) {
-                            *y = behind((x - mean) * scale + shift + s);
-                        }
-                    }
-                    None => {
-                        for (y, &x) in y.iter_mut().zip(x) {
-                            *y = behind((x - mean) * scale + shift);
-                        }
-                    }
-                },
+                move || normalize_map(of_channel, least, x, shortcut, y),
             );
         });
+}
+
+#[inline(always)]
+fn normalize_map<T: Real>(
+    [mean, scale, shift]: [T; 3],
+    least: T,
+    x: &[T],
+    shortcut: Option<&[T]>,
+    y: &mut [T],
+) {
+    let behind = |value: T| if value < least { least } else { value };
+    match shortcut {
+        Some(shortcut) => {
+            for ((y, &x), &s) in y.iter_mut().zip(x).zip(shortcut) {
+                *y = behind((x - mean) * scale + shift + s);
+            }
+        }
+        None => {
+            for (y, &x) in y.iter_mut().zip(x) {
+                *y = behind((x - mean) * scale + shift);
+            }
+        }
+    }
 }
 
 /// `dweight` and `dbias`.
@@ -162,15 +167,9 @@ pub(crate) fn backward<T: Real>(
             let (scale, mean_dy) = (weight[c] * invstd, dbias[c] / len);
             let slope = invstd * dweight[c] / len;
             let map = i * pixels..(i + 1) * pixels;
-            let (dy, x) = (&dy[map.clone()], &x[map]);
-            vectorized(
-                #[inline(always)]
-                || {
-                    for ((dx, &dy), &x) in dx.iter_mut().zip(dy).zip(x) {
-                        *dx = scale * (dy - mean_dy - (x - mean) * slope);
-                    }
-                },
-            );
+            for ((dx, &dy), &x) in dx.iter_mut().zip(&dy[map.clone()]).zip(&x[map]) {
+                *dx = scale * (dy - mean_dy - (x - mean) * slope);
+            }
         });
 }
 

@@ -202,7 +202,8 @@ real!(f32, conv2d_gemm, libm::erfcf, conv2d_gemm::multiply);
 real!(f64, conv2d, libm::erfc, linear::multiply);
 
 /// Runs loops that the compiler makes vectors of in the widest that this CPU has. Results are the same in any. `work` must be
-/// inlined, always: what is called stays in the target's own vectors.
+/// inlined, always: what is called stays in the target's own vectors. It must own what its loops read again and again: what is
+/// captured by reference may change with every store, for all the compiler knows.
 #[inline]
 pub(crate) fn vectorized<R>(work: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(work)
