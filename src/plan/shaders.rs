@@ -67,8 +67,8 @@ pub const SOURCES: &[(&str, &str)] = sources![
     "peak_copy",
     "peak_fma",
     "relu",
-    "softmax",
     "soft_target_cross_entropy",
+    "softmax",
     "softmax_cross_entropy",
 ];
 
