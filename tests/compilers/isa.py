@@ -15,14 +15,16 @@ class Dialect:
         self.kinds = {kind: re.compile(pattern) for kind, pattern in kinds.items()}
 
 
-AMD = Dialect(
-    label=r"^(BB\d+):", jump=r"s_c?branch\w*\s+(BB\d+)", line=r"^\s+([a-z]\w+.*?)\s*(?:;|$)",
+AMD_KINDS = dict(
     # A dual-issue pair is one line with `::` between its halves.
     fma=r"v_(pk_)?(fma|fmac|mac|mad)(mk|ak)?_f32|v_dual_fmac_f32", dual=r"v_dual_", vector=r"v_",
     shared_load=r"ds_(load|read)", shared_store=r"ds_(store|write)", load=r"(buffer|global|flat|scratch)_load",
     store=r"(buffer|global|flat|scratch)_store", barrier=r"s_barrier(?!_wait)",
     # vmcnt and the counter of loads of GFX12: what waits for a load of global memory.
     wait=r"s_waitcnt\b.*vmcnt|s_wait_loadcnt")
+AMD = Dialect(label=r"^(BB\d+):", jump=r"s_c?branch\w*\s+(BB\d+)", line=r"^\s+([a-z]\w+.*?)\s*(?:;|$)", **AMD_KINDS)
+# What Mesa prints where it has no disassembler, as for GFX12 without LLVM 19: `v1: %7:v[3] = v_add_u32 ...`.
+ACO = Dialect(label=r"^(BB\d+)$", jump=r"s_c?branch\w*\s+block:(BB\d+)", line=r"^\t\s*(?:.*? = )?([a-z]\w+.*)$", **AMD_KINDS)
 NVIDIA = Dialect(
     label=r"^\.(L_x_\d+):", jump=r"(?:@!?U?P\d+ )?BRA.*?`\(\.(L_x_\d+)\)", line=r"^\s+/\*[0-9a-f]{4,}\*/\s+(.*?)\s*;",
     fma=r"FFMA", dual=r"$^", vector=r"", shared_load=r"LDS", shared_store=r"STS", load=r"LDG", store=r"STG", barrier=r"BAR",

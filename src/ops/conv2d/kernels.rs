@@ -92,7 +92,12 @@ impl Family {
     }
 }
 
-const fn family(shader: &'static str, wgrad: &'static str) -> Family {
+const fn family(shader: &'static str) -> Family {
+    family_in(shader, shader)
+}
+
+/// One whose wgrad is in a file of its own.
+const fn family_in(shader: &'static str, wgrad: &'static str) -> Family {
     const fn kernel(
         shader: &'static str,
         entry: &'static str,
@@ -115,9 +120,9 @@ const fn family(shader: &'static str, wgrad: &'static str) -> Family {
     }
 }
 
-static NAIVE: Family = family("conv2d_naive", "conv2d_naive");
-static DIRECT: Family = family("conv2d_direct", "conv2d_direct");
-static IMPLICIT_GEMM: Family = family("conv2d_implicit_gemm", "conv2d_implicit_gemm_wgrad");
+static NAIVE: Family = family("conv2d_naive");
+static DIRECT: Family = family("conv2d_direct");
+static IMPLICIT_GEMM: Family = family_in("conv2d_implicit_gemm", "conv2d_implicit_gemm_wgrad");
 
 static REDUCE: Kernel = Kernel {
     shader: "conv2d_reduce",
