@@ -3,7 +3,7 @@
 use super::{ConvUniform, Family, Geometry, family};
 use crate::plan::{Direction, Kernel, Lowering, PlanError, Region, Variant, WORKGROUP};
 
-static DEPTHWISE: Family = family("conv2d_depthwise", "conv2d_depthwise");
+static DEPTHWISE: Family = family("conv2d_depthwise");
 
 /// Pixels of a map that an invocation owns, or columns of a filter that a workgroup does.
 const OWNED: usize = 4;

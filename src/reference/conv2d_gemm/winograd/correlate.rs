@@ -116,7 +116,10 @@ impl<const M: usize, const R: usize, const N: usize> Work<'_, M, R, N> {
         });
         let filters = maps.len() / band.images.len();
         for (i, part) in maps.iter_mut().enumerate() {
-            let (n, k) = (band.images.start + i / filters, panel * self.panel + i % filters);
+            let (n, k) = (
+                band.images.start + i / filters,
+                panel * self.panel + i % filters,
+            );
             finish(n * self.g.k + k, band.rows.start * M * self.g.q, part);
         }
     }

@@ -33,8 +33,18 @@ pub(super) struct Correlation {
 impl Correlation {
     pub(super) fn forward(g: &Geometry) -> Self {
         let before = g.pad.map(|[before, _]| before);
-        let Geometry { c, k, h, w, p, q, .. } = *g;
-        Self { c, k, h, w, p, q, before }
+        let Geometry {
+            c, k, h, w, p, q, ..
+        } = *g;
+        Self {
+            c,
+            k,
+            h,
+            w,
+            p,
+            q,
+            before,
+        }
     }
 
     /// The input's gradient is a correlation of that of the output, with filters turned round.
@@ -82,12 +92,22 @@ pub(super) struct Filters<'a> {
 impl<'a> Filters<'a> {
     pub(super) fn forward(g: &Geometry, w: &'a [f32]) -> Self {
         let (k, c) = (g.terms(), g.window());
-        Self { w, k, c, is_flipped: false }
+        Self {
+            w,
+            k,
+            c,
+            is_flipped: false,
+        }
     }
 
     pub(super) fn dgrad(g: &Geometry, w: &'a [f32]) -> Self {
         let (k, c) = (g.window(), g.terms());
-        Self { w, k, c, is_flipped: true }
+        Self {
+            w,
+            k,
+            c,
+            is_flipped: true,
+        }
     }
 }
 
@@ -176,4 +196,3 @@ pub(super) fn wgrad(method: Method, g: &Geometry, x: &[f32], dy: &[f32], dw: &mu
         Method::F3x5 => wgrad::by::<3, 5, 7>(of, x, dy, dw),
     }
 }
-
