@@ -157,9 +157,8 @@ impl Rule {
         limits: PlanLimits,
         precise: bool,
     ) -> Conv2dAlgorithm {
-        let winograd = Conv2dAlgorithm::Winograd(match self {
-            Self::Hardware => Product::Tiled,
-            _ if limits.subgroup < Conv2dAlgorithm::SUBGROUP => Product::Plain,
+        let winograd = Conv2dAlgorithm::Winograd(match limits.subgroup {
+            lanes if lanes < Conv2dAlgorithm::SUBGROUP => Product::Plain,
             _ => Product::Subgroup,
         });
         let Geometry { c, k, .. } = g.of_group();
@@ -172,7 +171,8 @@ impl Rule {
             Self::Always(algorithm) => algorithm,
             _ if g.is_depthwise() => Conv2dAlgorithm::Depthwise,
             Self::SmallHardware => Conv2dAlgorithm::Direct,
-            Self::Software | Self::Hardware
+            // On hardware it takes more memory and dispatches for fewer operations: there only measuring may choose it.
+            Self::Software
                 if !precise && winograd.serves(g) && super::winograd::pays(direction, g) =>
             {
                 winograd

@@ -91,7 +91,9 @@ pub fn widen(data: &[f32]) -> Vec<f64> {
     data.iter().map(|&x| x.into()).collect()
 }
 
+/// By sums of all terms, as PyTorch computes: by Winograd's method rounding is that of other numbers.
 pub fn devices() -> Vec<Device> {
     let gpu = super::gpu().map(|gpu| Device::Gpu(gpu.clone()));
-    std::iter::once(Device::Cpu).chain(gpu).collect()
+    let all = std::iter::once(Device::Cpu).chain(gpu);
+    all.map(Device::precise).collect()
 }

@@ -112,3 +112,16 @@ fn a_small_nin_follows_pytorch_over_ten_adam_steps() {
         );
     }
 }
+
+/// Its rounding is a few times that of sums, and so is what ten steps make of it.
+#[test]
+fn winograds_method_follows_pytorch_within_a_hundred_thousandth() {
+    let fixture = Fixture::load("nin_tiny.safetensors");
+    let mut run = tiny_run(&fixture, &Device::Cpu);
+    for (step, &want) in (1u64..).zip(fixture.get("losses")) {
+        let batch = 4 * (step as u32 - 1);
+        let indices: Vec<u32> = (batch..batch + 4).collect();
+        let loss = run.train_step(&indices, 1e-3, step).expect("runs").loss();
+        assert!((loss - want).abs() <= 1e-5, "loss {step}: {loss}, {want}");
+    }
+}
