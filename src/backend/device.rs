@@ -130,6 +130,7 @@ impl Device {
 
     /// The same device with convolutions by sums of all terms as they are. Else 3x3 and 5x5 take Winograd's method
     /// where it is faster, which rounds a few times more, well within the tolerance of every op.
+    /// On a GPU this holds for all clones of the device.
     #[must_use]
     pub fn precise(self) -> Self {
         match self {
