@@ -129,10 +129,37 @@ fn part<T: Real>(geometry: &Geometry, part: CropBox, mirrored: bool, source: &[u
     }
 }
 
+/// Takes the whole map `source [h,w]`, moved, as it is; `values` are those of its bytes.
+fn copy<T: Real>(
+    geometry: &Geometry,
+    shift: Shift,
+    values: &[T; 256],
+    source: &[u8],
+    map: &mut [T],
+) {
+    let [_, _, h, w] = geometry.source;
+    let is_still = !shift.mirrored && (shift.down, shift.right) == (0, 0);
+    if is_still {
+        let pairs = map.iter_mut().zip(source);
+        return pairs.for_each(|(to, &byte)| *to = values[usize::from(byte)]);
+    }
+    for (y, row) in map.chunks_mut(w).enumerate() {
+        for (x, to) in row.iter_mut().enumerate() {
+            *to = values[usize::from(shift.pixel(source, [h, w], y, x))];
+        }
+    }
+}
+
 /// Scales the whole map `source [h,w]`, moved, to `map [H,W]`, as 0..1.
 fn whole<T: Real>(geometry: &Geometry, shift: Shift, source: &[u8], map: &mut [T]) {
     let [_, _, src_h, src_w] = geometry.source;
     let [h, w] = geometry.size;
+    let columns: Vec<_> = (0..w)
+        .map(|x| {
+            let (x0, x1, fx) = taps(x, src_w, w);
+            (x0, x1, T::from_f64(fx))
+        })
+        .collect();
     let value = |y: usize, x: usize| {
         let byte = shift.pixel(source, [src_h, src_w], y, x);
         T::from_f64(f64::from(byte) / 255.0)
@@ -140,9 +167,7 @@ fn whole<T: Real>(geometry: &Geometry, shift: Shift, source: &[u8], map: &mut [T
     for (y, row) in map.chunks_mut(w).enumerate() {
         let (y0, y1, fy) = taps(y, src_h, h);
         let fy = T::from_f64(fy);
-        for (x, to) in row.iter_mut().enumerate() {
-            let (x0, x1, fx) = taps(x, src_w, w);
-            let fx = T::from_f64(fx);
+        for (to, &(x0, x1, fx)) in row.iter_mut().zip(&columns) {
             let top = value(y0, x0) + (value(y0, x1) - value(y0, x0)) * fx;
             let bottom = value(y1, x0) + (value(y1, x1) - value(y1, x0)) * fx;
             *to = top + (bottom - top) * fy;
@@ -161,6 +186,16 @@ pub(crate) fn forward<T: Real>(
 ) {
     let [len, c, src_h, src_w] = geometry.source;
     let [h, w] = geometry.size;
+    let normalized = |channel: usize, value: T| {
+        let [mean, std] = [geometry.normalize.mean, geometry.normalize.std];
+        (value - T::from_f64(mean[channel].into())) / T::from_f64(std[channel].into())
+    };
+    // Of every byte in every channel.
+    let values: Vec<[T; 256]> = (0..c)
+        .map(|channel| {
+            std::array::from_fn(|byte| normalized(channel, T::from_f64(byte as f64 / 255.0)))
+        })
+        .collect();
     let batch = out.par_chunks_mut(c * h * w).zip(indices).zip(out_labels);
     batch.enumerate().for_each(|(n, ((image, &index), label))| {
         let index = index as usize;
@@ -174,14 +209,15 @@ pub(crate) fn forward<T: Real>(
         for (channel, map) in image.chunks_mut(h * w).enumerate() {
             let source = &images[(index * c + channel) * src_h * src_w..][..src_h * src_w];
             match change {
+                Change::Shift(shift) if [h, w] == [src_h, src_w] => {
+                    copy(geometry, shift, &values[channel], source, map);
+                    continue;
+                }
                 Change::Shift(shift) => whole(geometry, shift, source, map),
                 Change::Part(of, mirrored) => part(geometry, of, mirrored, source, map),
             }
-            let mean = T::from_f64(geometry.normalize.mean[channel].into());
-            let std = T::from_f64(geometry.normalize.std[channel].into());
-            for value in map {
-                *value = (*value - mean) / std;
-            }
+            map.iter_mut()
+                .for_each(|value| *value = normalized(channel, *value));
         }
     });
 }

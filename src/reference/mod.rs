@@ -32,6 +32,7 @@ pub(crate) mod softmax_cross_entropy;
 pub use convolving::Convolving;
 pub use peak::peak;
 
+use std::collections::HashSet;
 use std::fmt::Debug;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
@@ -42,7 +43,7 @@ use crate::backend::runtime::{Runtime, RuntimeError, check_write, check_write_ro
 use crate::graph::shape::{DType, Shape};
 use crate::graph::tensor::HostSlice;
 use crate::graph::{Graph, Node, Role, ValueId};
-use crate::ops::{Definition, Geometry};
+use crate::ops::{Definition, Geometry, Op};
 
 /// The float that the reference computes in: `f32` or `f64`.
 pub trait Real:
@@ -331,9 +332,11 @@ impl<T: Real> Reference<T> {
     /// Memory for every value of `graph`, zeroed.
     pub fn new(graph: Graph) -> Self {
         let used = graph.used();
+        let places = unread_places(&graph);
         let data = graph
             .ids()
             .map(|id| match graph.value(id) {
+                _ if places.contains(&id) => Data::U32(Vec::new()),
                 value if used[id.index()] => Data::zeros(value.shape, value.dtype),
                 _ => Data::Real(Vec::new()),
             })
@@ -423,6 +426,22 @@ impl<T: Real> Reference<T> {
             self.data[id.index()] = data;
         }
     }
+}
+
+/// Places of the greatest elements of max pools that have no gradient, so that nobody reads them.
+fn unread_places(graph: &Graph) -> HashSet<ValueId> {
+    let nodes = graph.nodes();
+    let read: HashSet<ValueId> = nodes
+        .iter()
+        .flat_map(|node| &node.inputs)
+        .copied()
+        .collect();
+    let pools = nodes
+        .iter()
+        .filter(|node| matches!(node.op, Op::MaxPool2d(_)));
+    let places = pools.map(|node| node.outputs[1]);
+    let is_unread = |id: &ValueId| !read.contains(id) && graph.value(*id).role == Role::Activation;
+    places.filter(is_unread).collect()
 }
 
 impl<T: Real> Runtime for Reference<T> {

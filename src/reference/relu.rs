@@ -18,7 +18,15 @@ pub(crate) fn backward<T: Real>(dy: &[T], y: &[T], dx: &mut [T]) {
 
 /// Zeroes `dx` where the activation `y` was not positive.
 pub(crate) fn mask<T: Real>(y: &[T], dx: &mut [T]) {
+    let parts = dx.par_chunks_mut(GRAIN).zip(y.par_chunks(GRAIN));
+    parts.for_each(|(dx, y)| mask_part(y, dx));
+}
+
+/// The same of a part, on this thread.
+#[inline(always)]
+pub(super) fn mask_part<T: Real>(y: &[T], dx: &mut [T]) {
     let zero = T::default();
-    let pairs = dx.par_iter_mut().with_min_len(GRAIN).zip(y);
-    pairs.for_each(|(dx, &y)| *dx = if y <= zero { zero } else { *dx });
+    for (dx, &y) in dx.iter_mut().zip(y) {
+        *dx = if y <= zero { zero } else { *dx };
+    }
 }

@@ -38,9 +38,21 @@ pub(super) fn runs(
     }
 }
 
-/// Columns of one channel: `to [R*S, pixels]`.
-fn im2col(g: &Geometry, map: &[f32], pixels: &Range<usize>, to: &mut [f32]) {
-    for (i, row) in to.chunks_mut(pixels.len()).enumerate() {
+/// Columns of one channel, `to [R*S, width]`, with zeros behind the last pixel.
+#[inline(always)]
+pub(super) fn im2col(
+    g: &Geometry,
+    map: &[f32],
+    pixels: &Range<usize>,
+    to: &mut [f32],
+    width: usize,
+) {
+    if is_pointwise(g) {
+        let (to, rest) = to.split_at_mut(pixels.len());
+        to.copy_from_slice(&map[pixels.clone()]);
+        return rest.fill(0.0);
+    }
+    for (i, row) in to.chunks_mut(width).enumerate() {
         row.fill(0.0);
         runs(g, (i / g.s, i % g.s), pixels, |from, to, len| {
             let to = &mut row[to..to + len];
@@ -72,7 +84,7 @@ pub(super) fn with_columns(
             .par_chunks_mut(rows * pixels.len())
             .zip(x.par_chunks(g.h * g.w))
             .with_min_len(if alone { channels } else { 1 })
-            .for_each(|(to, map)| im2col(g, map, pixels, to));
+            .for_each(|(to, map)| im2col(g, map, pixels, to, pixels.len()));
         body(Matrix(columns, pixels.len(), 1));
     });
 }

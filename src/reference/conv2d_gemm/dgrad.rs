@@ -1,7 +1,5 @@
 //! dgrad: transposed filters times `dy` are columns, which are summed into `dx`.
 
-use std::ops::Range;
-
 use gemm_common::Parallelism;
 use rayon::prelude::*;
 
@@ -9,6 +7,7 @@ use super::blocks::{BLOCK, block_len, blocks, task_channels};
 use super::columns::{col2im, is_pointwise};
 use super::depthwise;
 use super::matrix::{Matrix, multiply, sum_transposed};
+use super::panels;
 use super::scratch::{COLUMNS, WEIGHTS, with_scratch};
 use super::winograd::{self, Correlation, Filters};
 use crate::ops::Geometry;
@@ -29,7 +28,7 @@ pub(crate) fn dgrad(
         let (of, filters) = (Correlation::dgrad(g), Filters::dgrad(g, w));
         return winograd::correlate(method, of, filters, None, dy, dx, |map, from, dx| {
             if let Some(mask) = mask {
-                relu::mask(&mask[map * g.h * g.w + from..], dx);
+                relu::mask_part(&mask[map * g.h * g.w + from..], dx);
             }
         });
     }
@@ -42,6 +41,26 @@ pub(crate) fn dgrad(
         let each = wt.par_chunks_mut(filters).zip(w.par_chunks(filters));
         each.for_each(|(wt, w)| sum_transposed(w, g.k, g.terms(), wt));
         let wt = &*wt;
+        if is_pointwise(g) {
+            // A pointwise convolution too, by the transposed filters.
+            let of = Geometry {
+                c: g.k,
+                k: g.c,
+                ..*g
+            };
+            return panels::correlate(
+                &of,
+                dy,
+                wt,
+                dx,
+                #[inline(always)]
+                |i, from, dx| {
+                    if let Some(mask) = mask {
+                        relu::mask_part(&mask[i * map + from..], dx);
+                    }
+                },
+            );
+        }
         let dy = dy.par_chunks(g.k * g.pixels());
         // The channels of one group of one image.
         let images = dx.par_chunks_mut(image).zip(dy).enumerate();
@@ -61,18 +80,12 @@ pub(crate) fn dgrad(
 /// Input gradient of some channels of one image, given their filters as `wt [channels*R*S, K]`.
 fn dgrad_channels(g: &Geometry, dy: &[f32], wt: &[f32], dx: &mut [f32]) {
     let (terms, pixels) = (wt.len() / g.k, g.pixels());
-    let product = |range: &Range<usize>, to: &mut [f32]| {
-        let dy = Matrix(&dy[range.start..], pixels, 1);
-        let (size, to) = ([terms, range.len(), g.k], (to, range.len()));
-        multiply(size, Matrix(wt, g.k, 1), dy, to, false, Parallelism::None);
-    };
-    if is_pointwise(g) {
-        return product(&(0..pixels), dx);
-    }
     dx.fill(0.0);
     for (_, range) in blocks(g, 0..pixels, block_len(BLOCK, terms)) {
         with_scratch(&COLUMNS, terms * range.len(), |columns| {
-            product(&range, columns);
+            let dy = Matrix(&dy[range.start..], pixels, 1);
+            let (size, to) = ([terms, range.len(), g.k], (&mut *columns, range.len()));
+            multiply(size, Matrix(wt, g.k, 1), dy, to, false, Parallelism::None);
             let columns = columns.chunks(g.window() * range.len());
             for (map, from) in dx.chunks_mut(g.h * g.w).zip(columns) {
                 col2im(g, from, &range, map);

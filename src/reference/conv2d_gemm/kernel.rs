@@ -5,6 +5,9 @@
 
 use pulp::Simd;
 
+/// Lanes of the widest vector.
+pub(super) const LANES: usize = 16;
+
 /// Rows of a tile. Six rows of four vectors fill 24 of 32 registers, six rows of two 12 of 16.
 pub(super) const ROWS: usize = 6;
 

@@ -1,4 +1,4 @@
-//! Convolutions in `f32` on all cores: blocks of columns, each straight into one GEMM.
+//! Convolutions in `f32` on all cores: by panels or blocks of columns, each multiplied while it is in the cache.
 //!
 //! Columns (`im2col`) never exist as a whole: a block of them is written, multiplied while it is in
 //! the cache, and overwritten by the next. Blocks of 128, 256, 512, 1024 and 2048 KiB make a step
@@ -20,6 +20,7 @@ mod dgrad;
 mod forward;
 mod kernel;
 pub(super) mod matrix;
+mod panels;
 mod scratch;
 #[cfg(test)]
 mod tests;

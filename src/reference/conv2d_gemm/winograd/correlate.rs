@@ -8,8 +8,8 @@ use rayon::prelude::*;
 use super::bands::{Band, Cut};
 use super::product::Product;
 use super::transform::{FilterPanel, GATHERED, OfInput, Tiles};
-use super::{Correlation, Filters, LANES, padded};
-use crate::reference::conv2d_gemm::kernel::{ROWS, columns};
+use super::{Correlation, Filters, padded};
+use crate::reference::conv2d_gemm::kernel::{LANES, ROWS, columns};
 use crate::reference::conv2d_gemm::scratch::{
     COLUMNS, PARTIALS, PRODUCTS, STRIP, WEIGHTS, with_scratch,
 };

@@ -12,6 +12,7 @@ mod product;
 mod transform;
 mod wgrad;
 
+use super::kernel::LANES;
 use crate::ops::Geometry;
 use crate::ops::winograd::points;
 use crate::reference::Convolving;
@@ -70,9 +71,6 @@ impl Correlation {
         }
     }
 }
-
-/// Lanes of the widest vector.
-const LANES: usize = 16;
 
 /// Elements of a row that holds so many: whole vectors, and an odd number of lines of the cache, since rows a power of two
 /// apart would share few sets of it.

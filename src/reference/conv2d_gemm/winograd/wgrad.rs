@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::bands::Cut;
 use super::transform::{FilterGradient, Maps, OfGradient, OfInput, Tiles, Transform};
 use super::{Correlation, padded};
-use crate::reference::conv2d_gemm::kernel::{ROWS, Sums, columns, load, store, tile};
+use crate::reference::conv2d_gemm::kernel::{LANES, ROWS, Sums, columns, load, store, tile};
 use crate::reference::conv2d_gemm::scratch::{COLUMNS, PARTIALS, STRIP, with_scratch};
 
 /// Floats of transformed tiles that are summed at once: more would not stay in the cache, fewer have the sums read often.
@@ -107,7 +107,7 @@ fn transform<T: Transform<I, N>, const I: usize, const N: usize>(
 ) {
     let [height, width] = [rows.len(), cut.across].map(|tiles| (tiles - 1) * T::STEP + I);
     let image = maps.channels * maps.size[0] * maps.size[1];
-    with_scratch(&STRIP, height * width * super::LANES, |strip| {
+    with_scratch(&STRIP, height * width * LANES, |strip| {
         arch.dispatch(Tiles::<T, I, N> {
             transform: PhantomData,
             maps,

@@ -1,0 +1,207 @@
+//! Filters times columns: a panel of columns, as wide as the kernel's tile, is written and met by all filters while it is near.
+//!
+//! Filters lie as they are, since the kernel takes single elements of six rows at once; and outputs are finished, by a bias or a
+//! mask, as they leave the registers.
+
+use std::ops::Range;
+
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::columns::im2col;
+use super::kernel::{LANES, ROWS, Sums, columns, store, tile};
+use super::scratch::{COLUMNS, with_scratch};
+use crate::ops::Geometry;
+
+/// Pixels of a task, some panels: filters are read so often, and outputs written in runs so long.
+const PIXELS: usize = 128;
+/// Terms that are summed at once, or those of one channel: more columns would leave the cache.
+const TERMS: usize = 512;
+/// Filters of a task, at least.
+const FILTERS: usize = 48;
+
+/// Some pixels of some filters' maps.
+struct Task<'y> {
+    /// Number of the image, each group's channels being one.
+    image: usize,
+    pixels: Range<usize>,
+    /// The first filter.
+    first: usize,
+    maps: Vec<&'y mut [f32]>,
+}
+
+/// `y [images,K,P,Q]` of `x [images,C,H,W]`, where image `i` meets the filters `w [groups,K,C,R,S]` of group `i % groups`. Then
+/// `finish(map, from, part)` sees each part of a map, those of image `i` and filter `k` being number `i * K + k`, from pixel `from` on.
+pub(super) fn correlate(
+    g: &Geometry,
+    x: &[f32],
+    w: &[f32],
+    y: &mut [f32],
+    finish: impl Fn(usize, usize, &mut [f32]) + Copy + Sync,
+) {
+    let arch = Arch::new();
+    let filters = g.k * g.terms();
+    tasks(g, y).into_par_iter().for_each(|mut task| {
+        let image = g.c * g.h * g.w;
+        let width = task.pixels.len().next_multiple_of(LANES);
+        with_scratch(&COLUMNS, width * channels(g) * g.window(), |columns| {
+            arch.dispatch(Product {
+                g,
+                x: &x[task.image * image..][..image],
+                w: &w[task.image * filters % w.len()..][..filters],
+                task: &mut task,
+                columns,
+                finish,
+            });
+        });
+    });
+}
+
+/// Channels that are summed at once.
+fn channels(g: &Geometry) -> usize {
+    (TERMS / g.window()).clamp(1, g.c)
+}
+
+/// Tasks of all pixels, and of all filters or, where tasks are too few for all threads, of some.
+fn tasks<'y>(g: &Geometry, y: &'y mut [f32]) -> Vec<Task<'y>> {
+    let (pixels, images) = (g.pixels(), y.len() / (g.k * g.pixels()));
+    let places = images * pixels.div_ceil(PIXELS);
+    let shares = (4 * rayon::current_num_threads()).div_ceil(places);
+    let filters = (g.k.div_ceil(shares).next_multiple_of(ROWS)).max(FILTERS);
+    let mut tasks = Vec::with_capacity(places * g.k.div_ceil(filters));
+    for (image, y) in y.chunks_mut(g.k * pixels).enumerate() {
+        for (share, y) in y.chunks_mut(filters * pixels).enumerate() {
+            let begun = tasks.len();
+            tasks.extend((0..pixels).step_by(PIXELS).map(|from| Task {
+                image,
+                pixels: from..pixels.min(from + PIXELS),
+                first: share * filters,
+                maps: Vec::with_capacity(y.len() / pixels),
+            }));
+            for map in y.chunks_mut(pixels) {
+                for (task, part) in tasks[begun..].iter_mut().zip(map.chunks_mut(PIXELS)) {
+                    task.maps.push(part);
+                }
+            }
+        }
+    }
+    tasks
+}
+
+/// One task.
+struct Product<'a, 'y, F> {
+    g: &'a Geometry,
+    /// The maps of its image.
+    x: &'a [f32],
+    /// The filters of its group.
+    w: &'a [f32],
+    task: &'a mut Task<'y>,
+    /// Columns of some channels, `[panels, channels*R*S, width]`.
+    columns: &'a mut [f32],
+    finish: F,
+}
+
+impl<F: Fn(usize, usize, &mut [f32]) + Copy> WithSimd for Product<'_, '_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (g, task) = (self.g, self.task);
+        let (window, map) = (g.window(), g.h * g.w);
+        let channels = channels(g);
+        let (first, pixels) = (task.first, task.pixels.clone());
+        for c in (0..g.c).step_by(channels) {
+            let channels = channels.min(g.c - c);
+            let depth = channels * window;
+            let panels = pixels.clone().step_by(columns::<S>());
+            let panels = panels.map(|from| from..pixels.end.min(from + columns::<S>()));
+            let mut rest = &mut *self.columns;
+            for panel in panels.clone() {
+                let width = panel.len().next_multiple_of(S::F32_LANES);
+                let (to, further) = rest.split_at_mut(depth * width);
+                rest = further;
+                let maps = self.x[c * map..][..channels * map].chunks(map);
+                for (to, map) in to.chunks_mut(window * width).zip(maps) {
+                    im2col(g, map, &panel, to, width);
+                }
+            }
+            for (i, maps) in task.maps.chunks_mut(ROWS).enumerate() {
+                let k = first + i * ROWS;
+                let mut rows: [&[f32]; ROWS] = [&[]; ROWS];
+                for (i, row) in rows.iter_mut().enumerate() {
+                    // Those beyond the last filter are computed and left.
+                    let k = k + i.min(maps.len() - 1);
+                    *row = &self.w[k * g.terms() + c * window..][..depth];
+                }
+                let mut b = &*self.columns;
+                for panel in panels.clone() {
+                    let at = panel.start - pixels.start..panel.end - pixels.start;
+                    let vectors = panel.len().div_ceil(S::F32_LANES);
+                    match vectors {
+                        1 => sum::<S, 1>(simd, depth, rows, b, maps, at, c > 0),
+                        2 => sum::<S, 2>(simd, depth, rows, b, maps, at, c > 0),
+                        3 => sum::<S, 3>(simd, depth, rows, b, maps, at, c > 0),
+                        _ => sum::<S, 4>(simd, depth, rows, b, maps, at, c > 0),
+                    }
+                    b = &b[depth * vectors * S::F32_LANES..];
+                }
+                if c + channels == g.c {
+                    for (i, part) in maps.iter_mut().enumerate() {
+                        (self.finish)(task.image * g.k + k + i, pixels.start, part);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Sums of some rows with one panel of columns `b [depth, V]`, in vectors; `at` of the maps is what they become, or are added to.
+#[inline(always)]
+fn sum<S: Simd, const V: usize>(
+    simd: S,
+    depth: usize,
+    rows: [&[f32]; ROWS],
+    b: &[f32],
+    maps: &mut [&mut [f32]],
+    at: Range<usize>,
+    accumulate: bool,
+) {
+    let mut sums: Sums<S, V> = [[simd.splat_f32s(0.0); V]; ROWS];
+    let lanes = S::F32_LANES;
+    if accumulate {
+        for (sums, map) in sums.iter_mut().zip(&*maps) {
+            let from = &map[at.clone()];
+            for j in 0..V {
+                sums[j] = simd.partial_load_f32s(&from[j * lanes..from.len().min((j + 1) * lanes)]);
+            }
+        }
+    }
+    let sums = tile::<S, V>(
+        simd,
+        sums,
+        depth,
+        #[inline(always)]
+        |d| {
+            let mut column = [0.0; ROWS];
+            for i in 0..ROWS {
+                column[i] = rows[i][d];
+            }
+            column
+        },
+        b,
+        V * lanes,
+    );
+    for (sums, map) in sums.iter().zip(maps) {
+        let to = &mut map[at.clone()];
+        if to.len() == V * lanes {
+            for j in 0..V {
+                store::<S>(&mut to[j * lanes..], sums[j]);
+            }
+        } else {
+            for j in 0..V {
+                let end = to.len().min((j + 1) * lanes);
+                simd.partial_store_f32s(&mut to[j * lanes..end], sums[j]);
+            }
+        }
+    }
+}
