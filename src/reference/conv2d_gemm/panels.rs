@@ -13,7 +13,7 @@ use super::kernel::{LANES, ROWS, Sums, columns, store, tile};
 use super::scratch::{COLUMNS, with_scratch};
 use crate::ops::Geometry;
 
-/// Pixels of a task, some panels: filters are read so often, and outputs written in runs so long.
+/// Most pixels of a task, some panels: filters are read so often, and outputs written in runs so long.
 const PIXELS: usize = 128;
 /// Terms that are summed at once, or those of one channel: more columns would leave the cache.
 const TERMS: usize = 512;
@@ -65,21 +65,23 @@ fn channels(g: &Geometry) -> usize {
 /// Tasks of all pixels, and of all filters or, where tasks are too few for all threads, of some.
 fn tasks<'y>(g: &Geometry, y: &'y mut [f32]) -> Vec<Task<'y>> {
     let (pixels, images) = (g.pixels(), y.len() / (g.k * g.pixels()));
-    let places = images * pixels.div_ceil(PIXELS);
-    let shares = (4 * rayon::current_num_threads()).div_ceil(places);
+    let parts = pixels.div_ceil(PIXELS);
+    let each = pixels.div_ceil(parts).next_multiple_of(LANES);
+    let places = images * parts;
+    let shares = (2 * rayon::current_num_threads()).div_ceil(places);
     let filters = (g.k.div_ceil(shares).next_multiple_of(ROWS)).max(FILTERS);
     let mut tasks = Vec::with_capacity(places * g.k.div_ceil(filters));
     for (image, y) in y.chunks_mut(g.k * pixels).enumerate() {
         for (share, y) in y.chunks_mut(filters * pixels).enumerate() {
             let begun = tasks.len();
-            tasks.extend((0..pixels).step_by(PIXELS).map(|from| Task {
+            tasks.extend((0..pixels).step_by(each).map(|from| Task {
                 image,
-                pixels: from..pixels.min(from + PIXELS),
+                pixels: from..pixels.min(from + each),
                 first: share * filters,
                 maps: Vec::with_capacity(y.len() / pixels),
             }));
             for map in y.chunks_mut(pixels) {
-                for (task, part) in tasks[begun..].iter_mut().zip(map.chunks_mut(PIXELS)) {
+                for (task, part) in tasks[begun..].iter_mut().zip(map.chunks_mut(each)) {
                     task.maps.push(part);
                 }
             }

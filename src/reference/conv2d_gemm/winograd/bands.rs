@@ -25,8 +25,11 @@ pub(super) struct Cut {
 impl Cut {
     pub(super) fn new(g: &Correlation, images: usize, side: usize) -> Self {
         let [down, across] = [g.p, g.q].map(|pixels| pixels.div_ceil(side));
+        let threads = rayon::current_num_threads();
+        // At least one for each thread.
         let bands = down.div_ceil((TILES / across).clamp(1, down));
-        let share = images.div_ceil(rayon::current_num_threads());
+        let bands = bands.max(threads.div_ceil(images)).min(down);
+        let share = images.div_ceil(threads);
         Self {
             images: (TILES / (down * across)).clamp(1, share),
             rows: down.div_ceil(bands),
