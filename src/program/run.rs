@@ -51,6 +51,9 @@ pub struct LayerMaps {
     pub grid: MapGrid,
 }
 
+/// Bytes of values that are on their way to the host at once.
+const TOGETHER: usize = 16 << 20;
+
 /// What a training leaves behind.
 pub(crate) struct Weights {
     /// The parameters and running statistics for use: averages, if there are any.
@@ -333,11 +336,24 @@ impl Run {
         Ok(Tensor { shape, data })
     }
 
-    /// Values under names, each brought to the host by itself: together they may be larger than what is left of memory.
+    /// Values under names, as many under way at once as take [`TOGETHER`] bytes: a browser answers each some milliseconds late,
+    /// and all of them may take more than what is left of memory.
     async fn tensors(&mut self, named: Vec<(String, ValueId)>) -> Result<Parameters> {
         let mut tensors = Vec::with_capacity(named.len());
-        for (name, id) in named {
-            tensors.push((name, self.tensor(id).await?));
+        let mut named = named.into_iter().peekable();
+        while named.peek().is_some() {
+            let (mut readings, mut bytes) = (Vec::new(), 0);
+            while bytes < TOGETHER
+                && let Some((name, id)) = named.next()
+            {
+                let shape = self.program.graph.value(id).shape;
+                bytes += 4 * shape.len();
+                readings.push((name, shape, self.runtime.queue_read(id)?));
+            }
+            for (name, shape, reading) in readings {
+                let data = reading.await?;
+                tensors.push((name, Tensor { shape, data }));
+            }
         }
         Ok(tensors)
     }

@@ -56,6 +56,8 @@ pub(crate) struct Control {
     sent: Cell<Option<Instant>>,
     /// Time halted in this interval.
     halted: Cell<Duration>,
+    /// The last step.
+    end: Cell<u64>,
     is_over: Cell<bool>,
 }
 
@@ -125,9 +127,10 @@ impl Control {
         }
     }
 
-    /// Whether what was brought to the host is to be sent to be kept, too.
-    fn is_due(&self) -> bool {
-        self.sent.get().is_none_or(|at| at.elapsed() >= SAVED)
+    /// Whether the network of a step is to be sent to be kept, too: the last one is, whoever ended the training.
+    fn is_due(&self, step: u64) -> bool {
+        let is_last = step == self.end.get() || self.flags.borrow()[0].load(Ordering::Relaxed);
+        is_last || self.sent.get().is_none_or(|at| at.elapsed() >= SAVED)
     }
 }
 
@@ -206,6 +209,7 @@ impl Start {
             drawn: Cell::new(None),
             sent: Cell::new(None),
             halted: Cell::new(Duration::ZERO),
+            end: Cell::new(0),
             is_over: Cell::new(false),
         });
         let held = control.clone();
@@ -236,6 +240,7 @@ impl Start {
         let batch = options.step_images();
         let per_epoch = (split.train.len() / batch) as u64;
         let steps = per_epoch * options.epochs;
+        control.end.set(steps);
         let mut trainer = Trainer::new_async(device, &model, split, &parameters, options).await?;
         if let Some((moments, state)) = &resumed {
             trainer.resume(metadata.step, moments, state)?;
@@ -324,7 +329,7 @@ impl Control {
         if self.mode.get() == Mode::Halting {
             self.mode.set(Mode::Halted);
         }
-        if !self.is_due() {
+        if !self.is_due(metadata.step) {
             return;
         }
         let whole = Metadata {

@@ -13,6 +13,8 @@ fn main() -> Result<()> {
     };
     let mut bindgen = Bindgen::new();
     let made = bindgen.input_path(&wasm).web(true)?.typescript(false);
+    // Names of functions are a tenth of what is downloaded.
+    made.remove_name_section(true);
     made.generate(&folder)
         .with_context(|| format!("{} cannot be made a module", wasm.display()))
 }
