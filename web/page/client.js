@@ -11,11 +11,14 @@ export class Client {
   /** Begins with a new worker; what the old one held is gone. */
   restart() {
     this.#worker?.terminate();
-    this.#worker = new Worker("worker.js", { type: "module" });
-    this.#worker.onmessage = ({ data }) => this.#tell(data);
-    this.#worker.onerror = (event) => {
-      this.#tell({ kind: "crashed", message: event.message ?? "the worker did not start" });
+    const worker = new Worker("worker.js", { type: "module" });
+    // What an old worker still had to say is of no use.
+    const tell = (event) => {
+      if (worker === this.#worker) this.#tell(event);
     };
+    worker.onmessage = ({ data }) => tell(data);
+    worker.onerror = ({ message }) => tell({ kind: "crashed", message: message ?? "the worker did not start" });
+    this.#worker = worker;
   }
 
   /** Has `listener` hear every event of a kind. */

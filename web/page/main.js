@@ -37,6 +37,7 @@ async function take(file) {
   const former = checkpoint;
   checkpoint = { name: file.name, bytes: new Uint8Array(await file.arrayBuffer()), former };
   document.querySelector("[name=which][value=loaded]").checked = true;
+  closeNotice();
   load();
 }
 
@@ -61,7 +62,6 @@ client.on("error", ({ of, message }) => {
     notice(message);
   }
 });
-client.on("loaded", closeNotice);
 client.on("trainFailed", () => { lost = true; });
 client.on("crashed", ({ message }) => restart(message));
 

@@ -17,7 +17,8 @@ async function beginTraining(page) {
   await ready(page);
   await page.fill("[name=batch]", "16");
   await page.click("#start");
-  await page.waitForFunction(() => document.querySelector("#runs tbody tr"), undefined, { timeout: 60_000 });
+  // Something was saved.
+  await page.waitForFunction(() => !document.getElementById("download").disabled);
 }
 
 const goesOn = (page) => page.waitForFunction(() => /^Step \d+/.test(document.getElementById("train-state").textContent));
