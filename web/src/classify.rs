@@ -61,7 +61,7 @@ fn prepared(picture: &Picture, metadata: &Metadata) -> Result<Vec<u8>> {
             rgba,
         } => {
             let pixels: Vec<u8> = match shape[0] {
-                1 => rgba.chunks_exact(4).map(|pixel| grey(pixel)).collect(),
+                1 => rgba.chunks_exact(4).map(grey).collect(),
                 _ => {
                     let pixels = rgba.chunks_exact(4);
                     pixels.flat_map(|pixel| &pixel[..3]).copied().collect()

@@ -147,7 +147,7 @@ pub(crate) struct Start {
 impl Start {
     /// A training from its beginning.
     pub(crate) fn new(plan: &TrainPlan, split: &Split) -> Result<Self> {
-        let model = Model::find(&plan.model)?.clone();
+        let model = *Model::find(&plan.model)?;
         let optimizer = match plan.optimizer {
             OptimizerName::Adam => Optimizer::Adam(Adam::default()),
             OptimizerName::Adamw => Optimizer::Adam(Adam::adamw()),
