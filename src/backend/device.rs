@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use crate::backend::peak::Peak;
 use crate::backend::runtime::Runtime;
+use crate::backend::wait::block_on;
 use crate::gpu::{
     AdapterDescription, AdapterFilter, AdapterKind, Checks, Executor, Gpu, GpuError, Tune,
 };
@@ -105,27 +106,37 @@ impl Device {
     /// # Errors
     /// As [`Device::open`], and if there are adapters, but none of the filter's name.
     pub fn open_among(filter: &AdapterFilter, choice: DeviceChoice) -> Result<Self, GpuError> {
+        block_on(Self::open_among_async(filter, choice))
+    }
+
+    /// [`Device::open_among`] to be awaited.
+    ///
+    /// # Errors
+    /// As [`Device::open_among`].
+    pub async fn open_among_async(
+        filter: &AdapterFilter,
+        choice: DeviceChoice,
+    ) -> Result<Self, GpuError> {
+        let open = async |wants: &str, wanted: &dyn Fn(usize, &AdapterDescription) -> bool| {
+            Gpu::open_async(filter, wants, wanted).await.map(Self::Gpu)
+        };
         let hardware = |_, d: &AdapterDescription| d.kind == AdapterKind::Hardware;
-        Ok(match choice {
-            DeviceChoice::Cpu => Self::Cpu,
+        match choice {
+            DeviceChoice::Cpu => Ok(Self::Cpu),
             DeviceChoice::Auto => {
                 let named = filter.name.is_some();
-                match Gpu::open(filter, "hardware GPU", |i, d| named || hardware(i, d)) {
-                    Ok(gpu) => Self::Gpu(gpu),
-                    Err(error @ GpuError::Name { .. }) => return Err(error),
-                    Err(_) => Self::Cpu,
+                match open("hardware GPU", &|i, d| named || hardware(i, d)).await {
+                    opened @ (Ok(_) | Err(GpuError::Name { .. })) => opened,
+                    Err(_) => Ok(Self::Cpu),
                 }
             }
-            DeviceChoice::Gpu => Self::Gpu(Gpu::open(filter, "hardware GPU", hardware)?),
-            DeviceChoice::Adapter(n) => {
-                Self::Gpu(Gpu::open(filter, &format!("adapter gpu:{n}"), |i, _| {
-                    i == n
-                })?)
+            DeviceChoice::Gpu => open("hardware GPU", &hardware).await,
+            DeviceChoice::Adapter(n) => open(&format!("adapter gpu:{n}"), &|i, _| i == n).await,
+            DeviceChoice::Software => {
+                let software = |_, d: &AdapterDescription| d.kind == AdapterKind::Software;
+                open("software adapter", &software).await
             }
-            DeviceChoice::Software => Self::Gpu(Gpu::open(filter, "software adapter", |_, d| {
-                d.kind == AdapterKind::Software
-            })?),
-        })
+        }
     }
 
     /// The same device with convolutions by sums of all terms as they are. Else 3x3 and 5x5 take Winograd's method
@@ -186,13 +197,21 @@ impl Device {
     /// # Errors
     /// [`LoadError::Plan`] if it exceeds the device's limits, [`LoadError::Gpu`] if the device fails.
     pub fn load(&self, graph: Graph) -> Result<Box<dyn Runtime>, LoadError> {
+        block_on(self.load_async(graph))
+    }
+
+    /// [`Device::load`] to be awaited.
+    ///
+    /// # Errors
+    /// As [`Device::load`].
+    pub async fn load_async(&self, graph: Graph) -> Result<Box<dyn Runtime>, LoadError> {
         Ok(match self {
             Self::Cpu => Box::new(Reference::<f32>::new(graph)),
             Self::PreciseCpu => Box::new(Reference::<f32>::new(graph).precise()),
             Self::Gpu(gpu) => {
                 let options = gpu.tuned_options(&graph)?;
                 let plan = Plan::new(graph, &options)?;
-                Box::new(Executor::new(gpu, plan)?)
+                Box::new(Executor::new_async(gpu, plan).await?)
             }
         })
     }

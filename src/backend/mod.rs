@@ -4,3 +4,4 @@ pub mod device;
 pub mod peak;
 pub mod profile;
 pub mod runtime;
+pub(crate) mod wait;

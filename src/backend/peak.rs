@@ -1,7 +1,8 @@
 //! What a device can do at most, measured on it: the roof that a profile is compared with.
 
 use std::fmt;
-use std::time::Instant;
+
+use web_time::Instant;
 
 /// The highest rates that simple kernels reach on a device. See [`Device::peak`](crate::backend::device::Device::peak).
 #[derive(Clone, Copy, Debug, PartialEq)]

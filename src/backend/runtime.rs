@@ -1,6 +1,9 @@
 //! What a backend must do: hold a graph's values, run it, and hand results back.
 
+use std::pin::Pin;
+
 use crate::backend::profile::Entry;
+use crate::backend::wait::block_on;
 use crate::gpu::error::GpuError;
 use crate::graph::shape::DType;
 use crate::graph::tensor::HostSlice;
@@ -28,6 +31,9 @@ pub enum RuntimeError {
     #[error(transparent)]
     Gpu(#[from] GpuError),
 }
+
+/// A value on its way to the host.
+pub type Reading = Pin<Box<dyn Future<Output = Result<Vec<f32>, RuntimeError>>>>;
 
 /// A graph with memory, on some device: the GPU [`Executor`](crate::gpu::Executor) or the CPU
 /// [`Reference`](crate::reference::Reference).
@@ -73,7 +79,15 @@ pub trait Runtime {
     ///
     /// # Errors
     /// [`RuntimeError::Gpu`] if the device failed or `id` is an activation.
-    fn read(&mut self, id: ValueId) -> Result<Vec<f32>, RuntimeError>;
+    fn read(&mut self, id: ValueId) -> Result<Vec<f32>, RuntimeError> {
+        block_on(self.queue_read(id)?)
+    }
+
+    /// [`Runtime::read`] to be awaited; it is of the runs that were queued before.
+    ///
+    /// # Errors
+    /// As [`Runtime::read`].
+    fn queue_read(&mut self, id: ValueId) -> Result<Reading, RuntimeError>;
 
     /// Runs the graph once, then queues a copy of some float values, one behind the other, and resets those of them to zero that
     /// are accumulators, without waiting. All snapshots that are under way are of the same values.

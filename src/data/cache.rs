@@ -15,6 +15,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
 
+#[cfg(not(target_family = "wasm"))]
+use fs4::available_space;
 use rayon::prelude::*;
 
 /// The beginning of every such file; another number for another layout.
@@ -153,7 +155,7 @@ impl Cache {
         }
         // One that is there gives its space back.
         let had = fs::metadata(path).map_or(0, |metadata| metadata.len());
-        let free = fs4::available_space(folder)?;
+        let free = available_space(folder)?;
         if at + SPARE > free.saturating_add(had) {
             return Err(io::Error::other(format!(
                 "it takes {:.1} GB, and {:.1} GB are free",
@@ -330,6 +332,12 @@ fn write_at(file: &File, mut at: u64, mut bytes: &[u8]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// A browser has no folder to look at.
+#[cfg(target_family = "wasm")]
+fn available_space(_: &Path) -> io::Result<u64> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Where positions in a file cannot be read there is no cache.

@@ -1,4 +1,5 @@
-//! Batches of a set that does not lie on the device: loaded by threads while the device is busy with the one before.
+//! Batches of a set that does not lie on the device: loaded by threads while the device is busy with the one before, or where
+//! there are no threads, when they are wanted.
 //!
 //! As many batches are in memory as the feed has buffers; whoever has taken one gives it back. Which thread loads which batch
 //! is left to chance, and what is in a batch is not: it follows from the order and the draws alone.
@@ -105,6 +106,7 @@ fn load(data: &Dataset, i: usize, draw: Option<Draw>, pixels: &mut [u8]) -> Resu
 
 /// Threads that load batches ahead, and the batches they have loaded.
 pub(crate) struct Feed {
+    order: Arc<Order>,
     free: Option<Sender<Batch>>,
     ready: Option<Receiver<(usize, Batch)>>,
     /// Batches that came before their turn.
@@ -123,10 +125,11 @@ struct Work {
 }
 
 impl Feed {
-    /// Starts `workers` threads that load `order` at most `ahead` batches ahead, but one each at least.
+    /// Starts `workers` threads that load `order` at most `ahead` batches ahead, but one each at least. Without threads each batch
+    /// is loaded by whoever takes it.
     pub(crate) fn start(order: Order, workers: usize, ahead: usize) -> Self {
         let end = order.batches();
-        let workers = workers.clamp(1, end.max(1));
+        let workers = workers.min(end);
         let (free, taken) = channel();
         let (done, ready) = channel();
         for _ in 0..ahead.max(workers) + 1 {
@@ -161,6 +164,7 @@ impl Feed {
         };
         let threads = (0..workers).map(|_| std::thread::spawn(worker())).collect();
         Self {
+            order: order.clone(),
             free: Some(free),
             ready: Some(ready),
             early: BTreeMap::new(),
@@ -178,6 +182,11 @@ impl Feed {
         }
         let at = self.next;
         self.next += 1;
+        if self.threads.is_empty() {
+            let mut batch = Batch::default();
+            self.order.fill(at, &mut batch, &self.stop);
+            return Some(batch);
+        }
         loop {
             if let Some(batch) = self.early.remove(&at) {
                 return Some(batch);
@@ -258,7 +267,7 @@ mod tests {
 
     #[test]
     fn batches_come_in_order_whatever_the_threads_do() {
-        for (workers, ahead) in [(1, 1), (3, 1), (2, 5), (8, 40)] {
+        for (workers, ahead) in [(0, 1), (1, 1), (3, 1), (2, 5), (8, 40)] {
             let mut feed = Feed::start(order(), workers, ahead);
             let mut count = 0;
             while let Some(batch) = feed.next() {

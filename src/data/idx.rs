@@ -77,8 +77,12 @@ pub(super) fn read_pictures(path: &Path) -> Result<Idx, DataError> {
     Ok(idx)
 }
 
-/// As [`read`], from an open file or what else has its bytes.
-pub(super) fn read_from(path: &Path, rank: usize, bytes: impl Read) -> Result<Idx, DataError> {
+/// As [`read`], from an open file or what else has its bytes; `path` is what errors call it.
+///
+/// # Errors
+///
+/// Those of [`read`].
+pub fn read_from(path: &Path, rank: usize, bytes: impl Read) -> Result<Idx, DataError> {
     let (_, idx) = unpack(path, &[rank], &INTEGERS[..1], bytes)?;
     Ok(idx)
 }

@@ -160,13 +160,13 @@ pub(super) fn device_limits(offered: &wgpu::Limits, roomy: bool) -> wgpu::Limits
 ///
 /// # Errors
 /// [`GpuError::Name`] if there are adapters, but none of that name.
-pub(super) fn adapters(
+pub(super) async fn adapters(
     filter: &AdapterFilter,
 ) -> Result<Vec<(wgpu::Adapter, AdapterDescription)>, GpuError> {
     let descriptor = filter.instance();
     let backends = descriptor.backends;
     let instance = wgpu::Instance::new(descriptor);
-    let mut adapters = pollster::block_on(instance.enumerate_adapters(backends));
+    let mut adapters = instance.enumerate_adapters(backends).await;
     adapters.retain(|adapter| {
         adapter
             .get_downlevel_capabilities()

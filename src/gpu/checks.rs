@@ -25,7 +25,8 @@ pub enum Checks {
 impl Checks {
     /// Whether a kernel is compiled without checks.
     pub(super) fn trusts(self, kernel: &Kernel) -> bool {
-        self == Self::Trusted && kernel.is_trusted()
+        // A browser trusts nobody.
+        cfg!(not(target_family = "wasm")) && self == Self::Trusted && kernel.is_trusted()
     }
 
     /// Whether a kernel's indices are counted on a device with so many storage buffers.

@@ -11,6 +11,7 @@ use super::adapter::{
 use super::pipeline::Pipelines;
 use super::pipeline_cache::PipelineCache;
 use super::tune::Tuner;
+use crate::backend::wait::block_on;
 use crate::plan::{Conv2dChoices, PlanLimits, PlanOptions};
 
 /// A lost device or a failed command, kept until the next call can report it.
@@ -57,8 +58,10 @@ impl Gpu {
     /// # Errors
     /// [`GpuError::Name`] if there are adapters, but none of that name.
     pub fn list(filter: &AdapterFilter) -> Result<Vec<AdapterDescription>, GpuError> {
-        let adapters = adapters(filter)?.into_iter();
-        Ok(adapters.map(|(_, description)| description).collect())
+        block_on(async {
+            let adapters = adapters(filter).await?.into_iter();
+            Ok(adapters.map(|(_, description)| description).collect())
+        })
     }
 
     /// Opens the best adapter of [`Gpu::list`] that `wanted` accepts, at WebGPU's default limits or the adapter's own if
@@ -74,7 +77,19 @@ impl Gpu {
         wants: &str,
         wanted: impl Fn(usize, &AdapterDescription) -> bool,
     ) -> Result<Self, GpuError> {
-        Self::open_at(filter, wants, wanted, true)
+        block_on(Self::open_async(filter, wants, wanted))
+    }
+
+    /// [`Gpu::open`] to be awaited.
+    ///
+    /// # Errors
+    /// As [`Gpu::open`].
+    pub async fn open_async(
+        filter: &AdapterFilter,
+        wants: &str,
+        wanted: impl Fn(usize, &AdapterDescription) -> bool,
+    ) -> Result<Self, GpuError> {
+        Self::open_at(filter, wants, wanted, true).await
     }
 
     /// The same, with buffers no larger than WebGPU's default limits let them be: what every browser has.
@@ -86,20 +101,20 @@ impl Gpu {
         wants: &str,
         wanted: impl Fn(usize, &AdapterDescription) -> bool,
     ) -> Result<Self, GpuError> {
-        Self::open_at(filter, wants, wanted, false)
+        block_on(Self::open_at(filter, wants, wanted, false))
     }
 
-    fn open_at(
+    async fn open_at(
         filter: &AdapterFilter,
         wants: &str,
         wanted: impl Fn(usize, &AdapterDescription) -> bool,
         roomy: bool,
     ) -> Result<Self, GpuError> {
-        let adapters = adapters(filter)?;
+        let adapters = adapters(filter).await?;
         let mut found = adapters.iter().enumerate();
         match found.find(|(i, (_, description))| wanted(*i, description)) {
             Some((_, (adapter, description))) => {
-                Self::from_adapter(adapter, description.clone(), roomy)
+                Self::from_adapter(adapter, description.clone(), roomy).await
             }
             None => {
                 let described: Vec<_> = adapters.iter().map(|(_, each)| each).collect();
@@ -108,7 +123,7 @@ impl Gpu {
         }
     }
 
-    fn from_adapter(
+    async fn from_adapter(
         adapter: &wgpu::Adapter,
         description: AdapterDescription,
         roomy: bool,
@@ -129,13 +144,11 @@ impl Gpu {
             required_limits: limits,
             ..Default::default()
         };
-        let (device, queue) =
-            pollster::block_on(adapter.request_device(&descriptor)).map_err(|error| {
-                GpuError::NoDevice {
-                    adapter: description.to_string(),
-                    message: error.to_string(),
-                }
-            })?;
+        let opened = adapter.request_device(&descriptor).await;
+        let (device, queue) = opened.map_err(|error| GpuError::NoDevice {
+            adapter: description.to_string(),
+            message: error.to_string(),
+        })?;
         let fault: Fault = Arc::default();
         let keep = |fault: &Fault, error: GpuError| {
             // The first fault is the cause; later ones follow from it.
@@ -154,7 +167,8 @@ impl Gpu {
         }));
         let lost = fault.clone();
         device.set_device_lost_callback(move |reason, message| {
-            if reason != wgpu::DeviceLostReason::Destroyed {
+            // A program's own device is destroyed when it is dropped; a browser's never is by this crate.
+            if reason != wgpu::DeviceLostReason::Destroyed || cfg!(target_family = "wasm") {
                 keep(&lost, GpuError::Lost(message));
             }
         });
@@ -255,7 +269,16 @@ impl Gpu {
         }
     }
 
-    /// Handles callbacks; with `wait`, until everything submitted is done.
+    /// Waits until everything submitted is done.
+    pub(super) fn wait(&self) -> Result<(), GpuError> {
+        if cfg!(target_family = "wasm") {
+            return Err(GpuError::CannotWait);
+        }
+        self.poll(true)
+    }
+
+    /// Handles callbacks; with `wait`, until everything submitted is done. A browser handles them by itself, and does neither
+    /// here.
     pub(super) fn poll(&self, wait: bool) -> Result<(), GpuError> {
         let kind = if wait {
             wgpu::PollType::wait_indefinitely()

@@ -8,7 +8,8 @@ use super::profile;
 use super::readback::{self, Readback};
 use super::{Gpu, GpuError};
 use crate::backend::profile::Entry;
-use crate::backend::runtime::{Runtime, RuntimeError, check_write, check_write_rows};
+use crate::backend::runtime::{Reading, Runtime, RuntimeError, check_write, check_write_rows};
+use crate::backend::wait::block_on;
 use crate::graph::shape::DType;
 use crate::graph::tensor::HostSlice;
 use crate::graph::{Graph, Role, ValueId};
@@ -45,6 +46,14 @@ impl Executor {
     /// [`GpuError::Limit`] if a slot exceeds the device's limits, [`GpuError::OutOfMemory`], or
     /// [`GpuError::Refused`] if a driver refuses a kernel.
     pub fn new(gpu: &Gpu, plan: Plan) -> Result<Self, GpuError> {
+        block_on(Self::new_async(gpu, plan))
+    }
+
+    /// [`Executor::new`] to be awaited.
+    ///
+    /// # Errors
+    /// As [`Executor::new`].
+    pub async fn new_async(gpu: &Gpu, plan: Plan) -> Result<Self, GpuError> {
         let limit = gpu.limits().max_binding;
         if let Some(slot) = plan.slots().iter().find(|slot| slot.bytes > limit) {
             return Err(GpuError::Limit {
@@ -76,12 +85,13 @@ impl Executor {
             }
         }
         let uniforms = upload_uniforms(gpu, plan.dispatches());
-        if pollster::block_on(scope.pop()).is_some() {
+        if scope.pop().await.is_some() {
             let megabytes = plan.bytes() / 1_000_000;
             return Err(GpuError::OutOfMemory(format!("allocating {megabytes} MB")));
         }
         let kernels = plan.dispatches().iter();
-        gpu.prepare(kernels.map(|dispatch| (dispatch.kernel, dispatch.variant)))?;
+        gpu.prepare(kernels.map(|dispatch| (dispatch.kernel, dispatch.variant)))
+            .await?;
         let launches = plan
             .dispatches()
             .iter()
@@ -239,7 +249,7 @@ impl Runtime for Executor {
         Ok(entries.collect())
     }
 
-    fn read(&mut self, id: ValueId) -> Result<Vec<f32>, RuntimeError> {
+    fn queue_read(&mut self, id: ValueId) -> Result<Reading, RuntimeError> {
         let value = self.plan.graph().value(id);
         let region = match self.plan.region(id) {
             Some(region) if value.role != Role::Activation => region,
@@ -249,25 +259,22 @@ impl Runtime for Executor {
             [] => vec![region],
             pages => pages.iter().map(|page| page.region).collect(),
         };
-        let read = |region: Region| {
-            readback::read(&self.gpu, self.slot(region), region.offset, region.bytes)
-        };
-        let words = regions
+        let parts = regions
             .into_iter()
-            .map(read)
-            .collect::<Result<Vec<_>, _>>()?;
-        let words = words.concat();
-        Ok(match value.dtype {
-            DType::F32 => words,
-            DType::U32 => words.iter().map(|word| word.to_bits() as f32).collect(),
-            DType::U8 => {
-                let bytes: &[u8] = bytemuck::cast_slice(&words);
-                bytes[..value.shape.len()]
-                    .iter()
-                    .map(|&byte| byte.into())
-                    .collect()
-            }
-        })
+            .map(|region| (self.slot(region), region.offset, region.bytes));
+        let arrival = readback::queue(&self.gpu, parts);
+        let (dtype, len) = (value.dtype, value.shape.len());
+        Ok(Box::pin(async move {
+            let words = arrival.await?;
+            Ok(match dtype {
+                DType::F32 => words,
+                DType::U32 => words.iter().map(|word| word.to_bits() as f32).collect(),
+                DType::U8 => {
+                    let bytes: &[u8] = bytemuck::cast_slice(&words);
+                    bytes[..len].iter().map(|&byte| byte.into()).collect()
+                }
+            })
+        }))
     }
 
     fn run_and_snapshot(&mut self, of: &[ValueId]) -> Result<(), RuntimeError> {
@@ -298,6 +305,7 @@ impl Runtime for Executor {
     fn take_snapshots(&mut self, wait: bool) -> Result<Vec<Vec<f32>>, RuntimeError> {
         match &mut self.readback {
             Some(readback) => Ok(readback.take(&self.gpu, wait)?),
+            // Nothing was asked for, so there is nothing to wait for.
             None => {
                 self.gpu.poll(wait)?;
                 Ok(Vec::new())

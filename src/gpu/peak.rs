@@ -3,6 +3,7 @@
 use super::launch::Launch;
 use super::{Gpu, GpuError};
 use crate::backend::peak::{Peak, highest_rate};
+use crate::backend::wait::block_on;
 use crate::plan::{Kernel, Variant, read, uniforms, write};
 
 uniforms! {
@@ -54,9 +55,12 @@ impl Gpu {
         let uniform = self.buffer(16, wgpu::BufferUsages::UNIFORM);
         let [sums, from, to] = [4 * invocations, COPIED, COPIED]
             .map(|bytes| self.buffer(bytes, wgpu::BufferUsages::STORAGE));
-        if pollster::block_on(scope.pop()).is_some() {
-            return Err(GpuError::OutOfMemory("measuring its speed".into()));
-        }
+        block_on(async {
+            match scope.pop().await {
+                Some(_) => Err(GpuError::OutOfMemory("measuring its speed".into())),
+                None => Ok(()),
+            }
+        })?;
         let launch = |kernel, storage: &[&wgpu::Buffer], workgroups| {
             let buffers = std::iter::once(&uniform).chain(storage.iter().copied());
             let buffers = buffers.map(|buffer| buffer.as_entire_buffer_binding());
@@ -104,6 +108,6 @@ impl Gpu {
             (0..times).for_each(|_| launch.encode(&mut pass));
         }
         self.submit(encoder);
-        self.poll(true)
+        self.wait()
     }
 }

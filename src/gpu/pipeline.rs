@@ -1,6 +1,8 @@
 //! Compute pipelines, made once for each kernel and variant of a device.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 #[cfg(not(target_family = "wasm"))]
@@ -8,6 +10,7 @@ use rayon::prelude::*;
 
 use super::checks::{self, Checks};
 use super::{Gpu, GpuError};
+use crate::backend::wait::block_on;
 use crate::plan::shaders;
 use crate::plan::{Access, Kernel, Variant};
 
@@ -26,6 +29,17 @@ pub(super) struct Pipelines {
     made: HashMap<(&'static Kernel, Variant), Arc<Pipeline>>,
     checks: Checks,
     strays: Option<wgpu::Buffer>,
+    progress: Progress,
+}
+
+/// Hears how many of a plan's new kernels are compiled, and of how many.
+#[derive(Clone, Default)]
+struct Progress(Option<Arc<dyn Fn(usize, usize) + Send + Sync>>);
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Progress").field(&self.0.is_some()).finish()
+    }
 }
 
 impl Pipelines {
@@ -50,8 +64,14 @@ impl Pipelines {
 }
 
 impl Gpu {
+    /// Has `tell` hear how many of a plan's new kernels are compiled, and of how many, each time that one is: compiling is most
+    /// of the time that a network takes to be loaded.
+    pub fn on_compiled(&self, tell: impl Fn(usize, usize) + Send + Sync + 'static) {
+        self.lock_pipelines().progress = Progress(Some(Arc::new(tell)));
+    }
+
     /// Compiles, on all cores, what of `wanted` is not compiled yet. A driver may take a second for one.
-    pub(super) fn prepare(
+    pub(super) async fn prepare(
         &self,
         wanted: impl Iterator<Item = (&'static Kernel, Variant)>,
     ) -> Result<(), GpuError> {
@@ -64,20 +84,32 @@ impl Gpu {
         if missing.is_empty() {
             return Ok(());
         }
-        let (checks, strays) = {
+        let (checks, strays, progress) = {
             let known = self.lock_pipelines();
-            (known.checks, known.strays())
+            (known.checks, known.strays(), known.progress.clone())
         };
-        let compile = |key: (_, _)| {
-            let pipeline = self.compile(key.0, key.1, checks, strays.clone())?;
-            Ok((key, Arc::new(pipeline)))
+        let (of, done) = (missing.len(), AtomicUsize::new(0));
+        let compile = async |key: (_, _)| {
+            let pipeline = self.compile(key.0, key.1, checks, strays.clone()).await?;
+            if let Progress(Some(tell)) = &progress {
+                tell(done.fetch_add(1, Ordering::Relaxed) + 1, of);
+            }
+            Ok::<_, GpuError>((key, Arc::new(pipeline)))
         };
         #[cfg(not(target_family = "wasm"))]
-        let missing = missing.into_par_iter();
-        // A browser's device is of one thread.
+        let compiled: Vec<_> = {
+            let missing = missing.into_par_iter();
+            missing.map(|key| block_on(compile(key))).collect()
+        };
+        // A browser's device is of one thread, which others have their turn on meanwhile.
         #[cfg(target_family = "wasm")]
-        let missing = missing.into_iter();
-        let compiled: Vec<Result<_, GpuError>> = missing.map(compile).collect();
+        let compiled = {
+            let mut compiled = Vec::new();
+            for key in missing {
+                compiled.push(compile(key).await);
+            }
+            compiled
+        };
         // The first error in their order, whichever came first.
         for pipeline in compiled {
             let (key, pipeline) = pipeline?;
@@ -103,12 +135,13 @@ impl Gpu {
             return Ok(pipeline.clone());
         }
         let (checks, strays) = (pipelines.checks, pipelines.strays());
-        let pipeline = Arc::new(self.compile(kernel, variant, checks, strays)?);
+        let compiled = block_on(self.compile(kernel, variant, checks, strays));
+        let pipeline = Arc::new(compiled?);
         pipelines.made.insert((kernel, variant), pipeline.clone());
         Ok(pipeline)
     }
 
-    fn compile(
+    async fn compile(
         &self,
         kernel: &'static Kernel,
         variant: Variant,
@@ -182,7 +215,7 @@ impl Gpu {
                 },
                 cache: cache.as_ref(),
             });
-        match pollster::block_on(scope.pop()) {
+        match scope.pop().await {
             Some(error) => Err(GpuError::Refused(format!("{label}: {error}"))),
             None => Ok(Pipeline {
                 pipeline,

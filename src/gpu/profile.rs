@@ -1,6 +1,6 @@
 //! How long each of many launches takes.
 
-use std::time::Instant;
+use web_time::Instant;
 
 use super::launch::Launch;
 use super::{Gpu, GpuError, readback};
@@ -36,7 +36,7 @@ fn wait_for(gpu: &Gpu, launch: &Launch) -> Result<f64, GpuError> {
     let mut encoder = gpu.device.create_command_encoder(&Default::default());
     launch.encode(&mut gpu.begin_pass(&mut encoder, None));
     gpu.submit(encoder);
-    gpu.poll(true)?;
+    gpu.wait()?;
     Ok(start.elapsed().as_secs_f64())
 }
 

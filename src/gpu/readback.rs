@@ -1,10 +1,13 @@
 //! A ring of staging buffers: results come back some runs late, so that nothing waits for them.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use super::{Gpu, GpuError};
+use crate::backend::wait::block_on;
 
 /// Copies that may be under way at once.
 const DEPTH: usize = 4;
@@ -18,7 +21,28 @@ const FAILED: u8 = 2;
 #[derive(Debug)]
 struct Pending {
     buffer: wgpu::Buffer,
-    state: Arc<AtomicU8>,
+    mapping: Arc<Mapping>,
+}
+
+/// How far the mapping of a staging buffer is, and who is to be told.
+#[derive(Debug, Default)]
+struct Mapping {
+    state: AtomicU8,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Mapping {
+    fn state(&self) -> u8 {
+        self.state.load(Ordering::Acquire)
+    }
+
+    fn end(&self, state: u8) {
+        self.state.store(state, Ordering::Release);
+        let waker = self.waker.lock();
+        if let Some(waker) = waker.unwrap_or_else(PoisonError::into_inner).take() {
+            waker.wake();
+        }
+    }
 }
 
 /// Staging buffers of one size.
@@ -67,19 +91,18 @@ impl Readback {
         }
         self.pending.push_back(Pending {
             buffer,
-            state: Arc::default(),
+            mapping: Arc::default(),
         });
     }
 
     /// Asks for the copy queued last to be mapped once its submission is done.
     pub(super) fn map_last(&self) {
-        if let Some(Pending { buffer, state }) = self.pending.back() {
-            let state = state.clone();
+        if let Some(Pending { buffer, mapping }) = self.pending.back() {
+            let mapping = mapping.clone();
             buffer
                 .slice(..)
                 .map_async(wgpu::MapMode::Read, move |result| {
-                    let now = if result.is_ok() { MAPPED } else { FAILED };
-                    state.store(now, Ordering::Release);
+                    mapping.end(if result.is_ok() { MAPPED } else { FAILED });
                 });
         }
     }
@@ -91,9 +114,13 @@ impl Readback {
     /// The copies that have arrived, oldest first; with `wait`, all that were queued.
     pub(super) fn take(&mut self, gpu: &Gpu, wait: bool) -> Result<Vec<Vec<f32>>, GpuError> {
         let mut arrived = Vec::new();
-        gpu.poll(wait)?;
+        if wait {
+            gpu.wait()?;
+        } else {
+            gpu.poll(false)?;
+        }
         while let Some(next) = self.pending.front() {
-            match next.state.load(Ordering::Acquire) {
+            match next.mapping.state() {
                 MAPPED => {
                     let Some(Pending { buffer, .. }) = self.pending.pop_front() else {
                         break;
@@ -104,11 +131,15 @@ impl Readback {
                 // The work is done, but another thread that polls the device may still be calling back.
                 WAITING if wait => std::thread::yield_now(),
                 WAITING => break,
-                _ => return Err(GpuError::Lost("a copy to the host failed".into())),
+                _ => return Err(failed()),
             }
         }
         Ok(arrived)
     }
+}
+
+fn failed() -> GpuError {
+    GpuError::Lost("a copy to the host failed".into())
 }
 
 fn staging(gpu: &Gpu, bytes: u64) -> wgpu::Buffer {
@@ -132,6 +163,53 @@ fn contents(buffer: &wgpu::Buffer) -> Result<Vec<f32>, GpuError> {
     Ok(data)
 }
 
+/// What was copied to the host, once it is there.
+pub(super) struct Arrival {
+    gpu: Gpu,
+    pending: Pending,
+}
+
+impl Future for Arrival {
+    type Output = Result<Vec<f32>, GpuError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Pending { buffer, mapping } = &self.pending;
+        // Before the device is asked: it may call back from another thread.
+        *mapping.waker.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(context.waker().clone());
+        // A program waits here. A browser calls back when the page's turn is over.
+        self.gpu.poll(true)?;
+        match mapping.state() {
+            MAPPED => Poll::Ready(contents(buffer)),
+            WAITING => Poll::Pending,
+            _ => Poll::Ready(Err(failed())),
+        }
+    }
+}
+
+/// Queues a copy of `parts`, as [`Readback::copy`] has them, to the host.
+pub(super) fn queue<'a>(
+    gpu: &Gpu,
+    parts: impl IntoIterator<Item = (&'a wgpu::Buffer, u64, u64)>,
+) -> Arrival {
+    let parts: Vec<_> = parts.into_iter().collect();
+    let bytes = parts.iter().map(|(_, _, bytes)| bytes).sum();
+    let mut ring = Readback {
+        bytes,
+        free: vec![staging(gpu, bytes)],
+        pending: VecDeque::new(),
+    };
+    let mut encoder = gpu.device.create_command_encoder(&Default::default());
+    ring.copy(parts, &mut encoder);
+    gpu.submit(encoder);
+    ring.map_last();
+    let pending = ring.pending.pop_back();
+    Arrival {
+        gpu: gpu.clone(),
+        pending: pending.expect("invariant: it was just queued"),
+    }
+}
+
 /// Copies part of a buffer to the host, waiting for the device.
 pub(super) fn read(
     gpu: &Gpu,
@@ -139,16 +217,5 @@ pub(super) fn read(
     offset: u64,
     bytes: u64,
 ) -> Result<Vec<f32>, GpuError> {
-    let mut ring = Readback {
-        bytes,
-        free: vec![staging(gpu, bytes)],
-        pending: VecDeque::new(),
-    };
-    let mut encoder = gpu.device.create_command_encoder(&Default::default());
-    ring.copy([(source, offset, bytes)], &mut encoder);
-    gpu.submit(encoder);
-    ring.map_last();
-    ring.take(gpu, true)?
-        .pop()
-        .ok_or_else(|| GpuError::Lost("a copy to the host did not arrive".into()))
+    block_on(queue(gpu, [(source, offset, bytes)]))
 }

@@ -36,17 +36,18 @@ mod update;
 
 pub use metrics::Metrics;
 pub(crate) use run::Weights;
-pub use run::{Run, RunError};
+pub use run::{LayerMaps, Run, RunError};
 pub use training::{Loss, Training};
 
 use std::sync::Arc;
 
 use crate::backend::device::{Device, LoadError};
+use crate::backend::wait::block_on;
 use crate::graph::autodiff;
 use crate::graph::fuse::fuse;
 use crate::graph::shape::{DType, Shape, ShapeError};
 use crate::graph::tensor::Tensor;
-use crate::graph::{Graph, GraphBuilder, GraphError, MapGrid, Phase, Role, ValueId};
+use crate::graph::{Graph, GraphBuilder, GraphError, MapGrid, Node, Phase, Role, ValueId};
 use crate::ops::{Augment, Conv2d, Gather, Normalize, Op, Reshape, Softmax, SoftmaxCrossEntropy};
 
 /// Named parameters and running statistics, in the order of the network's layers.
@@ -83,6 +84,14 @@ impl Source {
     }
 }
 
+/// A layer whose maps stay readable.
+#[derive(Debug)]
+struct Layer {
+    name: String,
+    maps: ValueId,
+    grid: MapGrid,
+}
+
 /// What a program does with the logits.
 #[derive(Debug)]
 enum Goal {
@@ -103,6 +112,7 @@ enum Goal {
     Infer {
         probabilities: ValueId,
         maps: Option<(ValueId, MapGrid)>,
+        layers: Vec<Layer>,
     },
 }
 
@@ -233,7 +243,35 @@ impl Program {
         batch: usize,
         network: impl Fn(&mut GraphBuilder, ValueId) -> Result<ValueId, GraphError>,
     ) -> Result<Self, GraphError> {
+        Self::inferring(source, size, batch, network, |_| Vec::new())
+    }
+
+    /// The same, and the maps behind every ReLU stay readable ([`Run::layers_async`]), as long as their pixels have a place on the
+    /// images.
+    ///
+    /// # Errors
+    /// As [`Program::training`].
+    pub fn inspection(
+        source: &Source,
+        size: [usize; 2],
+        batch: usize,
+        network: impl Fn(&mut GraphBuilder, ValueId) -> Result<ValueId, GraphError>,
+    ) -> Result<Self, GraphError> {
+        Self::inferring(source, size, batch, network, layers)
+    }
+
+    fn inferring(
+        source: &Source,
+        size: [usize; 2],
+        batch: usize,
+        network: impl Fn(&mut GraphBuilder, ValueId) -> Result<ValueId, GraphError>,
+        layers: impl Fn(&GraphBuilder) -> Vec<Layer>,
+    ) -> Result<Self, GraphError> {
         let (mut net, logits, _) = forward(Phase::Eval, source, size, batch, network)?;
+        let layers = layers(&net);
+        for layer in &layers {
+            net.graph_mut().keep(layer.maps);
+        }
         let probabilities = net
             .graph_mut()
             .push1("softmax", Softmax::default(), &[logits])?;
@@ -252,6 +290,7 @@ impl Program {
             goal: Arc::new(Goal::Infer {
                 probabilities,
                 maps,
+                layers,
             }),
         })
     }
@@ -297,7 +336,15 @@ impl Program {
     /// # Errors
     /// As [`Device::load`].
     pub fn load(&self, device: &Device) -> Result<Run, LoadError> {
-        let runtime = device.load(self.graph.clone())?;
+        block_on(self.load_async(device))
+    }
+
+    /// [`Program::load`] to be awaited.
+    ///
+    /// # Errors
+    /// As [`Device::load`].
+    pub async fn load_async(&self, device: &Device) -> Result<Run, LoadError> {
+        let runtime = device.load_async(self.graph.clone()).await?;
         Ok(Run::new(self.clone(), runtime))
     }
 }
@@ -368,6 +415,22 @@ fn class_maps(
     let mut inputs = vec![x, filters];
     inputs.extend(node.inputs.get(2));
     Ok(Some((graph.push1("maps", pointwise, &inputs)?, grid)))
+}
+
+/// What is behind every ReLU, as far as it is maps.
+fn layers(net: &GraphBuilder) -> Vec<Layer> {
+    let graph = net.graph();
+    let behind_relu = |node: &Node| {
+        let maps = *node.outputs.first()?;
+        let is_maps = matches!(node.op, Op::Relu(_)) && graph.shape(maps).dims().len() == 4;
+        let grid = net.grid(maps).filter(|_| is_maps)?;
+        Some(Layer {
+            name: node.layer.clone(),
+            maps,
+            grid,
+        })
+    };
+    graph.nodes().iter().filter_map(behind_relu).collect()
 }
 
 /// Appends the loss; returns the metrics, the losses of the images and the gradient of the logits.

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use super::{Goal, Metrics, Parameters, Program};
 use crate::backend::profile::Entry;
 use crate::backend::runtime::{Runtime, RuntimeError, write_error};
+use crate::backend::wait::block_on;
 use crate::data::{DataError, Draw, check_labels, resized_crop};
+use crate::gpu::GpuError;
 use crate::graph::tensor::{HostSlice, Tensor};
-use crate::graph::{Role, ValueId};
+use crate::graph::{MapGrid, Role, ValueId};
 use crate::ops::{Ema, IGNORE};
 
 /// Errors of running a program.
@@ -30,7 +32,27 @@ pub enum RunError {
     NoMaps,
 }
 
+impl From<GpuError> for RunError {
+    fn from(error: GpuError) -> Self {
+        Self::Runtime(error.into())
+    }
+}
+
 type Result<T, E = RunError> = std::result::Result<T, E>;
+
+/// The maps of one layer, and where they lie on the images.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LayerMaps {
+    /// The layer.
+    pub name: String,
+    /// Its maps `[batch,K,h,w]`.
+    pub maps: Tensor,
+    /// Where their pixels lie.
+    pub grid: MapGrid,
+}
+
+/// Bytes of values that are on their way to the host at once.
+const TOGETHER: usize = 16 << 20;
 
 /// What a training leaves behind.
 pub(crate) struct Weights {
@@ -147,10 +169,17 @@ impl Run {
     /// # Errors
     /// [`RuntimeError`] if the device fails.
     pub fn parameters(&mut self) -> Result<Parameters> {
+        block_on(self.parameters_async())
+    }
+
+    /// [`Run::parameters`] to be awaited.
+    ///
+    /// # Errors
+    /// As [`Run::parameters`].
+    pub async fn parameters_async(&mut self) -> Result<Parameters> {
         let ids: Vec<ValueId> = self.program.graph.state().collect();
-        ids.into_iter()
-            .map(|id| Ok((self.name(id), self.tensor(id)?)))
-            .collect()
+        self.tensors(ids.into_iter().map(|id| (self.name(id), id)).collect())
+            .await
     }
 
     /// As [`Run::parameters`], with the moving averages of those that have one.
@@ -158,21 +187,19 @@ impl Run {
     /// # Errors
     /// [`RuntimeError`] if the device fails.
     pub fn averaged(&mut self) -> Result<Parameters> {
-        let ids: Vec<ValueId> = self.program.graph.state().collect();
-        let read = |id| {
-            let average = self.average_of(id).unwrap_or(id);
-            Ok((self.name(id), self.tensor(average)?))
-        };
-        ids.into_iter().map(read).collect()
+        let ids = self.program.graph.state();
+        let read = |id| (self.name(id), self.average_of(id).unwrap_or(id));
+        let named = ids.map(read).collect();
+        block_on(self.tensors(named))
     }
 
     /// Reads all that a checkpoint holds back, each tensor once.
     ///
     /// # Errors
     /// [`RuntimeError`] if the device fails.
-    pub(crate) fn weights(&mut self) -> Result<Weights> {
-        let trained = self.parameters()?;
-        let moments = self.moments()?;
+    pub(crate) async fn weights(&mut self) -> Result<Weights> {
+        let trained = self.parameters_async().await?;
+        let moments = self.moments_async().await?;
         if !self.averages() {
             return Ok(Weights {
                 used: trained,
@@ -208,6 +235,10 @@ impl Run {
     /// # Errors
     /// [`RuntimeError`] if the device fails.
     pub fn moments(&mut self) -> Result<Parameters> {
+        block_on(self.moments_async())
+    }
+
+    async fn moments_async(&mut self) -> Result<Parameters> {
         let graph = &self.program.graph;
         let is_kept = |id: &ValueId| {
             matches!(
@@ -215,10 +246,9 @@ impl Run {
                 Role::Moment(_, 0 | 1) | Role::Average(_)
             )
         };
-        let ids: Vec<ValueId> = graph.ids().filter(is_kept).collect();
-        ids.into_iter()
-            .map(|id| Ok((self.name(id), self.tensor(id)?)))
-            .collect()
+        let ids = graph.ids().filter(is_kept);
+        let named = ids.map(|id| (self.name(id), id)).collect();
+        self.tensors(named).await
     }
 
     /// Norm of all gradients of the last step before they were clipped; `None` if they are not
@@ -241,8 +271,16 @@ impl Run {
     /// # Errors
     /// [`RuntimeError`] if the device fails.
     pub fn gradients(&mut self) -> Result<Parameters> {
+        block_on(self.gradients_async())
+    }
+
+    /// [`Run::gradients`] to be awaited.
+    ///
+    /// # Errors
+    /// As [`Run::gradients`].
+    pub async fn gradients_async(&mut self) -> Result<Parameters> {
         let graph = &self.program.graph;
-        let ids: Vec<_> = match self.program.parts() {
+        let mut ids: Vec<_> = match self.program.parts() {
             1 => graph.gradients().collect(),
             // What is left of each part is only its own.
             _ => graph
@@ -253,15 +291,9 @@ impl Run {
                 })
                 .collect(),
         };
-        let mut gradients = ids
-            .into_iter()
-            .map(|(parameter, id)| Ok((parameter, self.name(parameter), self.tensor(id)?)))
-            .collect::<Result<Vec<_>>>()?;
-        gradients.sort_by_key(|(parameter, ..)| *parameter);
-        Ok(gradients
-            .into_iter()
-            .map(|(_, name, tensor)| (name, tensor))
-            .collect())
+        ids.sort_by_key(|(parameter, _)| *parameter);
+        let named = ids.into_iter().map(|(of, id)| (self.name(of), id));
+        self.tensors(named.collect()).await
     }
 
     /// The logits `[batch,L]` of the last run; of a batch that is run in parts, those of the last part.
@@ -269,7 +301,15 @@ impl Run {
     /// # Errors
     /// [`RuntimeError`] if the device fails.
     pub fn logits(&mut self) -> Result<Tensor> {
-        self.tensor(self.program.logits)
+        block_on(self.logits_async())
+    }
+
+    /// [`Run::logits`] to be awaited.
+    ///
+    /// # Errors
+    /// As [`Run::logits`].
+    pub async fn logits_async(&mut self) -> Result<Tensor> {
+        self.tensor(self.program.logits).await
     }
 
     /// The loss of each image `[batch]` of the last run, 0 for what counted for nothing; of a batch that is run in parts,
@@ -279,7 +319,9 @@ impl Run {
     /// [`RunError::WrongProgram`] if the program is for inference, [`RuntimeError`] if the device fails.
     pub fn losses(&mut self) -> Result<Tensor> {
         match *self.program.goal {
-            Goal::Train { losses, .. } | Goal::Evaluate { losses, .. } => self.tensor(losses),
+            Goal::Train { losses, .. } | Goal::Evaluate { losses, .. } => {
+                block_on(self.tensor(losses))
+            }
             Goal::Infer { .. } => Err(wrong_goal("training or evaluation")),
         }
     }
@@ -288,12 +330,32 @@ impl Run {
         self.program.graph.value(id).name.clone()
     }
 
-    fn tensor(&mut self, id: ValueId) -> Result<Tensor> {
+    async fn tensor(&mut self, id: ValueId) -> Result<Tensor> {
         let shape = self.program.graph.value(id).shape;
-        Ok(Tensor {
-            shape,
-            data: self.runtime.read(id)?,
-        })
+        let data = self.runtime.queue_read(id)?.await?;
+        Ok(Tensor { shape, data })
+    }
+
+    /// Values under names, as many under way at once as take [`TOGETHER`] bytes: a browser answers each some milliseconds late,
+    /// and all of them may take more than what is left of memory.
+    async fn tensors(&mut self, named: Vec<(String, ValueId)>) -> Result<Parameters> {
+        let mut tensors = Vec::with_capacity(named.len());
+        let mut named = named.into_iter().peekable();
+        while named.peek().is_some() {
+            let (mut readings, mut bytes) = (Vec::new(), 0);
+            while bytes < TOGETHER
+                && let Some((name, id)) = named.next()
+            {
+                let shape = self.program.graph.value(id).shape;
+                bytes += 4 * shape.len();
+                readings.push((name, shape, self.runtime.queue_read(id)?));
+            }
+            for (name, shape, reading) in readings {
+                let data = reading.await?;
+                tensors.push((name, Tensor { shape, data }));
+            }
+        }
+        Ok(tensors)
     }
 
     /// Queues one run on the images at `indices`, and behind it a copy of what `snapshot` names, if anything.
@@ -438,11 +500,19 @@ impl Run {
     /// # Errors
     /// As [`Run::queue_train_step`].
     pub fn probabilities(&mut self, indices: &[u32]) -> Result<Tensor> {
+        block_on(self.probabilities_async(indices))
+    }
+
+    /// [`Run::probabilities`] to be awaited.
+    ///
+    /// # Errors
+    /// As [`Run::probabilities`].
+    pub async fn probabilities_async(&mut self, indices: &[u32]) -> Result<Tensor> {
         let Goal::Infer { probabilities, .. } = *self.program.goal else {
             return Err(wrong_goal("inference"));
         };
         self.queue(indices, &[])?;
-        self.tensor(probabilities)
+        self.tensor(probabilities).await
     }
 
     /// Each class's map `[batch,L,h,w]` of the last run: what global average pooling made the logits of. Where a map
@@ -452,11 +522,40 @@ impl Run {
     /// [`RunError::NoMaps`] if the logits come from something else, [`RunError::WrongProgram`] if this is no
     /// program for inference, and [`RuntimeError`] if the device fails.
     pub fn maps(&mut self) -> Result<Tensor> {
+        block_on(self.maps_async())
+    }
+
+    /// [`Run::maps`] to be awaited.
+    ///
+    /// # Errors
+    /// As [`Run::maps`].
+    pub async fn maps_async(&mut self) -> Result<Tensor> {
         let Goal::Infer { maps, .. } = *self.program.goal else {
             return Err(wrong_goal("inference"));
         };
         let (maps, _) = maps.ok_or(RunError::NoMaps)?;
-        self.tensor(maps)
+        self.tensor(maps).await
+    }
+
+    /// The maps behind every ReLU of the last run, from the first layer on; empty unless the program is one of
+    /// [`Program::inspection`].
+    ///
+    /// # Errors
+    /// [`RuntimeError`] if the device fails.
+    pub async fn layers_async(&mut self) -> Result<Vec<LayerMaps>> {
+        let goal = Arc::clone(&self.program.goal);
+        let Goal::Infer { layers, .. } = &*goal else {
+            return Err(wrong_goal("inference"));
+        };
+        let mut read = Vec::with_capacity(layers.len());
+        for layer in layers {
+            read.push(LayerMaps {
+                name: layer.name.clone(),
+                maps: self.tensor(layer.maps).await?,
+                grid: layer.grid,
+            });
+        }
+        Ok(read)
     }
 
     /// Times each dispatch over `runs` runs with the inputs of the last one; see [`Profile`](crate::backend::profile::Profile).
@@ -468,14 +567,12 @@ impl Run {
         Ok(self.runtime.profile(runs)?)
     }
 
-    /// Hands the device's news on, and sleeps a moment: for a host that is ahead of its device.
+    /// Hands the device's news on.
     ///
     /// # Errors
     /// [`RuntimeError`] if the device failed.
-    pub(crate) fn wait_a_little(&mut self) -> Result<()> {
-        self.runtime.poll()?;
-        std::thread::sleep(std::time::Duration::from_micros(200));
-        Ok(())
+    pub(crate) fn poll(&mut self) -> Result<()> {
+        Ok(self.runtime.poll()?)
     }
 
     /// Batches that the device has finished.

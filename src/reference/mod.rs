@@ -36,10 +36,11 @@ use std::collections::HashSet;
 use std::fmt::Debug;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
-use std::time::Instant;
+
+use web_time::Instant;
 
 use crate::backend::profile::{Entry, medians};
-use crate::backend::runtime::{Runtime, RuntimeError, check_write, check_write_rows};
+use crate::backend::runtime::{Reading, Runtime, RuntimeError, check_write, check_write_rows};
 use crate::graph::shape::{DType, Shape};
 use crate::graph::tensor::HostSlice;
 use crate::graph::{Graph, Node, Role, ValueId};
@@ -525,12 +526,13 @@ impl<T: Real> Runtime for Reference<T> {
         Ok(entries)
     }
 
-    fn read(&mut self, id: ValueId) -> Result<Vec<f32>, RuntimeError> {
-        Ok(match &self.data[id.index()] {
+    fn queue_read(&mut self, id: ValueId) -> Result<Reading, RuntimeError> {
+        let data = match &self.data[id.index()] {
             Data::Real(data) => data.iter().map(|x| x.to_f64() as f32).collect(),
             Data::U32(data) => data.iter().map(|&x| x as f32).collect(),
             Data::U8(data) => data.iter().map(|&x| f32::from(x)).collect(),
-        })
+        };
+        Ok(Box::pin(std::future::ready(Ok(data))))
     }
 
     fn run_and_snapshot(&mut self, of: &[ValueId]) -> Result<(), RuntimeError> {

@@ -23,6 +23,7 @@ use std::vec::IntoIter;
 use self::case::Case;
 use crate::backend::device::Device;
 use crate::backend::runtime::{Runtime, RuntimeError};
+use crate::backend::wait::block_on;
 use crate::gpu::{Executor, Gpu, GpuError};
 use crate::graph::GraphError;
 use crate::ops::{Disagreement, Tolerance};
@@ -136,6 +137,40 @@ impl Device {
     }
 }
 
+impl SelfTest {
+    /// The next check, to be awaited; as an iterator the test waits for it.
+    pub async fn next_async(&mut self) -> Option<Check> {
+        let (index, algorithm) = self.left.next()?;
+        let case = &self.cases[index];
+        let mut kernels = Vec::new();
+        let outcome = run(&self.device, case, algorithm, &mut kernels).await;
+        Some(self.check(index, algorithm, kernels, outcome))
+    }
+
+    fn check(
+        &mut self,
+        index: usize,
+        algorithm: Option<Conv2dAlgorithm>,
+        kernels: Vec<String>,
+        outcome: Result<Outcome>,
+    ) -> Check {
+        let outcome = outcome.unwrap_or_else(|error| {
+            if is_lost(&error) {
+                self.left = Vec::new().into_iter();
+            }
+            Outcome::Refused(error.to_string())
+        });
+        let case = &self.cases[index];
+        Check {
+            op: case.op,
+            shapes: case.shapes.clone(),
+            algorithm,
+            kernels,
+            outcome,
+        }
+    }
+}
+
 impl Iterator for SelfTest {
     type Item = Check;
 
@@ -143,22 +178,8 @@ impl Iterator for SelfTest {
         let (index, algorithm) = self.left.next()?;
         let case = &self.cases[index];
         let mut kernels = Vec::new();
-        let outcome = match run(&self.device, case, algorithm, &mut kernels) {
-            Ok(outcome) => outcome,
-            Err(error) => {
-                if is_lost(&error) {
-                    self.left = Vec::new().into_iter();
-                }
-                Outcome::Refused(error.to_string())
-            }
-        };
-        Some(Check {
-            op: case.op,
-            shapes: case.shapes.clone(),
-            algorithm,
-            kernels,
-            outcome,
-        })
+        let outcome = block_on(run(&self.device, case, algorithm, &mut kernels));
+        Some(self.check(index, algorithm, kernels, outcome))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -177,7 +198,7 @@ fn is_lost(error: &SelfTestError) -> bool {
 }
 
 /// Runs a case and compares its results; says which kernels it ran.
-fn run(
+async fn run(
     device: &Device,
     case: &Case,
     algorithm: Option<Conv2dAlgorithm>,
@@ -189,7 +210,7 @@ fn run(
         Device::Gpu(gpu) => {
             let plan = plan(gpu, case, algorithm)?;
             kernels.extend(plan.dispatches().iter().map(Dispatch::name));
-            Box::new(Executor::new(gpu, plan)?)
+            Box::new(Executor::new_async(gpu, plan).await?)
         }
     };
     case.write(runtime.as_mut())?;
@@ -198,7 +219,8 @@ fn run(
     for result in &case.results {
         let name = &case.graph.value(result.id).name;
         let tolerance: Tolerance = result.tolerance;
-        match tolerance.compare(&runtime.read(result.id)?, &result.want) {
+        let got = runtime.queue_read(result.id)?.await?;
+        match tolerance.compare(&got, &result.want) {
             Ok(error) => most = most.max(error),
             Err(wrong) => return Ok(Outcome::Wrong(name.clone(), wrong)),
         }

@@ -96,11 +96,7 @@ pub fn save(
     tensors: &Parameters,
     metadata: Option<&Metadata>,
 ) -> Result<(), CheckpointError> {
-    let bytes = tensors
-        .iter()
-        .map(|(_, tensor)| bytemuck::cast_slice(&tensor.data).into())
-        .collect();
-    save_as(path, tensors, Dtype::F32, bytes, metadata)
+    save_as(path, tensors, Dtype::F32, floats_of(tensors), metadata)
 }
 
 /// The same in half the space: every number rounded to 16 bits. To be shipped, not to be trained on with.
@@ -140,6 +136,30 @@ fn save_as(
     metadata: Option<&Metadata>,
 ) -> Result<(), CheckpointError> {
     let error = WriteError::of(path);
+    let bytes = serialize(tensors, dtype, bytes, metadata).map_err(error)?;
+    Ok(write_whole(path, &bytes)?)
+}
+
+/// What [`save`] writes, where there are no files.
+///
+/// # Errors
+/// None for tensors whose data fill their shapes.
+pub fn to_bytes(tensors: &Parameters, metadata: Option<&Metadata>) -> io::Result<Vec<u8>> {
+    serialize(tensors, Dtype::F32, floats_of(tensors), metadata)
+}
+
+fn floats_of(tensors: &Parameters) -> Vec<Cow<'_, [u8]>> {
+    let tensors = tensors.iter();
+    let bytes = tensors.map(|(_, tensor)| bytemuck::cast_slice(&tensor.data).into());
+    bytes.collect()
+}
+
+fn serialize(
+    tensors: &Parameters,
+    dtype: Dtype,
+    bytes: Vec<Cow<'_, [u8]>>,
+    metadata: Option<&Metadata>,
+) -> io::Result<Vec<u8>> {
     let steps = metadata.map_or(0, |metadata| metadata.step).to_le_bytes();
     let counters: Vec<String> = tensors
         .iter()
@@ -156,15 +176,13 @@ fn save_as(
     let views = views
         .chain(counters)
         .map(|view| view.map_err(io::Error::other));
-    let views = views.collect::<io::Result<Vec<_>>>().map_err(&error)?;
+    let views = views.collect::<io::Result<Vec<_>>>()?;
     let header = metadata
         .map(|metadata| {
             serde_json::to_string(metadata).map(|json| HashMap::from([(KEY.to_owned(), json)]))
         })
-        .transpose()
-        .map_err(|e| error(e.into()))?;
-    let bytes = safetensors::serialize(views, header).map_err(|e| error(io::Error::other(e)))?;
-    Ok(write_whole(path, &bytes)?)
+        .transpose()?;
+    safetensors::serialize(views, header).map_err(io::Error::other)
 }
 
 /// What a file holds.
@@ -184,22 +202,30 @@ impl Checkpoint {
     /// # Errors
     /// [`CheckpointError::Read`], [`CheckpointError::Format`]; [`CheckpointError::Pickle`] if it is a file of `torch.save`.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
-        let format = |message: String| CheckpointError::Format {
-            path: path.to_owned(),
-            message,
-        };
         let bytes = std::fs::read(path).map_err(|source| CheckpointError::Read {
             path: path.to_owned(),
             source,
         })?;
+        Self::from_bytes(path, &bytes)
+    }
+
+    /// The bytes of a file called `path`.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`], but for those of reading it.
+    pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self, CheckpointError> {
+        let format = |message: String| CheckpointError::Format {
+            path: path.to_owned(),
+            message,
+        };
         // A zip archive, or a pickle of protocol 2 to 5 as older versions wrote them.
-        if bytes.starts_with(b"PK\x03\x04") || matches!(bytes[..], [0x80, 2..=5, ..]) {
+        if bytes.starts_with(b"PK\x03\x04") || matches!(bytes, [0x80, 2..=5, ..]) {
             return Err(CheckpointError::Pickle {
                 path: path.to_owned(),
             });
         }
-        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| format(e.to_string()))?;
-        let file = SafeTensors::deserialize(&bytes).map_err(|e| format(e.to_string()))?;
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| format(e.to_string()))?;
+        let file = SafeTensors::deserialize(bytes).map_err(|e| format(e.to_string()))?;
         let (mut parameters, mut others) = (Parameters::new(), Vec::new());
         for (name, view) in file.iter() {
             match (floats(&view), Shape::new(view.shape())) {
@@ -224,6 +250,27 @@ impl Checkpoint {
             others,
         })
     }
+
+    /// Parameters and metadata, if `train` wrote the file called `path`.
+    ///
+    /// # Errors
+    /// [`CheckpointError::NoMetadata`] if it did not.
+    pub fn trained(self, path: &Path) -> Result<(Parameters, Metadata), CheckpointError> {
+        match self.metadata {
+            Some(metadata) => Ok((self.parameters, metadata)),
+            None => Err(CheckpointError::NoMetadata {
+                path: path.to_owned(),
+            }),
+        }
+    }
+}
+
+/// Parts what a run goes on from: parameters, and what the optimizer keeps of them.
+pub fn part_moments(tensors: Parameters) -> [Parameters; 2] {
+    let kinds = [".moment1", ".moment2", ".ema"];
+    let is_moment = |(name, _): &(String, _)| kinds.iter().any(|kind| name.ends_with(kind));
+    let (moments, parameters) = tensors.into_iter().partition(is_moment);
+    [parameters, moments]
 }
 
 /// The numbers of a tensor; `None` if they are no floats.
@@ -256,12 +303,7 @@ pub fn load(path: &Path) -> Result<(Parameters, Option<Metadata>), CheckpointErr
 /// # Errors
 /// As [`load`], and [`CheckpointError::NoMetadata`].
 pub fn load_trained(path: &Path) -> Result<(Parameters, Metadata), CheckpointError> {
-    match load(path)? {
-        (parameters, Some(metadata)) => Ok((parameters, metadata)),
-        (_, None) => Err(CheckpointError::NoMetadata {
-            path: path.to_owned(),
-        }),
-    }
+    Checkpoint::open(path)?.trained(path)
 }
 
 /// Whether two shapes are one but for ones at the end: a linear layer's `[K,C]` and the `[K,C,1,1]` of a 1x1 convolution hold

@@ -1,11 +1,11 @@
 //! Loss and accuracy on images that are not trained on.
 
-use std::time::Duration;
-
 use super::TrainOptions;
 use super::program::evaluation_program;
 use super::supply::Supply;
+use super::trainer::Pause;
 use crate::backend::device::Device;
+use crate::backend::wait::block_on;
 use crate::data::{Bad, Dataset};
 use crate::error::Result;
 use crate::models::Model;
@@ -20,7 +20,7 @@ pub(super) struct Examination {
 
 impl Examination {
     /// Gives it memory, and the data set too if that is to lie there; says what could not be loaded.
-    pub(super) fn new(
+    pub(super) async fn new(
         device: &Device,
         model: &Model,
         data: &Dataset,
@@ -28,17 +28,18 @@ impl Examination {
     ) -> Result<(Self, Vec<Bad>)> {
         let program = evaluation_program(device, model, &data.outline(), options)?;
         let supply = Supply::new(data, options, program.batch(), false);
-        let mut run = program.load(device)?;
+        let mut run = program.load_async(device).await?;
         let bad = supply.place(&mut run)?;
         let len = data.len();
         Ok((Self { run, supply, len }, bad))
     }
 
     /// Loss and accuracy of `parameters`. `tell` hears how many images are done, and what could not be loaded.
-    pub(super) fn examine(
+    pub(super) async fn examine(
         &mut self,
         parameters: &Parameters,
         mut tell: impl FnMut(u64, &[Bad]) -> Result<()>,
+        pause: &impl AsyncFn(Pause),
     ) -> Result<Metrics> {
         let Self { run, supply, len } = self;
         run.set_parameters(parameters)?;
@@ -56,15 +57,17 @@ impl Examination {
                 .in_flight()
                 .is_some_and(|most| before + at as u64 - run.completed() > most)
             {
-                run.wait_a_little()?;
+                run.poll()?;
+                pause(Pause::Ahead).await;
             }
+            pause(Pause::Tested).await;
         }
         loop {
             if let Some(metrics) = run.take_metrics(false)?.pop() {
                 return Ok(metrics);
             }
             tell(done(run), &[])?;
-            std::thread::sleep(Duration::from_millis(2));
+            pause(Pause::Late).await;
         }
     }
 }
@@ -96,7 +99,10 @@ pub fn evaluate_telling(
     mut tell: impl FnMut(&[Bad]) -> Result<()>,
 ) -> Result<Metrics> {
     let mut told = |bad: &[Bad]| if bad.is_empty() { Ok(()) } else { tell(bad) };
-    let (mut examination, bad) = Examination::new(device, model, data, options)?;
-    told(&bad)?;
-    examination.examine(parameters, |_, bad| told(bad))
+    block_on(async {
+        let (mut examination, bad) = Examination::new(device, model, data, options).await?;
+        told(&bad)?;
+        let tell = |_, bad: &[Bad]| told(bad);
+        examination.examine(parameters, tell, &Pause::sleep).await
+    })
 }

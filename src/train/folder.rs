@@ -124,9 +124,7 @@ impl RunFolder {
             let message = format!("{} holds no state of a run", path.display());
             return Err(TrainError::Resume(message).into());
         };
-        let kinds = [".moment1", ".moment2", ".ema"];
-        let is_moment = |(name, _): &(String, _)| kinds.iter().any(|kind| name.ends_with(kind));
-        let (moments, parameters) = tensors.into_iter().partition(is_moment);
+        let [parameters, moments] = checkpoint::part_moments(tensors);
         let path = folder.join(METRICS);
         let text = read(&path)?;
         let kept: String = text

@@ -34,4 +34,4 @@ pub use profile::{Waiting, profile};
 pub use program::{training_program, training_program_on};
 pub use state::State;
 pub use supply::{Home, OnBad};
-pub use trainer::{Summary, Trainer};
+pub use trainer::{Pause, Summary, Trainer};

@@ -40,7 +40,7 @@ pub struct TrainOptions {
     pub home: Home,
     /// Batches that are loaded ahead of a streamed training.
     pub prefetch: usize,
-    /// Threads that load pictures; 0 for as many as there are cores.
+    /// Threads that load pictures; 0 for as many as there are cores. A browser has none to give.
     pub workers: usize,
     /// What becomes of pictures that cannot be loaded.
     pub on_bad: OnBad,
@@ -157,6 +157,7 @@ impl TrainOptions {
     /// Threads that load pictures.
     pub(super) fn threads(&self) -> usize {
         match self.workers {
+            _ if cfg!(target_family = "wasm") => 0,
             0 => std::thread::available_parallelism().map_or(1, NonZero::get),
             told => told,
         }

@@ -1,7 +1,8 @@
 //! Where the time of a training step goes.
 
 use std::fmt;
-use std::time::Instant;
+
+use web_time::Instant;
 
 use super::order::epoch_order;
 use super::supply::Supply;

@@ -1,8 +1,7 @@
 //! Where a run takes its batches from: a data set that lies whole on the device, or one that is streamed to it.
 
-use std::time::{Duration, Instant};
-
 use serde::{Deserialize, Serialize};
+use web_time::{Duration, Instant};
 
 use super::TrainOptions;
 use crate::data::{Bad, DataError, Dataset, Draw, Feed, Order, Outline};

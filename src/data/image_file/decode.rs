@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fs::File;
-use std::io::{BufReader, Read, Seek};
+use std::io::{BufRead, BufReader, Read, Seek};
 use std::path::Path;
 
 use image::metadata::Orientation;
@@ -23,7 +23,7 @@ type Cause = Box<dyn Error + Send + Sync>;
 
 /// The head of the file `path`, its pixels unread.
 pub(super) fn head(path: &Path) -> Result<Head, DataError> {
-    let (size, turn, grey) = match open(path)? {
+    let (size, turn, grey) = match begin(path, open(path)?)? {
         Opened::Jpeg(_, head) => (
             [head.height, head.width],
             Turn::from(head.orientation),
@@ -45,7 +45,12 @@ pub(super) fn head(path: &Path) -> Result<Head, DataError> {
 
 /// Decodes the file `path`.
 pub(super) fn stored(path: &Path) -> Result<Stored, DataError> {
-    match open(path)? {
+    stored_in(path, open(path)?)
+}
+
+/// Decodes a file called `path`.
+pub(super) fn stored_in(path: &Path, file: impl BufRead + Seek) -> Result<Stored, DataError> {
+    match begin(path, file)? {
         Opened::Jpeg(mut file, head) => {
             let mut bytes = Vec::new();
             file.rewind()
@@ -79,18 +84,28 @@ pub(super) fn stored(path: &Path) -> Result<Stored, DataError> {
 }
 
 /// A file whose head was read and found within the limits, before its pixels take memory.
-enum Opened<D> {
-    Jpeg(BufReader<File>, jpeg::Head),
+enum Opened<F, D> {
+    Jpeg(F, jpeg::Head),
     Other(D, Turn),
 }
 
-fn open(path: &Path) -> Result<Opened<impl ImageDecoder>, DataError> {
+fn open(path: &Path) -> Result<BufReader<File>, DataError> {
+    let opened = File::open(path).map_err(|source| DataError::Read {
+        path: path.into(),
+        source,
+    });
+    opened.map(BufReader::new)
+}
+
+fn begin<'a, F: BufRead + Seek + 'a>(
+    path: &'a Path,
+    mut file: F,
+) -> Result<Opened<F, impl ImageDecoder>, DataError> {
     let read_error = |source| DataError::Read {
         path: path.into(),
         source,
     };
     let picture_error = |source| picture_error(path, source);
-    let mut file = BufReader::new(File::open(path).map_err(read_error)?);
     let mut start = Vec::new();
     file.by_ref()
         .take(64)

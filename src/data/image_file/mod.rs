@@ -8,6 +8,7 @@ mod jpeg;
 mod orientation;
 mod picture;
 
+use std::io::Cursor;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -89,6 +90,14 @@ pub fn decode(
     channels: usize,
     shorter: Option<usize>,
 ) -> Result<Picture<'static>, DataError> {
+    decoded(decode::stored(path), channels, shorter)
+}
+
+fn decoded(
+    stored: Result<Stored, DataError>,
+    channels: usize,
+    shorter: Option<usize>,
+) -> Result<Picture<'static>, DataError> {
     if !(channels == 1 || channels == 3) || shorter == Some(0) {
         let side = shorter.unwrap_or(1);
         return Err(target_shape([channels, side, side]));
@@ -98,7 +107,7 @@ pub fn decode(
         channels: mut stored,
         size,
         turn,
-    } = decode::stored(path)?;
+    } = stored?;
     if channels == 1 && stored == 3 {
         let (colours, _) = pixels.as_chunks();
         pixels = colours.iter().map(picture::luma).collect();
@@ -157,25 +166,63 @@ pub fn load(
     fit: Fit,
     invert: Invert,
 ) -> Result<Vec<u8>, DataError> {
+    let shorter = view(shape, fit)?.shorter();
+    fitted(&decode(path, shape[0], shorter)?, shape, fit, invert)
+}
+
+/// As [`load`], of the bytes of a file; `path` is what errors call it.
+///
+/// # Errors
+///
+/// Those of [`load`].
+pub fn load_bytes(
+    path: &Path,
+    bytes: &[u8],
+    shape: [usize; 3],
+    fit: Fit,
+    invert: Invert,
+) -> Result<Vec<u8>, DataError> {
+    let shorter = view(shape, fit)?.shorter();
+    let stored = decode::stored_in(path, Cursor::new(bytes));
+    fitted(&decoded(stored, shape[0], shorter)?, shape, fit, invert)
+}
+
+/// Fits a decoded picture of C channels into `shape`, `[C,H,W]`, as [`View`] does without chance.
+///
+/// # Errors
+///
+/// [`DataError::TargetShape`] if `shape` is no picture's, or another number of channels.
+pub fn fitted(
+    picture: &Picture<'_>,
+    shape: [usize; 3],
+    fit: Fit,
+    invert: Invert,
+) -> Result<Vec<u8>, DataError> {
+    let mut view = view(shape, fit)?;
+    if picture.shape()[2] != shape[0] {
+        return Err(target_shape(shape));
+    }
+    view.invert = match invert {
+        Invert::Auto => shape[0] == 1 && picture.border_is_bright(),
+        Invert::Yes => true,
+        Invert::No => false,
+    };
+    let mut out = vec![0; shape.iter().product()];
+    view.fill(picture, None, &mut out);
+    Ok(out)
+}
+
+fn view(shape: [usize; 3], fit: Fit) -> Result<View, DataError> {
     let [channels, height, width] = shape;
     let sides = 1..=MAX_EXTENT as usize;
     if !(channels == 1 || channels == 3) || !sides.contains(&height) || !sides.contains(&width) {
         return Err(target_shape(shape));
     }
-    let mut view = View {
+    Ok(View {
         shape,
         fit,
         invert: false,
-    };
-    let picture = decode(path, channels, view.shorter())?;
-    view.invert = match invert {
-        Invert::Auto => channels == 1 && picture.border_is_bright(),
-        Invert::Yes => true,
-        Invert::No => false,
-    };
-    let mut out = vec![0; channels * height * width];
-    view.fill(&picture, None, &mut out);
-    Ok(out)
+    })
 }
 
 fn target_shape(got: [usize; 3]) -> DataError {

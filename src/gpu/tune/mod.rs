@@ -10,7 +10,8 @@ pub use trial::{Trial, Trials};
 
 use std::path::{Path, PathBuf};
 use std::sync::{MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+
+use web_time::{Duration, Instant};
 
 use self::store::Store;
 use super::{AdapterKind, Gpu, GpuError};

@@ -1,9 +1,10 @@
 //! An epoch of a training: its steps, and what is told of them.
 
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
 
-use super::{Trainer, Waiting};
+use web_time::Instant;
+
+use super::{Pause, Trainer, Waiting};
 use crate::error::Result;
 use crate::program::Metrics;
 use crate::train::TrainError;
@@ -15,10 +16,11 @@ const IN_FLIGHT: usize = 1;
 
 impl Trainer<'_> {
     /// The rest of a pass over the training images, a last part of a batch left out.
-    pub(super) fn train_epoch(
+    pub(super) async fn train_epoch(
         &mut self,
         epoch: u64,
         tell: &mut impl FnMut(Event<'_>) -> Result<()>,
+        pause: &impl AsyncFn(Pause),
     ) -> Result<()> {
         let options = self.state.options.clone();
         let order = epoch_order(&self.split.train, &options, epoch);
@@ -37,14 +39,15 @@ impl Trainer<'_> {
         let mut batches = supply.batches(order, Some(random));
         let mut interval = 0;
         loop {
+            pause(Pause::Step).await;
             let before_batch = batches.waited();
             let ready = match batches.next(&mut self.train) {
                 Ok(Some(ready)) => ready,
                 Ok(None) => break,
                 Err(error) => {
                     // What was trained until then is not lost.
-                    self.collect(epoch, tell)?;
-                    let weights = self.train.weights()?;
+                    self.collect(epoch, tell, pause).await?;
+                    let weights = self.train.weights().await?;
                     self.checkpoint(&weights, false, tell)?;
                     return Err(error);
                 }
@@ -60,14 +63,14 @@ impl Trainer<'_> {
             interval += 1;
             let last = self.step == end || self.stop.load(Ordering::Relaxed);
             let every = |steps: u64| steps > 0 && self.step.is_multiple_of(steps);
-            let save = every(options.checkpoint_every);
+            let save = every(options.checkpoint_every) | self.save.swap(false, Ordering::Relaxed);
             let snapshot = last || save || every(options.log_every);
             let rate = options.learning_rate_at(self.at(self.step));
             self.train
                 .queue_train_step(batch, rate, self.step, options.seed as u32, snapshot)?;
             if self.step == 1 && options.first_step {
-                let mut tensors = self.train.gradients()?;
-                tensors.push(("logits".into(), self.train.logits()?));
+                let mut tensors = self.train.gradients_async().await?;
+                tensors.push(("logits".into(), self.train.logits_async().await?));
                 tell(Event::FirstStep(&tensors))?;
             }
             if snapshot {
@@ -97,20 +100,21 @@ impl Trainer<'_> {
                     break;
                 }
                 // Results are late: look again soon. The device has work queued meanwhile.
-                std::thread::sleep(Duration::from_millis(2));
+                pause(Pause::Late).await;
             }
             let queued = self.step - self.first_step;
             while batches
                 .in_flight()
                 .is_some_and(|most| queued - self.train.completed() > most)
             {
-                self.train.wait_a_little()?;
+                self.train.poll()?;
+                pause(Pause::Ahead).await;
             }
             if last {
                 break;
             }
             if save {
-                let weights = self.train.weights()?;
+                let weights = self.train.weights().await?;
                 self.checkpoint(&weights, false, tell)?;
             }
         }
@@ -118,14 +122,18 @@ impl Trainer<'_> {
     }
 
     /// Waits for what is queued and tells of it.
-    fn collect(
+    async fn collect(
         &mut self,
         epoch: u64,
         tell: &mut impl FnMut(Event<'_>) -> Result<()>,
+        pause: &impl AsyncFn(Pause),
     ) -> Result<()> {
-        for metrics in self.train.take_metrics(true)? {
-            self.state.epoch_so_far.add(&metrics);
-            self.report(epoch, &metrics, tell)?;
+        while !self.waiting.is_empty() {
+            for metrics in self.train.take_metrics(false)? {
+                self.state.epoch_so_far.add(&metrics);
+                self.report(epoch, &metrics, tell)?;
+            }
+            pause(Pause::Ahead).await;
         }
         Ok(())
     }

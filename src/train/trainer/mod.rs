@@ -1,13 +1,18 @@
 //! The training loop: epochs, tests and checkpoints. What happens within an epoch is in `epoch.rs`.
 
 mod epoch;
+mod pause;
+
+pub use pause::Pause;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+
+use web_time::{Duration, Instant};
 
 use crate::backend::device::Device;
+use crate::backend::wait::block_on;
 use crate::data::{Bad, Dataset, Split};
 use crate::error::Result;
 use crate::models::{At, Model};
@@ -55,6 +60,7 @@ pub struct Trainer<'a> {
     /// What people should know of, before the first step.
     notices: Vec<String>,
     stop: Arc<AtomicBool>,
+    save: Arc<AtomicBool>,
 }
 
 /// A snapshot that was asked for and has not arrived.
@@ -76,13 +82,27 @@ impl<'a> Trainer<'a> {
         parameters: &Parameters,
         options: TrainOptions,
     ) -> Result<Self> {
+        block_on(Self::new_async(device, model, split, parameters, options))
+    }
+
+    /// [`Trainer::new`] to be awaited.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`].
+    pub async fn new_async(
+        device: &Device,
+        model: &Model,
+        split: &'a Split,
+        parameters: &Parameters,
+        options: TrainOptions,
+    ) -> Result<Self> {
         let program = training_program_on(device, model, &split.train.outline(), &options)?;
         let supply = Supply::new(&split.train, &options, options.step_images(), true);
-        let mut train = program.load(device)?;
+        let mut train = program.load_async(device).await?;
         let mut bad = supply.place(&mut train)?;
         train.set_parameters(parameters)?;
         let held_out = split.val.as_ref().unwrap_or(&split.test);
-        let (held_out, more) = Examination::new(device, model, held_out, &options)?;
+        let (held_out, more) = Examination::new(device, model, held_out, &options).await?;
         bad.extend(more);
         Ok(Self {
             split,
@@ -110,6 +130,7 @@ impl<'a> Trainer<'a> {
             warned: Vec::new(),
             notices: Vec::new(),
             stop: Arc::default(),
+            save: Arc::default(),
         })
     }
 
@@ -151,11 +172,29 @@ impl<'a> Trainer<'a> {
         self.stop.clone()
     }
 
+    /// Set it, and there is a checkpoint after the current step.
+    pub fn save_flag(&self) -> Arc<AtomicBool> {
+        self.save.clone()
+    }
+
     /// Trains to the end, telling `tell` of every event.
     ///
     /// # Errors
     /// [`TrainError::NonFinite`] if the loss diverges, those of the device, and whatever `tell` returns.
-    pub fn run(&mut self, mut tell: impl FnMut(Event<'_>) -> Result<()>) -> Result<Summary> {
+    pub fn run(&mut self, tell: impl FnMut(Event<'_>) -> Result<()>) -> Result<Summary> {
+        block_on(self.run_async(tell, Pause::sleep))
+    }
+
+    /// [`Trainer::run`] to be awaited. `pause` is awaited between steps and where there is nothing to do: there a browser gives
+    /// others their turn, and may take as long as it likes.
+    ///
+    /// # Errors
+    /// As [`Trainer::run`].
+    pub async fn run_async(
+        &mut self,
+        mut tell: impl FnMut(Event<'_>) -> Result<()>,
+        pause: impl AsyncFn(Pause),
+    ) -> Result<Summary> {
         self.since = Instant::now();
         let bad = std::mem::take(&mut self.bad);
         if !bad.is_empty() {
@@ -173,17 +212,18 @@ impl<'a> Trainer<'a> {
                 self.step / per_epoch
             } else {
                 let epoch = self.step / per_epoch + 1;
-                self.train_epoch(epoch, &mut tell)?;
+                self.train_epoch(epoch, &mut tell, &pause).await?;
                 epoch
             };
             stopped = self.stop.load(Ordering::Relaxed);
-            let weights = self.train.weights()?;
+            let weights = self.train.weights().await?;
             let mut best = false;
             for notice in self.split.train.take_notices() {
                 tell(Event::Notice(notice))?;
             }
             if !stopped || self.step.is_multiple_of(per_epoch) {
-                let accuracy = match self.evaluate(epoch, &weights.used, &mut tell) {
+                let tested = self.evaluate(epoch, &weights.used, &mut tell, &pause);
+                let accuracy = match tested.await {
                     Ok(accuracy) => accuracy,
                     Err(error) => {
                         // What was trained until then is not lost, and is tested when the run goes on.
@@ -279,14 +319,15 @@ impl<'a> Trainer<'a> {
     }
 
     /// Accuracy over the validation set, or over the test set if there is none.
-    fn evaluate(
+    async fn evaluate(
         &mut self,
         epoch: u64,
         parameters: &Parameters,
         tell: &mut impl FnMut(Event<'_>) -> Result<()>,
+        pause: &impl AsyncFn(Pause),
     ) -> Result<f64> {
         let of = self.split.val.as_ref().unwrap_or(&self.split.test).len() as u64;
-        let metrics = self.held_out.examine(parameters, |images, bad| {
+        let tell = |images, bad: &[Bad]| {
             if !bad.is_empty() {
                 tell(Event::BadPictures(bad))?;
             }
@@ -296,7 +337,8 @@ impl<'a> Trainer<'a> {
                 of,
                 testing: true,
             }))
-        })?;
+        };
+        let metrics = self.held_out.examine(parameters, tell, pause).await?;
         Ok(metrics.accuracy())
     }
 }

@@ -1,0 +1,38 @@
+// Short words for the document.
+
+export const $ = (id) => document.getElementById(id);
+
+export const percent = (part) => `${(100 * part).toFixed(1)} %`;
+
+/** An element with properties and children. */
+export function make(tag, properties = {}, ...children) {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children);
+  return element;
+}
+
+/** Files of an input, which takes the same ones again later. */
+export function onFiles(input, listener) {
+  input.addEventListener("change", () => {
+    const files = [...input.files];
+    input.value = "";
+    if (files.length) listener(files);
+  });
+}
+
+/** A message that stays until it is closed; `act` is offered with it. */
+export function notice(text, label, act) {
+  $("notice-text").textContent = text;
+  $("notice").hidden = false;
+  const button = $("notice-act");
+  button.hidden = !act;
+  button.textContent = label ?? "";
+  button.onclick = () => {
+    $("notice").hidden = true;
+    act?.();
+  };
+}
+
+export function closeNotice() {
+  $("notice").hidden = true;
+}

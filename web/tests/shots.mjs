@@ -1,0 +1,34 @@
+// Takes the pictures of docs/: `node shots.mjs`. They are no test; somebody looks at them.
+
+import { join } from "node:path";
+import { answered, launch, open, ready, ROOT, serve } from "./browser.js";
+
+const server = await serve();
+for (const colorScheme of ["light", "dark"]) {
+  const { context, close } = await launch({ colorScheme, viewport: { width: 1120, height: 800 } });
+  const { page } = await open(context, server.url);
+  await ready(page);
+  await page.click("img[alt='ankle boot']");
+  await answered(page, "Ankle boot");
+  await page.fill("[name=epochs]", "4");
+  await page.click("#start");
+  await page.waitForFunction(() => document.getElementById("train-progress").value > 0.55, undefined, { timeout: 300_000 });
+  await page.click("#pause");
+  await page.waitForFunction(() => /^Halted/.test(document.getElementById("train-state").textContent));
+  await page.click("#examine");
+  await page.waitForTimeout(8000);
+  await page.click("#look");
+  await page.waitForSelector("#layers .map");
+  await page.hover("#layers .map >> nth=12");
+  await page.click("#self-test");
+  await page.waitForFunction(() => /checks (passed|failed)/.test(document.getElementById("self-test-state").textContent), undefined, { timeout: 300_000 });
+  for (const section of ["classify", "train", "device"]) {
+    await page.locator(`#${section}`).screenshot({ path: join(ROOT, `docs/web-${section}-${colorScheme}.png`) });
+  }
+  // The first layers: the rest is more of the same.
+  await page.hover("#layers .map >> nth=12");
+  const box = await page.locator("#inside").boundingBox();
+  await page.screenshot({ path: join(ROOT, `docs/web-inside-${colorScheme}.png`), fullPage: true, clip: { ...box, y: box.y + (await page.evaluate(() => scrollY)), height: Math.min(box.height, 760) } });
+  await close();
+}
+server.stop();
