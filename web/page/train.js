@@ -47,6 +47,9 @@ export class Train {
     client.on("examined", (event) => this.#examined(event));
     client.on("error", ({ of, message }) => {
       if (of === "train") this.failed(message);
+      if (of !== "examine") return;
+      this.#examines = false;
+      this.#state(message);
     });
     // Where a hidden tab may be put away, its run is saved before.
     document.addEventListener("visibilitychange", () => {
