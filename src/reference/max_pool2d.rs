@@ -1,134 +1,172 @@
 //! Meaning of [`crate::ops::MaxPool2d`] and its gradient.
 
-use std::ops::Range;
-
 use rayon::prelude::*;
 
 use super::{Real, vectorized};
 use crate::ops::PoolGeometry;
 
+/// Lanes of a loop without a rest.
+const LANES: usize = 16;
+
 /// Where nobody wants to know which element was the greatest, `argmax` is empty.
 pub(crate) fn forward<T: Real>(g: &PoolGeometry, x: &[T], y: &mut [T], argmax: &mut [u32]) {
     let pixels = g.p * g.q;
+    let maps = y.par_chunks_mut(pixels).zip(x.par_chunks(g.h * g.w));
     if argmax.is_empty() {
-        let maps = y.par_chunks_mut(pixels).zip(x.par_chunks(g.h * g.w));
-        return maps.for_each(|(y, map)| {
+        let rows = || Rows::<T, false>::new(g);
+        return maps.for_each_init(rows, |rows, (y, map)| {
             vectorized(
                 #[inline(always)]
-                || values_of_map(g, map, y),
+                || rows.map(g, map, y, &mut []),
             )
         });
     }
-    let outputs = y.par_chunks_mut(pixels).zip(argmax.par_chunks_mut(pixels));
-    outputs
-        .zip(x.par_chunks(g.h * g.w))
-        .for_each(|((y, argmax), map)| {
-            vectorized(
-                #[inline(always)]
-                || forward_map(g, map, y, argmax),
-            )
-        });
+    let rows = || Rows::<T, true>::new(g);
+    let maps = maps.zip(argmax.par_chunks_mut(pixels));
+    maps.for_each_init(rows, |rows, ((y, map), argmax)| {
+        vectorized(
+            #[inline(always)]
+            || rows.map(g, map, y, argmax),
+        )
+    });
 }
 
-/// A map, row by row of outputs and element by element of the window, so that the innermost loop has no bounds to find.
-#[inline(always)]
-fn forward_map<T: Real>(g: &PoolGeometry, map: &[T], y: &mut [T], argmax: &mut [u32]) {
-    let stride = g.stride[1];
-    let firsts: Vec<usize> = (0..g.q).filter_map(|q| g.places(1, q).next()).collect();
-    for (p, (y, argmax)) in y.chunks_mut(g.q).zip(argmax.chunks_mut(g.q)).enumerate() {
-        for (i, h) in g.places(0, p).enumerate() {
-            let row = &map[h * g.w..(h + 1) * g.w];
-            if i == 0 {
-                // The first place is taken whatever is there.
-                for ((y, argmax), &w) in y.iter_mut().zip(&mut *argmax).zip(&firsts) {
-                    (*y, *argmax) = (row[w], (h * g.w + w) as u32);
+/// A row of outputs in the making: the greatest of each column of the rows that its windows see, then of the columns of each window.
+///
+/// Rows are as long as the padded map and longer, so that no loop has a rest. Padding is less than anything, and behind all places.
+struct Rows<T, const PLACED: bool> {
+    /// Of each column, the greatest and its place.
+    best: Vec<T>,
+    places: Vec<u32>,
+    /// The same with every `stride`-th column apart, `[stride, len]`: what a row of outputs sees of one column of the window.
+    phases: Vec<T>,
+    phased_places: Vec<u32>,
+    len: usize,
+    /// Of each output.
+    y: Vec<T>,
+    argmax: Vec<u32>,
+}
+
+impl<T: Real, const PLACED: bool> Rows<T, PLACED> {
+    fn new(g: &PoolGeometry) -> Self {
+        let [stride, pad, last] = [g.stride[1], g.pad[1], (g.window[1] - 1) * g.dilation[1]];
+        let outputs = g.q.next_multiple_of(LANES);
+        let seen = outputs + last / stride;
+        let len = seen
+            .max((pad + g.w).div_ceil(stride))
+            .next_multiple_of(LANES);
+        let (least, nowhere) = (T::from_f64(f64::NEG_INFINITY), u32::MAX);
+        Self {
+            best: vec![least; stride * len],
+            places: vec![nowhere; stride * len],
+            phases: vec![least; stride * len],
+            phased_places: vec![nowhere; stride * len],
+            len,
+            y: vec![least; outputs],
+            argmax: vec![nowhere; outputs],
+        }
+    }
+
+    #[inline(always)]
+    fn map(&mut self, g: &PoolGeometry, map: &[T], y: &mut [T], argmax: &mut [u32]) {
+        let columns = g.pad[1]..g.pad[1] + g.w;
+        for p in 0..g.p {
+            for (i, h) in g.places(0, p).enumerate() {
+                let row = map[h * g.w..(h + 1) * g.w].iter();
+                let best = self.best[columns.clone()].iter_mut();
+                if PLACED {
+                    let row = row.zip((h * g.w) as u32..);
+                    let best = best.zip(&mut self.places[columns.clone()]);
+                    best.zip(row).for_each(|((best, place), (&value, at))| {
+                        let is_better = (i == 0) | (value > *best) | is_nan(value);
+                        *best = if is_better { value } else { *best };
+                        *place = if is_better { at } else { *place };
+                    });
+                } else {
+                    best.zip(row).for_each(|(best, &value)| {
+                        let is_better = (i == 0) | (value > *best) | is_nan(value);
+                        *best = if is_better { value } else { *best };
+                    });
                 }
             }
-            for (outputs, w) in columns(g) {
-                let len = outputs.len();
-                let best = (&mut y[outputs.clone()], &mut argmax[outputs]);
-                let (row, at) = (&row[w..], (h * g.w + w) as u32);
-                match stride {
-                    1 => take_better(best, row.iter(), at, 1),
-                    2 => {
-                        // Pairs, which a compiler makes vectors of; the last output may have but half a one.
-                        let (pairs, rest) = row.as_chunks::<2>();
-                        let len = pairs.len().min(len);
-                        let (y, y_rest) = best.0.split_at_mut(len);
-                        let (argmax, argmax_rest) = best.1.split_at_mut(len);
-                        take_better((y, argmax), pairs.iter().map(|[a, _]| a), at, 2);
-                        let at = at + 2 * len as u32;
-                        take_better((y_rest, argmax_rest), rest.iter(), at, 2);
-                    }
-                    _ => take_better(best, row.iter().step_by(stride), at, stride as u32),
+            split(g.stride[1], &self.best, &mut self.phases);
+            if PLACED {
+                split(g.stride[1], &self.places, &mut self.phased_places);
+            }
+            for s in 0..g.window[1] {
+                self.take_column(g, s);
+            }
+            y[p * g.q..][..g.q].copy_from_slice(&self.y[..g.q]);
+            if PLACED {
+                argmax[p * g.q..][..g.q].copy_from_slice(&self.argmax[..g.q]);
+            }
+        }
+    }
+
+    /// Has each output see column `s` of its window.
+    #[inline(always)]
+    fn take_column(&mut self, g: &PoolGeometry, s: usize) {
+        let (stride, s) = (g.stride[1], s * g.dilation[1]);
+        let from = s % stride * self.len + s / stride;
+        let values = &self.phases[from..][..self.y.len()];
+        let places = &self.phased_places[from..][..self.y.len()];
+        if s == 0 {
+            self.y.copy_from_slice(values);
+            return self.argmax.copy_from_slice(places);
+        }
+        let (y, argmax) = (
+            self.y.as_chunks_mut::<LANES>().0,
+            self.argmax.as_chunks_mut::<LANES>().0,
+        );
+        let from = values
+            .as_chunks::<LANES>()
+            .0
+            .iter()
+            .zip(places.as_chunks::<LANES>().0);
+        for ((y, argmax), (values, places)) in y.iter_mut().zip(argmax).zip(from) {
+            for i in 0..LANES {
+                let (value, best) = (values[i], y[i]);
+                // Of equals the first place counts. Not-a-number passes through, as in PyTorch, and its last place counts.
+                let is_better = if PLACED {
+                    (value > best)
+                        | ((value == best) & (places[i] < argmax[i]))
+                        | (is_nan(value) & (!is_nan(best) | (places[i] > argmax[i])))
+                } else {
+                    (value > best) | is_nan(value)
+                };
+                y[i] = if is_better { value } else { best };
+                if PLACED {
+                    argmax[i] = if is_better { places[i] } else { argmax[i] };
                 }
             }
         }
     }
 }
 
-/// For each column of the window, the outputs of a row that see it on the map, `0 <= q * stride + s - pad < w`, and where the first
-/// of these does.
 #[inline(always)]
-fn columns(g: &PoolGeometry) -> impl Iterator<Item = (Range<usize>, usize)> {
-    let [stride, pad, dilation] = [g.stride[1], g.pad[1], g.dilation[1]];
-    let (w, q) = (g.w, g.q);
-    (0..g.window[1]).filter_map(move |s| {
-        let s = s * dilation;
-        let low = pad.saturating_sub(s).div_ceil(stride);
-        let high = (w + pad).saturating_sub(s).div_ceil(stride).min(q);
-        (low < high).then(|| (low..high, low * stride + s - pad))
-    })
-}
-
-/// Of each output and its value, the greater; values lie `stride` from each other in the map, from `at` on.
-#[inline(always)]
-fn take_better<'a, T: Real>(
-    (y, argmax): (&mut [T], &mut [u32]),
-    values: impl Iterator<Item = &'a T>,
-    at: u32,
-    stride: u32,
-) {
-    let best = y.iter_mut().zip(argmax).zip(values);
-    for (j, ((y, argmax), &value)) in (0..).zip(best) {
-        // Strictly greater: ties go to the first. Not-a-number passes through, as in PyTorch.
-        #[expect(clippy::eq_op, reason = "not-a-number alone is not itself")]
-        let is_better = (value > *y) | (value != value);
-        *y = if is_better { value } else { *y };
-        *argmax = if is_better { at + j * stride } else { *argmax };
-    }
-}
-
-/// The greatest elements alone: of the rows of a window first, which are whole vectors, then of what is left of its columns.
-#[inline(always)]
-fn values_of_map<T: Real>(g: &PoolGeometry, map: &[T], y: &mut [T]) {
-    let mut best = vec![T::default(); g.w];
-    for (p, y) in y.chunks_mut(g.q).enumerate() {
-        for (i, h) in g.places(0, p).enumerate() {
-            let row = &map[h * g.w..(h + 1) * g.w];
-            match i {
-                0 => best.copy_from_slice(row),
-                _ => {
-                    let pairs = best.iter_mut().zip(row);
-                    pairs.for_each(|(best, &value)| *best = greater(*best, value));
-                }
-            }
-        }
-        y.fill(T::from_f64(f64::NEG_INFINITY));
-        for (outputs, w) in columns(g) {
-            let values = best[w..].iter().step_by(g.stride[1]);
-            let pairs = y[outputs].iter_mut().zip(values);
-            pairs.for_each(|(y, &value)| *y = greater(*y, value));
-        }
-    }
-}
-
-/// The greater, or not-a-number if one of them is.
-#[inline(always)]
-fn greater<T: Real>(a: T, b: T) -> T {
+fn is_nan<T: Real>(value: T) -> bool {
     #[expect(clippy::eq_op, reason = "not-a-number alone is not itself")]
-    let is_better = (b > a) | (b != b);
-    if is_better { b } else { a }
+    let is_nan = value != value;
+    is_nan
+}
+
+/// Every `stride`-th element of `row` apart, `to [stride, ..]`.
+#[inline(always)]
+fn split<T: Copy>(stride: usize, row: &[T], to: &mut [T]) {
+    let len = to.len() / stride;
+    if stride == 2 {
+        // Pairs, which a compiler makes vectors of.
+        let (even, odd) = to.split_at_mut(len);
+        let pairs = row.as_chunks::<2>().0.iter();
+        for (([a, b], even), odd) in pairs.zip(even).zip(odd) {
+            (*even, *odd) = (*a, *b);
+        }
+        return;
+    }
+    for (i, to) in to.chunks_mut(len).enumerate() {
+        let row = row[i..].iter().step_by(stride);
+        to.iter_mut().zip(row).for_each(|(to, &from)| *to = from);
+    }
 }
 
 pub(crate) fn backward<T: Real>(
@@ -159,6 +197,24 @@ mod tests {
     use crate::graph::shape::Shape;
     use crate::ops::Pool2d;
 
+    /// Places by plain loops: of equals the first, of several that are not numbers the last.
+    fn plain_argmax(g: &PoolGeometry, x: &[f32]) -> Vec<u32> {
+        let mut all = Vec::new();
+        for map in x.chunks(g.h * g.w) {
+            for i in 0..g.p * g.q {
+                let mut best: Option<usize> = None;
+                for h in g.places(0, i / g.q) {
+                    for at in g.places(1, i % g.q).map(|w| h * g.w + w) {
+                        let is_better = |best| map[at].is_nan() || map[at] > map[best];
+                        best = Some(best.filter(|&best| !is_better(best)).unwrap_or(at));
+                    }
+                }
+                all.push(best.expect("a window sees the map") as u32);
+            }
+        }
+        all
+    }
+
     #[test]
     fn values_are_the_same_whether_their_places_are_wanted_or_not() {
         let pools = [
@@ -177,12 +233,16 @@ mod tests {
                     .map(|i| (i * 7919 % 101) as f32 - 50.0)
                     .collect();
                 (x[3], x[40], x[70]) = (f32::NAN, f32::INFINITY, f32::NEG_INFINITY);
+                x[80..90].fill(f32::NAN);
+                x[100..130].fill(7.0);
                 let len = 6 * g.p * g.q;
                 let (mut with, mut without) = (vec![0.0; len], vec![1.0; len]);
-                forward(&g, &x, &mut with, &mut vec![0; len]);
+                let mut argmax = vec![u32::MAX; len];
+                forward(&g, &x, &mut with, &mut argmax);
                 forward(&g, &x, &mut without, &mut []);
                 let bits = |y: &[f32]| y.iter().map(|y| y.to_bits()).collect::<Vec<_>>();
                 assert_eq!(bits(&with), bits(&without), "{g:?}");
+                assert_eq!(argmax, plain_argmax(&g, &x), "{g:?}");
             }
         }
     }

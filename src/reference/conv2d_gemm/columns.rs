@@ -2,11 +2,6 @@
 
 use std::ops::Range;
 
-use gemm_common::Parallelism;
-use rayon::prelude::*;
-
-use super::matrix::Matrix;
-use super::scratch::{COLUMNS, with_scratch};
 use crate::ops::Geometry;
 
 /// Whether an image itself is the matrix of columns.
@@ -64,29 +59,6 @@ pub(super) fn im2col(
             }
         });
     }
-}
-
-/// Lends the columns of some channels of one image: of each map in `x`, for `pixels`.
-pub(super) fn with_columns(
-    g: &Geometry,
-    x: &[f32],
-    pixels: &Range<usize>,
-    threads: Parallelism,
-    body: impl FnOnce(Matrix<'_>),
-) {
-    if is_pointwise(g) {
-        return body(Matrix(&x[pixels.start..], g.pixels(), 1));
-    }
-    let (channels, rows) = (x.len() / (g.h * g.w), g.window());
-    let alone = matches!(threads, Parallelism::None);
-    with_scratch(&COLUMNS, channels * rows * pixels.len(), |columns| {
-        columns
-            .par_chunks_mut(rows * pixels.len())
-            .zip(x.par_chunks(g.h * g.w))
-            .with_min_len(if alone { channels } else { 1 })
-            .for_each(|(to, map)| im2col(g, map, pixels, to, pixels.len()));
-        body(Matrix(columns, pixels.len(), 1));
-    });
 }
 
 /// Adds the columns of one channel, `from [R*S, pixels]`, to `map`.

@@ -3,6 +3,8 @@
 //! It reaches a core's peak of multiply-adds (Zen 5, AVX-512: 265 GFLOP/s), with rows that lie as they are and
 //! nothing packed but what the caller wants packed.
 
+use std::ops::Range;
+
 use pulp::Simd;
 
 /// Lanes of the widest vector.
@@ -59,4 +61,75 @@ pub(super) fn load<S: Simd>(from: &[f32]) -> S::f32s {
 #[inline(always)]
 pub(super) fn store<S: Simd>(to: &mut [f32], value: S::f32s) {
     S::as_mut_simd_f32s(&mut to[..S::F32_LANES]).0[0] = value;
+}
+
+/// Rows times a panel of columns `b [depth, width]`, whole vectors wide: `at` of each of `to` becomes the sum of its row, or the sum is
+/// added to it. Sums of rows beyond the last of `to` are left.
+#[inline(always)]
+pub(super) fn multiply<S: Simd>(
+    simd: S,
+    depth: usize,
+    rows: [&[f32]; ROWS],
+    b: &[f32],
+    to: &mut [&mut [f32]],
+    at: Range<usize>,
+    accumulate: bool,
+) {
+    match at.len().div_ceil(S::F32_LANES) {
+        1 => multiply_by::<S, 1>(simd, depth, rows, b, to, at, accumulate),
+        2 => multiply_by::<S, 2>(simd, depth, rows, b, to, at, accumulate),
+        3 => multiply_by::<S, 3>(simd, depth, rows, b, to, at, accumulate),
+        _ => multiply_by::<S, 4>(simd, depth, rows, b, to, at, accumulate),
+    }
+}
+
+/// [`multiply`] by a panel of `V` vectors.
+#[inline(always)]
+fn multiply_by<S: Simd, const V: usize>(
+    simd: S,
+    depth: usize,
+    rows: [&[f32]; ROWS],
+    b: &[f32],
+    to: &mut [&mut [f32]],
+    at: Range<usize>,
+    accumulate: bool,
+) {
+    let mut sums: Sums<S, V> = [[simd.splat_f32s(0.0); V]; ROWS];
+    let lanes = S::F32_LANES;
+    if accumulate {
+        for (sums, to) in sums.iter_mut().zip(&*to) {
+            let from = &to[at.clone()];
+            for j in 0..V {
+                sums[j] = simd.partial_load_f32s(&from[j * lanes..from.len().min((j + 1) * lanes)]);
+            }
+        }
+    }
+    let sums = tile::<S, V>(
+        simd,
+        sums,
+        depth,
+        #[inline(always)]
+        |d| {
+            let mut column = [0.0; ROWS];
+            for i in 0..ROWS {
+                column[i] = rows[i][d];
+            }
+            column
+        },
+        b,
+        V * lanes,
+    );
+    for (sums, to) in sums.iter().zip(to) {
+        let to = &mut to[at.clone()];
+        if to.len() == V * lanes {
+            for j in 0..V {
+                store::<S>(&mut to[j * lanes..], sums[j]);
+            }
+        } else {
+            for j in 0..V {
+                let end = to.len().min((j + 1) * lanes);
+                simd.partial_store_f32s(&mut to[j * lanes..end], sums[j]);
+            }
+        }
+    }
 }

@@ -9,7 +9,7 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::columns::im2col;
-use super::kernel::{LANES, ROWS, Sums, columns, store, tile};
+use super::kernel::{LANES, ROWS, columns, multiply};
 use super::scratch::{COLUMNS, with_scratch};
 use crate::ops::Geometry;
 
@@ -139,12 +139,7 @@ impl<F: Fn(usize, usize, &mut [f32]) + Copy> WithSimd for Product<'_, '_, F> {
                 for panel in panels.clone() {
                     let at = panel.start - pixels.start..panel.end - pixels.start;
                     let vectors = panel.len().div_ceil(S::F32_LANES);
-                    match vectors {
-                        1 => sum::<S, 1>(simd, depth, rows, b, maps, at, c > 0),
-                        2 => sum::<S, 2>(simd, depth, rows, b, maps, at, c > 0),
-                        3 => sum::<S, 3>(simd, depth, rows, b, maps, at, c > 0),
-                        _ => sum::<S, 4>(simd, depth, rows, b, maps, at, c > 0),
-                    }
+                    multiply::<S>(simd, depth, rows, b, maps, at, c > 0);
                     b = &b[depth * vectors * S::F32_LANES..];
                 }
                 if c + channels == g.c {
@@ -152,57 +147,6 @@ impl<F: Fn(usize, usize, &mut [f32]) + Copy> WithSimd for Product<'_, '_, F> {
                         (self.finish)(task.image * g.k + k + i, pixels.start, part);
                     }
                 }
-            }
-        }
-    }
-}
-
-/// Sums of some rows with one panel of columns `b [depth, V]`, in vectors; `at` of the maps is what they become, or are added to.
-#[inline(always)]
-fn sum<S: Simd, const V: usize>(
-    simd: S,
-    depth: usize,
-    rows: [&[f32]; ROWS],
-    b: &[f32],
-    maps: &mut [&mut [f32]],
-    at: Range<usize>,
-    accumulate: bool,
-) {
-    let mut sums: Sums<S, V> = [[simd.splat_f32s(0.0); V]; ROWS];
-    let lanes = S::F32_LANES;
-    if accumulate {
-        for (sums, map) in sums.iter_mut().zip(&*maps) {
-            let from = &map[at.clone()];
-            for j in 0..V {
-                sums[j] = simd.partial_load_f32s(&from[j * lanes..from.len().min((j + 1) * lanes)]);
-            }
-        }
-    }
-    let sums = tile::<S, V>(
-        simd,
-        sums,
-        depth,
-        #[inline(always)]
-        |d| {
-            let mut column = [0.0; ROWS];
-            for i in 0..ROWS {
-                column[i] = rows[i][d];
-            }
-            column
-        },
-        b,
-        V * lanes,
-    );
-    for (sums, map) in sums.iter().zip(maps) {
-        let to = &mut map[at.clone()];
-        if to.len() == V * lanes {
-            for j in 0..V {
-                store::<S>(&mut to[j * lanes..], sums[j]);
-            }
-        } else {
-            for j in 0..V {
-                let end = to.len().min((j + 1) * lanes);
-                simd.partial_store_f32s(&mut to[j * lanes..end], sums[j]);
             }
         }
     }

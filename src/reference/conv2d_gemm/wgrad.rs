@@ -2,20 +2,26 @@
 
 use std::ops::Range;
 
-use gemm_common::Parallelism;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::blocks::{BLOCK, block_len, blocks, task_channels};
-use super::columns::with_columns;
+use super::blocks::blocks;
+use super::columns::{im2col, is_pointwise};
 use super::depthwise;
-use super::matrix::{Matrix, multiply, sum, sum_transposed};
-use super::scratch::{PARTIALS, with_scratch};
+use super::kernel::{LANES, ROWS, columns, multiply};
+use super::matrix::{sum, sum_transposed};
+use super::scratch::{COLUMNS, PARTIALS, PRODUCTS, with_scratch};
 use super::winograd;
 use crate::ops::Geometry;
 use crate::reference::Convolving;
 
 /// Fewest pixels worth an accumulator of their own in [`wgrad`].
 const PART: usize = 512;
+/// Most pixels that are summed at once, and floats of `dy` that are: more would leave the cache.
+const PIXELS: usize = 512;
+const FLOATS: usize = 128 * 1024;
+/// Most rows of columns that exist at once.
+const TERMS: usize = 512;
 
 pub(crate) fn wgrad(
     g: &Geometry,
@@ -47,7 +53,7 @@ fn wgrad_group(all: &Geometry, group: usize, x: &[f32], dy: &[f32], dw: &mut [f3
     // All threads share the groups, then the pixels of each, then its channels.
     let threads = rayon::current_num_threads().div_ceil(all.groups);
     let parts = threads.min(pixels.div_ceil(PART));
-    let channels = task_channels(g, threads.div_ceil(parts));
+    let channels = g.c.div_ceil(threads.div_ceil(parts));
     let [x, dy] = [(x, g.c * g.h * g.w), (dy, g.k * g.pixels())].map(|(of, len)| Images {
         maps: &of[group * len..],
         apart: all.groups * len,
@@ -70,8 +76,7 @@ struct Images<'a> {
     apart: usize,
 }
 
-/// Transposed filter gradient `to [channels*R*S, K]` from `range` of the batch's pixels, for the
-/// channels from `first`.
+/// Transposed filter gradient `to [channels*R*S, K]` from `range` of the batch's pixels, for the channels from `first`.
 fn wgrad_channels(
     g: &Geometry,
     x: Images<'_>,
@@ -80,16 +85,123 @@ fn wgrad_channels(
     first: usize,
     to: &mut [f32],
 ) {
-    let (terms, pixels, map) = (to.len() / g.k, g.pixels(), g.h * g.w);
-    let channels = terms / g.window();
-    let mut accumulate = false;
-    for (n, range) in blocks(g, range, block_len(BLOCK, terms)) {
-        let x = &x.maps[n * x.apart + first * map..][..channels * map];
-        let dy = Matrix(&dy.maps[n * dy.apart + range.start..], 1, pixels);
-        with_columns(g, x, &range, Parallelism::None, |columns| {
-            let (size, to) = ([terms, g.k, range.len()], (&mut *to, g.k));
-            multiply(size, columns, dy, to, accumulate, Parallelism::None);
-        });
-        accumulate = true;
+    let (arch, map, window) = (Arch::new(), g.h * g.w, g.window());
+    // Some channels' columns at once, unless the maps are their columns.
+    let at_once = if is_pointwise(g) {
+        to.len()
+    } else {
+        (TERMS / window).max(1) * window * g.k
+    };
+    let len = (FLOATS / g.k).clamp(LANES, PIXELS);
+    let width = g.k.next_multiple_of(LANES);
+    with_scratch(&PRODUCTS, width * len, |packed| {
+        let mut accumulate = false;
+        for (n, range) in blocks(g, range, g.pixels().div_ceil(g.pixels().div_ceil(len))) {
+            arch.dispatch(Pack {
+                rows: &dy.maps[n * dy.apart + range.start..],
+                apart: g.pixels(),
+                count: g.k,
+                len: range.len(),
+                to: packed,
+            });
+            let mut maps = &x.maps[n * x.apart + first * map..];
+            for to in to.chunks_mut(at_once) {
+                let terms = to.len() / g.k;
+                let mut multiply = |columns: &[f32], apart| {
+                    arch.dispatch(Product {
+                        columns,
+                        apart,
+                        len: range.len(),
+                        packed,
+                        filters: g.k,
+                        to,
+                        accumulate,
+                    })
+                };
+                if is_pointwise(g) {
+                    multiply(&maps[range.start..], map);
+                } else {
+                    with_scratch(&COLUMNS, terms * range.len(), |columns| {
+                        let each = columns
+                            .chunks_mut(window * range.len())
+                            .zip(maps.chunks(map));
+                        each.for_each(|(to, map)| im2col(g, map, &range, to, range.len()));
+                        multiply(columns, range.len());
+                    });
+                }
+                maps = &maps[terms / window * map..];
+            }
+            accumulate = true;
+        }
+    });
+}
+
+/// Rows, so far `apart`, become panels of columns: `to [panels, len, width]`, the last panel as wide as there are vectors for it.
+struct Pack<'a> {
+    rows: &'a [f32],
+    apart: usize,
+    count: usize,
+    len: usize,
+    to: &'a mut [f32],
+}
+
+impl WithSimd for Pack<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let mut to = self.to;
+        for first in (0..self.count).step_by(columns::<S>()) {
+            let count = columns::<S>().min(self.count - first);
+            let width = count.next_multiple_of(S::F32_LANES);
+            let (panel, rest) = to.split_at_mut(self.len * width);
+            to = rest;
+            // A few lines of the cache at once.
+            for (i, panel) in panel.chunks_mut(8 * LANES * width).enumerate() {
+                for row in 0..count {
+                    let from = &self.rows[(first + row) * self.apart + i * 8 * LANES..];
+                    let to = panel[row..].iter_mut().step_by(width);
+                    to.zip(from).for_each(|(to, &from)| *to = from);
+                }
+                for to in panel.chunks_mut(width) {
+                    to[count..].fill(0.0);
+                }
+            }
+        }
+    }
+}
+
+/// `to [terms, filters]`, or what is added to it: rows of columns times packed rows.
+struct Product<'a> {
+    /// `[terms, len]`, rows so far apart.
+    columns: &'a [f32],
+    apart: usize,
+    len: usize,
+    packed: &'a [f32],
+    filters: usize,
+    to: &'a mut [f32],
+    accumulate: bool,
+}
+
+impl WithSimd for Product<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        for (i, to) in self.to.chunks_mut(ROWS * self.filters).enumerate() {
+            let last = to.len() / self.filters - 1;
+            let mut rows: [&[f32]; ROWS] = [&[]; ROWS];
+            for (j, row) in rows.iter_mut().enumerate() {
+                *row = &self.columns[(i * ROWS + j.min(last)) * self.apart..][..self.len];
+            }
+            let mut to: Vec<&mut [f32]> = to.chunks_mut(self.filters).collect();
+            let mut b = self.packed;
+            for first in (0..self.filters).step_by(columns::<S>()) {
+                let at = first..self.filters.min(first + columns::<S>());
+                let width = at.len().next_multiple_of(S::F32_LANES);
+                multiply(simd, self.len, rows, b, &mut to, at, self.accumulate);
+                b = &b[self.len * width..];
+            }
+        }
     }
 }
