@@ -112,6 +112,7 @@ impl<'a> Filters<'a> {
 /// Outputs of a tile along a side, and elements of a filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Method {
+    F2x3,
     F4x3,
     F2x5,
     F3x5,
@@ -121,6 +122,7 @@ impl Method {
     /// Outputs of a tile along a side, and inputs.
     fn sizes(self) -> [usize; 2] {
         match self {
+            Self::F2x3 => [2, 4],
             Self::F4x3 => [4, 6],
             Self::F2x5 => [2, 6],
             Self::F3x5 => [3, 7],
@@ -158,7 +160,7 @@ pub(super) fn method(g: &Geometry, how: &Convolving<f32>) -> Option<Method> {
         return None;
     }
     let methods: &[Method] = match g.r {
-        3 => &[Method::F4x3],
+        3 => &[Method::F2x3, Method::F4x3],
         5 => &[Method::F2x5, Method::F3x5],
         _ => &[],
     };
@@ -179,6 +181,7 @@ pub(super) fn correlate(
     finish: impl Fn(usize, usize, &mut [f32]) + Sync,
 ) {
     match method {
+        Method::F2x3 => correlate::by::<2, 3, 4>(g, filters, kept, x, y, finish),
         Method::F4x3 => correlate::by::<4, 3, 6>(g, filters, kept, x, y, finish),
         Method::F2x5 => correlate::by::<2, 5, 6>(g, filters, kept, x, y, finish),
         Method::F3x5 => correlate::by::<3, 5, 7>(g, filters, kept, x, y, finish),
@@ -189,6 +192,7 @@ pub(super) fn correlate(
 pub(super) fn wgrad(method: Method, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let of = Correlation::forward(g);
     match method {
+        Method::F2x3 => wgrad::by::<2, 3, 4>(of, x, dy, dw),
         Method::F4x3 => wgrad::by::<4, 3, 6>(of, x, dy, dw),
         Method::F2x5 => wgrad::by::<2, 5, 6>(of, x, dy, dw),
         Method::F3x5 => wgrad::by::<3, 5, 7>(of, x, dy, dw),
