@@ -13,8 +13,8 @@ use super::kernel::{LANES, ROWS, columns, multiply};
 use super::scratch::{COLUMNS, with_scratch};
 use crate::ops::Geometry;
 
-/// Most pixels of a task, some panels: filters are read so often, and outputs written in runs so long.
-const PIXELS: usize = 128;
+/// Most pixels of a task, three panels: filters are read so often, and outputs written in runs so long.
+const PIXELS: usize = 192;
 /// Terms that are summed at once, or those of one channel: more columns would leave the cache.
 const TERMS: usize = 512;
 /// Filters of a task, at least.

@@ -114,6 +114,7 @@ impl<'a> Filters<'a> {
 pub(super) enum Method {
     F2x3,
     F4x3,
+    F5x3,
     F2x5,
     F3x5,
 }
@@ -124,6 +125,7 @@ impl Method {
         match self {
             Self::F2x3 => [2, 4],
             Self::F4x3 => [4, 6],
+            Self::F5x3 => [5, 7],
             Self::F2x5 => [2, 6],
             Self::F3x5 => [3, 7],
         }
@@ -149,8 +151,9 @@ fn direct_cost(g: &Geometry) -> f64 {
 
 /// The method that is fastest for a convolution, unless columns are. It depends on the shape alone.
 ///
-/// Root of the mean square error of 96 channels' sums in `f32`, F(4,3), F(2,5) and F(3,5): 1.3e-6, 1.7e-6 and 3.2e-6 of the values',
-/// where plain loops have 0.5e-6 to 0.9e-6; the largest is 1.3e-5 of the largest value, and the op's tolerance is 1e-4.
+/// Root of the mean square error of 96 channels' sums in `f32`, F(2,3), F(4,3), F(5,3), F(2,5) and F(3,5): 0.3e-6, 1.3e-6, 3.3e-6,
+/// 1.7e-6 and 3.2e-6 of the values', where plain loops have 0.5e-6 to 0.9e-6; the largest is 1.3e-5 of the largest value, and the
+/// op's tolerance is 1e-4.
 pub(super) fn method(g: &Geometry, how: &Convolving<f32>) -> Option<Method> {
     let is_plain = g.groups == 1 && g.stride == [1; 2] && g.dilation == [1; 2] && g.r == g.s;
     // The input's gradient is padded by what the padding lacks of a filter.
@@ -160,7 +163,7 @@ pub(super) fn method(g: &Geometry, how: &Convolving<f32>) -> Option<Method> {
         return None;
     }
     let methods: &[Method] = match g.r {
-        3 => &[Method::F2x3, Method::F4x3],
+        3 => &[Method::F2x3, Method::F4x3, Method::F5x3],
         5 => &[Method::F2x5, Method::F3x5],
         _ => &[],
     };
@@ -183,6 +186,7 @@ pub(super) fn correlate(
     match method {
         Method::F2x3 => correlate::by::<2, 3, 4>(g, filters, kept, x, y, finish),
         Method::F4x3 => correlate::by::<4, 3, 6>(g, filters, kept, x, y, finish),
+        Method::F5x3 => correlate::by::<5, 3, 7>(g, filters, kept, x, y, finish),
         Method::F2x5 => correlate::by::<2, 5, 6>(g, filters, kept, x, y, finish),
         Method::F3x5 => correlate::by::<3, 5, 7>(g, filters, kept, x, y, finish),
     }
@@ -194,6 +198,7 @@ pub(super) fn wgrad(method: Method, g: &Geometry, x: &[f32], dy: &[f32], dw: &mu
     match method {
         Method::F2x3 => wgrad::by::<2, 3, 4>(of, x, dy, dw),
         Method::F4x3 => wgrad::by::<4, 3, 6>(of, x, dy, dw),
+        Method::F5x3 => wgrad::by::<5, 3, 7>(of, x, dy, dw),
         Method::F2x5 => wgrad::by::<2, 5, 6>(of, x, dy, dw),
         Method::F3x5 => wgrad::by::<3, 5, 7>(of, x, dy, dw),
     }
