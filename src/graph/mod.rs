@@ -255,6 +255,24 @@ impl Graph {
         self.nodes.len()
     }
 
+    /// For each value, whether it is a parameter or statistic that no run writes, or follows from such: then what a kernel makes of it
+    /// may be kept from run to run.
+    pub(crate) fn stays(&self) -> Vec<bool> {
+        let mut stays: Vec<bool> = self
+            .values
+            .iter()
+            .map(|value| value.role.is_state())
+            .collect();
+        let prologue = self.prologue();
+        for (i, node) in self.nodes.iter().enumerate() {
+            let is_first = i < prologue;
+            for id in node.outputs.iter().chain(&node.updates) {
+                stays[id.index()] = is_first;
+            }
+        }
+        stays
+    }
+
     /// For each value, whether a node reads or writes it.
     pub(crate) fn used(&self) -> Vec<bool> {
         let mut used = vec![false; self.values.len()];

@@ -229,12 +229,15 @@ impl Plan {
             (lowering, prologue) = lower(&graph, options, false)?;
         }
         let Lowered {
-            dispatches,
+            mut dispatches,
+            once,
             mut buffers,
             regions,
             pages,
             convolutions,
         } = lowering.finish();
+        let kept = prologue + once.len();
+        dispatches.splice(prologue..prologue, once);
         let slots = slots::assign(&dispatches, &mut buffers);
         let limit = options.limits.max_binding.min(ADDRESSABLE);
         if let Some(slot) = slots.iter().find(|slot| slot.bytes > limit) {
@@ -247,7 +250,7 @@ impl Plan {
         Ok(Self {
             graph,
             dispatches,
-            prologue,
+            prologue: kept,
             buffers,
             slots,
             regions,

@@ -7,6 +7,9 @@ use crate::graph::shape::DType;
 use crate::plan::slabs::SLABS;
 use crate::plan::{ADDRESSABLE, Page, Region};
 
+/// Bytes at most that are kept of one value in another form.
+const KEPT: u64 = 16 << 20;
+
 impl Lowering<'_> {
     /// Gives a data set's pictures several buffers if one binding does not hold them; the first, if so. Rows come in fours,
     /// so that any four begin at a whole word.
@@ -151,6 +154,18 @@ impl Lowering<'_> {
             offset: 0,
             bytes,
         }
+    }
+
+    /// Memory for what this node makes of the value in `of`, to be kept from run to run; `None` if that may change, or is too large to
+    /// have twice.
+    pub(crate) fn kept(&mut self, label: &str, of: Region, elements: usize) -> Option<Region> {
+        let bytes = 4 * elements as u64;
+        if bytes > KEPT || !self.stays(of) {
+            return None;
+        }
+        let region = self.scratch(label, elements);
+        self.buffers[region.buffer.index()].persistent = true;
+        Some(region)
     }
 
     /// Memory for a gradient in parts.

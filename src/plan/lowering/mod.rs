@@ -43,6 +43,8 @@ pub(crate) struct Parts {
 /// What a plan is made of.
 pub(crate) struct Lowered {
     pub(crate) dispatches: Vec<Dispatch>,
+    /// Those that need not run again as long as no parameter or statistic is written.
+    pub(crate) once: Vec<Dispatch>,
     /// The buffers that they work on.
     pub(crate) buffers: Vec<Buffer>,
     /// Where each value lies.
@@ -63,6 +65,9 @@ pub(crate) struct Lowering<'a> {
     /// The buffers of each kind of slab; none of a kind that no value has.
     slabs: [Vec<BufferId>; SLABS.len()],
     dispatches: Vec<Dispatch>,
+    /// Dispatches that run only when parameters were written, and the values that they may read.
+    once: Vec<Dispatch>,
+    stays: Vec<bool>,
     node: Option<&'a Node>,
     /// Whether the node has no dispatch yet.
     is_first: bool,
@@ -99,6 +104,8 @@ impl<'a> Lowering<'a> {
             layout,
             slabs: Default::default(),
             dispatches: Vec::new(),
+            once: Vec::new(),
+            stays: graph.stays(),
             node: None,
             is_first: true,
             optimizer_sums,
@@ -154,6 +161,7 @@ impl<'a> Lowering<'a> {
     pub(crate) fn finish(self) -> Lowered {
         Lowered {
             dispatches: self.dispatches,
+            once: self.once,
             buffers: self.buffers,
             regions: self.regions,
             pages: self.pages,
@@ -258,6 +266,18 @@ impl<'a> Lowering<'a> {
             shapes: self.graph.shapes(node),
         });
         Ok(())
+    }
+
+    /// Whether what is made of a value may be kept from run to run: nothing but the host writes it.
+    pub(crate) fn stays(&self, region: Region) -> bool {
+        let mut values = self.graph.ids();
+        values.any(|id| self.stays[id.index()] && self.regions[id.index()] == Some(region))
+    }
+
+    /// Has the last dispatch run only when a parameter was written. It must read nothing but what [`Lowering::stays`], and write to
+    /// [`Lowering::kept`] memory.
+    pub(crate) fn run_once(&mut self) {
+        self.once.extend(self.dispatches.pop());
     }
 
     /// Says how many operations the last dispatch does, where the first of its node does not do all.

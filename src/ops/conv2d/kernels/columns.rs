@@ -148,6 +148,12 @@ impl<'t, 'g> Panels<'t, 'g> {
             .scratch("a", self.product.whole(rows) * paired(depth))
     }
 
+    /// The same for filters that stay as they are, which are packed once.
+    fn kept_a(&mut self, w: Region, rows: usize, depth: usize) -> Option<Region> {
+        self.to
+            .kept("a", w, self.product.whole(rows) * paired(depth))
+    }
+
     fn scratch_b(&mut self, bytes: u64) -> Region {
         self.to.scratch("b", (bytes / 4) as usize)
     }
@@ -213,8 +219,12 @@ fn over_pixels(
 ) -> Result<(), PlanError> {
     let Kernels { a, b, out: store } = panels.kernels;
     let bytes = |images: usize| panel_bytes(images * pixels, depth);
-    let packed_w = panels.scratch_a(rows, depth);
+    let kept = panels.kept_a(w, rows, depth);
+    let packed_w = kept.unwrap_or_else(|| panels.scratch_a(rows, depth));
     panels.pack(a, uniform, [w, packed_w], rows, taps)?;
+    if kept.is_some() {
+        panels.to.run_once();
+    }
     let mut scratch = None;
     for images in chunks(batch, CHUNK, bytes, |_| depth) {
         let columns = images.len() * pixels;

@@ -241,9 +241,18 @@ impl<'t, 'g> Winograd<'t, 'g> {
         chunks(of.g.n, most, |n| of.bytes(n), |n| of.sizes(n)[2]).collect()
     }
 
-    fn scratch(&mut self, images: usize) -> [Region; 3] {
-        let [a, b, c] = self.of.elements(self.of.sizes(images));
-        [("a", a), ("b", b), ("c", c)].map(|(label, elements)| self.to.scratch(label, elements))
+    /// Panels and products of so many images; those of filters may be kept ones.
+    fn scratch(&mut self, images: usize, a: Option<Region>) -> [Region; 3] {
+        let [rows, columns, products] = self.of.elements(self.of.sizes(images));
+        let a = a.unwrap_or_else(|| self.to.scratch("a", rows));
+        let [b, c] = [("b", columns), ("c", products)];
+        [a, self.to.scratch(b.0, b.1), self.to.scratch(c.0, c.1)]
+    }
+
+    /// Where the panels of filters that stay as they are may be kept.
+    fn kept_a(&mut self, w: Region) -> Option<Region> {
+        let [elements, ..] = self.of.elements(self.of.sizes(1));
+        self.to.kept("a", w, elements)
     }
 
     /// Appends a dispatch of so many workgroups, folded over y where x would pass the limit.
@@ -272,27 +281,44 @@ fn over_pixels(
 ) -> Result<(), PlanError> {
     let of = winograd.of;
     let panel = of.product.panel;
+    let Matrices {
+        input,
+        filter,
+        output,
+    } = winograd.matrices.clone();
+    let kept = winograd.kept_a(w);
+    if let Some(a) = kept {
+        let sizes = of.sizes(1);
+        let [rows, _, terms] = sizes;
+        let mut uniform = like(of.uniform(&(0..1), sizes));
+        let blocks = of.blocks(rows, panel.rows, terms);
+        uniform.a_blocks = blocks as u32;
+        let unused = winograd.to.scratch("no maps", 1);
+        let flops = (rows * terms) as u64 * work(&filter);
+        winograd.dispatch(&PIXELS_IN, uniform, &[w, w, a, unused], blocks, flops)?;
+        winograd.to.run_once();
+    }
     let mut scratch = None;
     for images in winograd.chunks() {
         // The first run of images is the longest.
-        let [a, b, c] = *scratch.get_or_insert_with(|| winograd.scratch(images.len()));
+        let [a, b, c] = *scratch.get_or_insert_with(|| winograd.scratch(images.len(), kept));
         let sizes = of.sizes(images.len());
         let [rows, columns, terms] = sizes;
         let mut uniform = like(of.uniform(&images, sizes));
-        // Filters are packed with the first.
-        let filters = if images.start == 0 { rows } else { 0 };
+        // Filters that are not kept are packed with the first.
+        let packs_filters = kept.is_none() && images.start == 0;
+        let filters = if packs_filters { rows } else { 0 };
         let a_blocks = of.blocks(filters, panel.rows, terms);
         uniform.a_blocks = a_blocks as u32;
         let blocks = a_blocks + of.blocks(columns, panel.columns, terms);
-        let Matrices {
-            input,
-            filter,
-            output,
-        } = &winograd.matrices;
         let before =
-            (filters * terms) as u64 * work(filter) + (columns * terms) as u64 * work(input);
-        let behind = (rows * columns) as u64 * work(output);
-        winograd.dispatch(&PIXELS_IN, uniform, &[maps, w, a, b], blocks, before)?;
+            (filters * terms) as u64 * work(&filter) + (columns * terms) as u64 * work(&input);
+        let behind = (rows * columns) as u64 * work(&output);
+        let bindings = match kept {
+            Some(_) => [maps, maps, winograd.to.scratch("no filters", 1), b],
+            None => [maps, w, a, b],
+        };
+        winograd.dispatch(&PIXELS_IN, uniform, &bindings, blocks, before)?;
         of.product
             .dispatch(winograd.to, [a, b, c], sizes, of.of.points_of_tile())?;
         let panel_of_product = panel.columns as usize * of.product.whole(rows);
@@ -358,7 +384,7 @@ pub(super) fn wgrad(
     let panel = product.panel;
     let mut scratch = None;
     for images in winograd.chunks() {
-        let [a, b, c] = *scratch.get_or_insert_with(|| winograd.scratch(images.len()));
+        let [a, b, c] = *scratch.get_or_insert_with(|| winograd.scratch(images.len(), None));
         let sizes = of.sizes(images.len());
         let [rows, columns, terms] = sizes;
         let mut uniform = of.uniform(&images, sizes);
