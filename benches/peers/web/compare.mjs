@@ -106,6 +106,7 @@ async function measure(page, [network, what, batch]) {
     } catch (error) {
       if (peer === OURS) throw error;
       say(`  ${peer}: ${error.message.split("\n").slice(0, 3).join(" ")}: left out`);
+      await page.evaluate((peer) => window.end(peer), peer);
       continue;
     }
     const firstResult = (performance.now() - start) / 1000;
@@ -119,7 +120,8 @@ async function measure(page, [network, what, batch]) {
   for (let round = 1; round <= Number(options.rounds); round++) {
     for (const one of peers) one.seconds.push((await ask(one.peer, one.count)).seconds / one.count);
   }
-  await page.evaluate(() => window.end());
+  for (const peer of PEERS[what]) await page.evaluate((peer) => window.end(peer), peer);
+  await page.evaluate(() => { window.start = undefined; });
   return peers.map((one) => ({ network, what, batch, ...one, median: median(one.seconds) }));
 }
 

@@ -1,13 +1,11 @@
 // A peer in a worker of its own: it is prepared once, and then runs when it is told to.
 
-const NPM = "/npm/@tensorflow";
 const PEERS = {
   "nin-wgpu": async () => (await import("./ours.js")).peer(false),
   "nin-wgpu, CPU": async () => (await import("./ours.js")).peer(true),
   "jax-js": async () => (await import("./jax.js")).jax,
   "TensorFlow.js": async () => {
-    importScripts(`${NPM}/tfjs-core/dist/tf-core.min.js`, `${NPM}/tfjs-backend-cpu/dist/tf-backend-cpu.min.js`,
-      `${NPM}/tfjs-backend-webgpu/dist/tf-backend-webgpu.min.js`);
+    importScripts("/npm/@tensorflow/tfjs/dist/tf.min.js", "/npm/@tensorflow/tfjs-backend-webgpu/dist/tf-backend-webgpu.min.js");
     return (await import("./tfjs.js")).tfjs;
   },
   "onnxruntime-web": async () => (await import("./ort.js")).onnxruntime,
