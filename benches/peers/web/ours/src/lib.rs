@@ -107,26 +107,19 @@ impl Peer {
     /// Trains so many steps, one queued behind the other, and gives their mean loss; or classifies so many times, and gives the
     /// logits.
     pub async fn turn(&mut self, count: u32, learning_rate: f64) -> Result<Vec<f32>, JsError> {
-        let mut values = Vec::new();
-        for i in 1..=count {
-            if !self.train {
-                self.run.probabilities_async(&self.indices).await?;
-                if i == count {
-                    values = self.run.logits_async().await?.data;
-                }
-                continue;
+        let Self { run, indices, .. } = self;
+        if !self.train {
+            for _ in 0..count {
+                run.probabilities_async(indices).await?;
             }
+            return Ok(run.logits_async().await?.data);
+        }
+        for _ in 1..count {
             self.step += 1;
-            let last = i == count;
-            self.run
-                .queue_train_step(&self.indices, learning_rate, self.step, 0, last)?;
+            run.queue_train_step(indices, learning_rate, self.step, 0, false)?;
         }
-        if self.train {
-            // Behind all that was queued.
-            self.run.logits_async().await?;
-            let metrics = self.run.take_metrics(false)?;
-            values.extend(metrics.last().map(|metrics| metrics.loss() as f32));
-        }
-        Ok(values)
+        self.step += 1;
+        let metrics = run.train_step_async(indices, learning_rate, self.step);
+        Ok(vec![metrics.await?.loss() as f32])
     }
 }
