@@ -80,7 +80,7 @@ export class Device {
     this.#onGpu = gpu;
     if (gpu) {
       this.#gpu = device;
-      // The browser's update may make either faster.
+      // Of this version of the browser: another may make either faster.
       this.#speed ??= settings.get(this.#key);
       if (this.#usesCpu) {
         this.open();

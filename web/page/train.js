@@ -165,7 +165,7 @@ export class Train {
   #started({ network, step, steps, batch }) {
     this.#active = true;
     this.#halted = false;
-    // Nobody looked while it was loaded.
+    // The tab may be hidden already.
     this.#visible(!document.hidden);
     Object.assign(this.#run, { network: network.model, dataset: network.dataset, step, steps, batch, part: null });
     // What was told after the last save comes again.
