@@ -1,12 +1,12 @@
 // GEMM over packed panels, without workgroup memory or barriers: the middle of a convolution by columns.
 //   c[z,row,column] = sum_t a[z,t,row] b[z,t,column]
-//   1 a read [Z,rows/16,T,16]   2 b read [Z,columns/64,T,64]   3 c write [Z,columns/64,rows,64]
+//   1 a read [Z,rows/ROWS,T,ROWS]   2 b read [Z,columns/64,T,64]   3 c write [Z,columns/64,rows,64]
 // conv2d_pack.wgsl packs a and b, conv2d_unpack.wgsl stores c where it belongs; or conv2d_winograd_in.wgsl and
 // conv2d_winograd_out.wgsl do, a product z for each point.
 // For devices that run lanes on CPU cores and have no subgroups of 8 lanes; with them, conv2d_columns_subgroup.wgsl is twice
 // as fast. A lane owns 16 rows and two vec4f of columns. Tried on llvmpipe (two cores, 112 GFLOP/s): 8 rows x 1, 2, 3 vec4f
 // give 14, 22, 22 GFLOP/s, 16 x 2 gives 24, 16 x 4 and 32 x 2 spill (11, 14). With the stores of an output tensor in the
-// same kernel, 16 x 2 falls to 15: so they have a kernel of their own.
+// same kernel, 16 x 2 falls to 15: so they have a kernel of their own. 8 rows are for products that have no more.
 // Workgroups: x over panels of rows, so that neighbours share a panel of columns in the cache; y over panels of columns; z
 // over the products of a batch.
 // Reference: src/reference/conv2d.rs
@@ -22,7 +22,7 @@ struct Uniform {
 const LANES: u32 = 8;
 // vec4f of a term in a panel of columns.
 const QUADS: u32 = COLUMNS / 4;
-const_assert COLUMNS == 8 * LANES && ROWS == 16;
+const_assert COLUMNS == 8 * LANES && (ROWS == 8 || ROWS == 16);
 
 @group(0) @binding(0) var<uniform> u: Uniform;
 @group(0) @binding(1) var<storage, read> a: array<vec4f>;
@@ -61,16 +61,20 @@ fn product(
         let a1 = a[from_a + 1u];
         add_product(&top0, a0, a1, b0);
         add_product(&top1, a0, a1, b1);
-        let a2 = a[from_a + 2u];
-        let a3 = a[from_a + 3u];
-        add_product(&low0, a2, a3, b0);
-        add_product(&low1, a2, a3, b1);
+        if ROWS == 16 {
+            let a2 = a[from_a + 2u];
+            let a3 = a[from_a + 3u];
+            add_product(&low0, a2, a3, b0);
+            add_product(&low1, a2, a3, b1);
+        }
         from_a += ROWS / 4u;
         from_b += QUADS;
     }
     let to = (columns * u.rows + group.x * ROWS) * QUADS + lane;
     store(to, top0);
     store(to + LANES, top1);
-    store(to + 8u * QUADS, low0);
-    store(to + 8u * QUADS + LANES, low1);
+    if ROWS == 16 {
+        store(to + 8u * QUADS, low0);
+        store(to + 8u * QUADS + LANES, low1);
+    }
 }

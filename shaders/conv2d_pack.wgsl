@@ -7,13 +7,14 @@
 //   wgrad:    A = dy[n,k,p,q] over t = (n,p,q), rows k;     B = x at tap (r,s) of channel c, columns (c,r,s), then 1
 //     1 dy read            2 a write                        1 x read              2 b write
 // For one group only. Only images first_image .. first_image + images are packed, so that a large batch takes little memory.
-// An invocation owns 4 columns of a panel, or 4 rows, and walks part of the reduction: (r,s) is workgroup y in forward and
-// dgrad, the image in wgrad. So a step is an addition and nothing is divided in a loop. Past the last row or column the
+// In wgrad each pixels_per_split pixels, whole images, are a part of the reduction with panels of its own: a[part,panel,t,i].
+// An invocation owns 4 columns of a panel, or 4 rows, and walks part of the reduction: workgroup y is (r,s) for filters, r for
+// maps, the image in wgrad. So a step is an addition and little is divided in a loop. Past the last row or column the
 // last one is repeated; those results are not stored. The product takes terms in pairs: an odd depth ends in zeros.
 // Reference: src/reference/conv2d.rs
 
 import package::variant::{ROWS, COLUMNS};
-import package::common::conv2d::{Uniform, input_tap4, output_tap4, tap_offset};
+import package::common::conv2d::{Uniform, input_tap4, output_tap4};
 
 // A workgroup packs 64 columns or rows: whole panels.
 const LANES: u32 = 16;
@@ -80,17 +81,21 @@ fn forward_b(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
     let pixels = u.p * u.q;
     let column = columns_of(quad, u.images * pixels);
     let pixel = column % pixels;
-    let offset = tap_offset(u, group.y);
-    let tap = input_tap4(u, pixel / u.q, pixel % u.q, vec4u(offset.x), vec4u(offset.y));
-    var at = (u.first_image + column / pixels) * u.c * u.h * u.w + tap.at;
+    let p = pixel / u.q;
+    let q = pixel % u.q;
+    let image = (u.first_image + column / pixels) * u.c * u.h * u.w;
     let depth = u.r * u.s * u.c;
-    var to = place(quad, COLUMNS, depth) + group.y * u.c * (COLUMNS / 4u);
-    for (var c = 0u; c < u.c; c++) {
-        b[to] = load_x(at, tap.inside);
-        at += u.h * u.w;
-        to += COLUMNS / 4u;
+    var to = place(quad, COLUMNS, depth) + group.y * u.s * u.c * (COLUMNS / 4u);
+    for (var s = 0u; s < u.s; s++) {
+        let tap = input_tap4(u, p, q, vec4u(group.y * u.dilation_h), vec4u(s * u.dilation_w));
+        var at = image + tap.at;
+        for (var c = 0u; c < u.c; c++) {
+            b[to] = load_x(at, tap.inside);
+            at += u.h * u.w;
+            to += COLUMNS / 4u;
+        }
     }
-    if pads(group.y, u.r * u.s, depth) {
+    if pads(group.y, u.r, depth) {
         b[to] = vec4f(0.0);
     }
 }
@@ -121,36 +126,58 @@ fn dgrad_b(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
     let pixels = u.h * u.w;
     let column = columns_of(quad, u.images * pixels);
     let pixel = column % pixels;
-    let tap = output_tap4(u, pixel / u.w, pixel % u.w, tap_offset(u, group.y));
-    var at = (u.first_image + column / pixels) * u.k * u.p * u.q + tap.at;
+    let h = pixel / u.w;
+    let w = pixel % u.w;
+    let image = (u.first_image + column / pixels) * u.k * u.p * u.q;
     let depth = u.r * u.s * u.k;
-    var to = place(quad, COLUMNS, depth) + group.y * u.k * (COLUMNS / 4u);
-    for (var k = 0u; k < u.k; k++) {
-        b[to] = select(vec4f(0.0), load_dy(at), tap.inside);
-        at += u.p * u.q;
-        to += COLUMNS / 4u;
+    var to = place(quad, COLUMNS, depth) + group.y * u.s * u.k * (COLUMNS / 4u);
+    for (var s = 0u; s < u.s; s++) {
+        let tap = output_tap4(u, h, w, vec2u(group.y * u.dilation_h, s * u.dilation_w));
+        var at = image + tap.at;
+        for (var k = 0u; k < u.k; k++) {
+            b[to] = select(vec4f(0.0), load_dy(at), tap.inside);
+            at += u.p * u.q;
+            to += COLUMNS / 4u;
+        }
     }
-    if pads(group.y, u.r * u.s, depth) {
+    if pads(group.y, u.r, depth) {
         b[to] = vec4f(0.0);
     }
+}
+
+// Images of a part of the reduction in wgrad.
+fn images_of_part() -> u32 {
+    return u.pixels_per_split / (u.p * u.q);
+}
+
+// Where the panels of wgrad, `panels` for each part, keep the first pixel of an image.
+fn gradient_place(quad: u32, width: u32, panels: u32, image: u32) -> u32 {
+    let depth = u.pixels_per_split;
+    let part = image / images_of_part() * panels * (depth + depth % 2u) * (width / 4u);
+    return part + place(quad, width, depth) + image % images_of_part() * u.p * u.q * (width / 4u);
+}
+
+// Whether a term of zeros follows an image.
+fn gradient_pads(image: u32) -> bool {
+    return pads(image % images_of_part(), images_of_part(), u.pixels_per_split);
 }
 
 @compute @workgroup_size(LANES)
 fn wgrad_a(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
     let quad = group.x * LANES + lane;
-    if 4u * quad >= (u.k + ROWS - 1u) / ROWS * ROWS {
+    let panels = (u.k + ROWS - 1u) / ROWS;
+    if 4u * quad >= panels * ROWS {
         return;
     }
     let pixels = u.p * u.q;
     var at = ((u.first_image + group.y) * u.k + columns_of(quad, u.k)) * pixels;
-    let depth = u.images * pixels;
-    var to = place(quad, ROWS, depth) + group.y * pixels * (ROWS / 4u);
+    var to = gradient_place(quad, ROWS, panels, group.y);
     for (var i = 0u; i < pixels; i++) {
         a[to] = load_dy(at);
         at += vec4u(1u);
         to += ROWS / 4u;
     }
-    if pads(group.y, u.images, depth) {
+    if gradient_pads(group.y) {
         a[to] = vec4f(0.0);
     }
 }
@@ -159,15 +186,17 @@ fn wgrad_a(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
 fn wgrad_b(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
     let quad = group.x * LANES + lane;
     let terms = u.c * u.r * u.s;
+    let panels = (terms + u.biased + COLUMNS - 1u) / COLUMNS;
+    if 4u * quad >= panels * COLUMNS {
+        return;
+    }
     let column = columns_of(quad, terms);
     let down = column / u.s % u.r * u.dilation_h;
     let across = column % u.s * u.dilation_w;
     let map = ((u.first_image + group.y) * u.c + column / (u.r * u.s)) * u.h * u.w;
     // The bias gradient is the column whose input is 1.
     let one = 4u * quad + vec4u(0u, 1u, 2u, 3u) == vec4u(terms);
-    let pixels = u.p * u.q;
-    let depth = u.images * pixels;
-    var to = place(quad, COLUMNS, depth) + group.y * pixels * (COLUMNS / 4u);
+    var to = gradient_place(quad, COLUMNS, panels, group.y);
     for (var p = 0u; p < u.p; p++) {
         for (var q = 0u; q < u.q; q++) {
             let tap = input_tap4(u, vec4u(p), vec4u(q), down, across);
@@ -175,7 +204,7 @@ fn wgrad_b(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
             to += COLUMNS / 4u;
         }
     }
-    if pads(group.y, u.images, depth) {
+    if gradient_pads(group.y) {
         b[to] = vec4f(0.0);
     }
 }

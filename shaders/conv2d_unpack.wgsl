@@ -3,11 +3,11 @@
 //     1 c read [NPQ/COLUMNS,rows,COLUMNS]   2 bias read [K]                      3 y write [N,K,P,Q]
 //   dgrad:    dx[n,c,h,w] = c[c,nhw] where mask > 0
 //     1 c read [NHW/COLUMNS,rows,COLUMNS]   2 mask read [N,C,H,W]                3 dx write [N,C,H,W]
-//   wgrad:    partial_dw[k,crs] (+)= c[k,crs]; with a bias the last column goes behind all rows, to db
-//     1 c read [CRS/COLUMNS,rows,COLUMNS]   2 partial_dw write [K*C*R*S+K]
-// For images first_image .. first_image + images; wgrad adds to what earlier images left. `rows` is K, or C in dgrad, up
+//   wgrad:    partial_dw[z,k,crs] (+)= c[z,k,crs]; with a bias the last column goes behind all rows, to db
+//     1 c read [Z,CRS/COLUMNS,rows,COLUMNS] 2 partial_dw write [Z,K*C*R*S+K]
+// z is a part of the reduction. For images first_image .. first_image + images; wgrad adds to what earlier images left. `rows` is K, or C in dgrad, up
 // to a multiple of ROWS. An invocation owns 4 columns and walks ROWS rows, so that it divides once.
-// Workgroups: x over panels of COLUMNS columns, y over groups of ROWS rows.
+// Workgroups: x over panels of COLUMNS columns, y over groups of ROWS rows, z over parts.
 // Reference: src/reference/conv2d.rs
 
 import package::variant::{ROWS, COLUMNS};
@@ -89,8 +89,8 @@ fn dgrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
     }
 }
 
-fn store_dw(k: u32, column: u32, value: f32) {
-    let to = partial_at(u, 0u, k, column);
+fn store_dw(part: u32, k: u32, column: u32, value: f32) {
+    let to = partial_at(u, part, k, column);
     var sum = value;
     if u.first_image != 0u {
         sum += partial_dw[to];
@@ -99,18 +99,22 @@ fn store_dw(k: u32, column: u32, value: f32) {
 }
 
 @compute @workgroup_size(LANES)
-fn wgrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn wgrad(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
     let end = u.c * u.r * u.s + u.biased;
     let columns = columns_of(group.x, lane);
     let live = columns < vec4u(end);
     let first = group.y * ROWS;
-    var at = first_quad(group, lane, u.k);
+    var at = first_quad(vec3u(group.z * groups.x + group.x, group.yz), lane, u.k);
     for (var k = first; k < min(first + ROWS, u.k); k++) {
         let value = c[at];
-        if live.x { store_dw(k, columns.x, value.x); }
-        if live.y { store_dw(k, columns.y, value.y); }
-        if live.z { store_dw(k, columns.z, value.z); }
-        if live.w { store_dw(k, columns.w, value.w); }
+        if live.x { store_dw(group.z, k, columns.x, value.x); }
+        if live.y { store_dw(group.z, k, columns.y, value.y); }
+        if live.z { store_dw(group.z, k, columns.z, value.z); }
+        if live.w { store_dw(group.z, k, columns.w, value.w); }
         at += LANES;
     }
 }

@@ -180,7 +180,12 @@ impl Future for Arrival {
         // A program waits here. A browser calls back when the page's turn is over.
         self.gpu.poll(true)?;
         match mapping.state() {
-            MAPPED => Poll::Ready(contents(buffer)),
+            MAPPED => {
+                let contents = contents(buffer);
+                // It served once. A browser would keep its memory until it collects garbage.
+                buffer.destroy();
+                Poll::Ready(contents)
+            }
             WAITING => Poll::Pending,
             _ => Poll::Ready(Err(failed())),
         }

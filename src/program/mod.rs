@@ -31,6 +31,7 @@
 mod metrics;
 mod profile;
 mod run;
+mod speed;
 mod training;
 mod update;
 

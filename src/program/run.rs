@@ -495,6 +495,23 @@ impl Run {
             .unwrap_or_else(Metrics::empty))
     }
 
+    /// [`Run::train_step`] to be awaited.
+    ///
+    /// # Errors
+    /// As [`Run::train_step`].
+    pub async fn train_step_async(
+        &mut self,
+        indices: &[u32],
+        learning_rate: f64,
+        step: u64,
+    ) -> Result<Metrics> {
+        self.queue_train_step(indices, learning_rate, step, 0, true)?;
+        // Copies arrive in their order: with this one the snapshot is there.
+        self.logits_async().await?;
+        let metrics = self.take_metrics(false)?.pop();
+        Ok(metrics.unwrap_or_else(Metrics::empty))
+    }
+
     /// Class probabilities `[batch,L]` of the images at `indices`.
     ///
     /// # Errors

@@ -64,9 +64,14 @@ export class Classify {
     if (!ready && radio.checked) document.querySelector("[name=which][value=loaded]").checked = true;
   }
 
+  /** The loaded network is gone; what is asked meanwhile is answered by the next. */
+  unload() {
+    this.#ready.loaded = false;
+  }
+
   /** The worker began anew. */
   reset() {
-    this.#ready.loaded = false;
+    this.unload();
     this.#underWay = this.#again = false;
     this.training = false;
   }

@@ -1,45 +1,129 @@
-// Device: what everything is computed on, and whether it computes right.
+// Device: what everything is computed on, which of two is the faster, and whether it computes right.
 
-import { $, make } from "./dom.js";
+import { $, make, milliseconds } from "./dom.js";
+import * as settings from "./settings.js";
 
 const WITHOUT = "This browser offers no WebGPU, so everything is computed on the CPU, more slowly. Chrome and Edge from 113, "
   + "Safari from 26 and Firefox from 141 (Windows) have WebGPU.";
+const CPU = "On the CPU, by WebAssembly";
 
 export class Device {
   #client;
   #wrong = 0;
-  #cpu = false;
+  /** "gpu" or "cpu" if the user chose one: else the faster is taken. */
+  #choice = settings.get("device");
+  /** What the steps of both take, and on which GPU. */
+  #speed = null;
+  #gpu = null;
+  #busy;
+  #opens;
+  #onGpu = false;
+  #opening = false;
+  #settle;
+  /** Resolves when it is known which device is the faster. */
+  settled = new Promise((resolve) => { this.#settle = resolve; });
 
-  constructor(client) {
+  /** `busy` says whether the device is not to be changed now; `opens` hears that what lay on the one before is gone. */
+  constructor(client, { busy, opens }) {
     this.#client = client;
+    this.#busy = busy;
+    this.#opens = opens;
     $("self-test").onclick = () => this.#test();
-    $("use-cpu").onclick = () => this.open(!this.#cpu);
+    $("use-cpu").onclick = () => this.#choose();
     client.on("opened", (event) => this.#opened(event));
+    client.on("compared", (event) => this.#compared(event));
     client.on("compiling", ({ done, of }) => {
       $("compiling").hidden = done === of;
       $("compiling").value = done / of;
-      $("status").textContent = done === of ? this.name : `Compiling kernels: ${done} of ${of}`;
+      $("status").textContent = done === of ? this.#status : `Compiling kernels: ${done} of ${of}`;
     });
     client.on("checked", (event) => this.#checked(event));
     client.on("error", ({ of, message }) => {
       if (of === "selfTest") $("self-test-state").textContent = message;
+      if (of === "compare") this.#settle();
     });
   }
 
-  open(cpu = this.#cpu) {
-    this.#cpu = cpu;
-    this.#client.send("open", { cpu });
+  /** Whether another device is on its way. */
+  get isOpening() {
+    return this.#opening;
+  }
+
+  open() {
+    this.#opening = true;
+    this.#opens();
+    this.#client.send("open", { cpu: this.#usesCpu });
+  }
+
+  /** Finds out which device is the faster, if that is not known of this GPU. */
+  compare() {
+    if (this.#choice || !this.#gpu || this.#speed) this.#settle();
+    else this.#client.send("compare");
+  }
+
+  get #usesCpu() {
+    return this.#choice === "cpu" || (!this.#choice && this.#speed !== null && this.#speed.cpu < this.#speed.device);
+  }
+
+  get #status() {
+    if (!this.#speed || this.#choice) return this.#name;
+    const { device, cpu } = this.#speed;
+    return `${this.#name}: a training step of nin-small takes ${milliseconds(cpu)} on the CPU and ${milliseconds(device)} on the GPU`;
+  }
+
+  get #name() {
+    return this.#onGpu ? `On ${this.#gpu}` : CPU;
   }
 
   #opened({ device, gpu, reason, details }) {
-    this.name = gpu ? `On ${device}` : "On the CPU, by WebAssembly";
-    $("status").textContent = gpu || this.#cpu ? this.name : WITHOUT;
-    $("device-name").textContent = reason ? `${this.name}. ${WITHOUT} (${reason})` : this.name;
+    this.#opening = false;
+    this.#onGpu = gpu;
+    if (gpu) {
+      this.#gpu = device;
+      // Of this version of the browser: another may make either faster.
+      this.#speed ??= settings.get(this.#key);
+      if (this.#usesCpu) {
+        this.open();
+        return;
+      }
+    }
+    this.#tell();
+    if (reason) {
+      $("status").textContent = WITHOUT;
+      $("device-name").textContent = `${CPU}. ${WITHOUT} (${reason})`;
+    }
     const rows = details.map(([name, value]) => make("tr", {}, make("th", { scope: "row", textContent: name }), make("td", { textContent: value || "none" })));
     $("device-details").tBodies[0].replaceChildren(...rows);
     $("device-details").hidden = rows.length === 0;
     $("self-test").disabled = $("use-cpu").disabled = false;
-    $("use-cpu").textContent = this.#cpu ? "Use the GPU" : "Use the CPU";
+    $("use-cpu").textContent = gpu ? "Use the CPU" : "Use the GPU";
+    $("use-cpu").disabled = Boolean(reason);
+  }
+
+  get #key() {
+    return `speed of ${this.#gpu}, ${navigator.userAgent}`;
+  }
+
+  #compared({ device, cpu }) {
+    this.#speed = { device, cpu };
+    settings.set(this.#key, this.#speed);
+    if (this.#usesCpu && !this.#busy()) {
+      this.open();
+      return;
+    }
+    this.#tell();
+    this.#settle();
+  }
+
+  #tell() {
+    $("status").textContent = this.#status;
+    $("device-name").textContent = `${this.#status}.`;
+  }
+
+  #choose() {
+    this.#choice = this.#onGpu ? "cpu" : "gpu";
+    settings.set("device", this.#choice);
+    this.open();
   }
 
   #test() {

@@ -4,6 +4,8 @@ export const $ = (id) => document.getElementById(id);
 
 export const percent = (part) => `${(100 * part).toFixed(1)} %`;
 
+export const milliseconds = (seconds) => `${(1000 * seconds).toPrecision(3)} ms`;
+
 /** An element with properties and children. */
 export function make(tag, properties = {}, ...children) {
   const element = Object.assign(document.createElement(tag), properties);

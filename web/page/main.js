@@ -13,8 +13,8 @@ const SHIPPED = "fashion-mnist.safetensors";
 const client = new Client();
 const classify = new Classify(client);
 const data = new Data(client);
-const device = new Device(client);
 const train = new Train(client, data, renew);
+const device = new Device(client, { busy: () => train.isActive, opens: () => classify.unload() });
 new Inside(client, classify);
 
 /** The checkpoint to classify with. */
@@ -50,6 +50,7 @@ function open() {
 
 const waits = [];
 client.on("opened", () => {
+  if (device.isOpening) return;
   waits.splice(0).forEach((resolve) => resolve());
   if (checkpoint) load();
 });
@@ -57,22 +58,27 @@ client.on("error", ({ of, message }) => {
   if (of === "load") {
     // A file that is refused leaves the network as it was.
     checkpoint = checkpoint.former ?? checkpoint;
+    device.compare();
     notice(`This checkpoint cannot be used: ${message}`);
   } else if (of === "classify" || of === "open" || of === "message" || of === "save") {
     notice(message);
   }
 });
+// The first answer comes before what may take a second.
+client.on("loaded", () => device.compare());
 client.on("trainFailed", () => { lost = true; });
 client.on("crashed", ({ message }) => restart(message));
 
-/** A device that failed is opened anew before a training goes on. */
+/** Before a training: a device that failed is opened anew, and which one is the faster is known. */
 async function renew() {
-  if (!lost) return;
-  lost = false;
-  classify.reset();
-  data.reset();
-  client.restart();
-  await open();
+  if (lost) {
+    lost = false;
+    classify.reset();
+    data.reset();
+    client.restart();
+    await open();
+  }
+  if (checkpoint) await device.settled;
 }
 
 /** A worker that died is replaced, twice at most: then it is no accident. */

@@ -7,13 +7,20 @@ import * as store from "./store.js";
 
 /** Steps between two values of the loss: results are read back no more often. */
 const LOG_EVERY = 5;
+/** Colours of other runs' curves, in the style sheet. */
+const COLOURS = ["--run-1", "--run-2", "--run-3", "--run-4", "--run-5"];
 
 export class Train {
   #client;
   #data;
   #renew;
   #run = null;
+  /** Runs whose curves are shown beside that of the current one, by their number: in which colour. */
+  #shown = new Map();
+  #kept = [];
   #halted = false;
+  /** Whether it was halted since nobody sees the page. */
+  #hidden = false;
   #active = false;
   #examines = false;
   #presets = [];
@@ -30,7 +37,7 @@ export class Train {
       this.#start();
     };
     $("model").onchange = () => this.#recipe();
-    $("pause").onclick = () => client.send(this.#halted ? "continue" : "pause");
+    $("pause").onclick = () => (this.#halted ? this.#goOn() : client.send("pause"));
     $("step").onclick = () => client.send("step");
     $("reset").onclick = () => client.send("stop");
     $("download").onclick = () => this.#download(this.#run);
@@ -51,10 +58,7 @@ export class Train {
       this.#examines = false;
       this.#state(message);
     });
-    // Where a hidden tab may be put away, its run is saved before.
-    document.addEventListener("visibilitychange", () => {
-      if (document.hidden && this.#active && !this.#halted) client.send("save");
-    });
+    document.addEventListener("visibilitychange", () => this.#visible(!document.hidden));
     new ResizeObserver(() => this.#charts()).observe($("loss-chart"));
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#charts());
     this.#buttons();
@@ -98,6 +102,23 @@ export class Train {
     }
   }
 
+  /** A tab that nobody sees, and that may be put away, halts; its run is saved by that. */
+  #visible(visible) {
+    if (!visible && this.#active && !this.#halted) {
+      this.#hidden = true;
+      this.#client.send("pause");
+    } else if (visible && this.#hidden) {
+      this.#hidden = false;
+      if (this.#active) this.#goOn();
+    }
+  }
+
+  #goOn() {
+    this.#halted = false;
+    this.#buttons();
+    this.#client.send("continue");
+  }
+
   #tell(ready) {
     this.#listeners.forEach((listener) => listener(ready));
   }
@@ -130,9 +151,10 @@ export class Train {
     };
     try {
       this.#state("Loading the pictures …");
+      await this.#renew();
       await this.#data.ready();
       const id = Date.now();
-      this.#run = { id, data: this.#data.chosen, plan, step: 0, steps: 0, losses: [], accuracies: [], tests: [], saved: null };
+      this.#run = { id, data: this.#data.chosen, plan, step: 0, steps: 0, losses: [], accuracies: [], tests: [], part: null, saved: null };
       this.#client.send("train", { plan });
       this.#state("Compiling …");
     } catch (error) {
@@ -143,7 +165,9 @@ export class Train {
   #started({ network, step, steps, batch }) {
     this.#active = true;
     this.#halted = false;
-    Object.assign(this.#run, { network: network.model, dataset: network.dataset, step, steps, batch });
+    // The tab may be hidden already.
+    this.#visible(!document.hidden);
+    Object.assign(this.#run, { network: network.model, dataset: network.dataset, step, steps, batch, part: null });
     // What was told after the last save comes again.
     for (const kind of ["losses", "accuracies", "tests"]) {
       this.#run[kind] = this.#run[kind].filter(([at]) => at <= step);
@@ -154,15 +178,26 @@ export class Train {
   }
 
   #metrics({ step, epoch, loss, accuracy, imagesPerSecond }) {
-    this.#run.step = step;
-    this.#run.losses.push([step, loss]);
-    this.#run.accuracies.push([step, accuracy]);
+    this.#point(step, loss, accuracy);
     $("loss").textContent = loss.toFixed(3);
     $("accuracy").textContent = percent(accuracy);
     $("speed").textContent = imagesPerSecond.toFixed(imagesPerSecond < 100 ? 1 : 0);
     this.#progress();
     if (!this.#halted) this.#state(`Step ${step} of ${this.#run.steps}, epoch ${epoch}`);
     this.#charts();
+  }
+
+  /** Adds to the curves what some steps came to. A point is the mean of so many steps: fewer wait for those after them. */
+  #point(step, loss, accuracy) {
+    const run = this.#run;
+    const part = run.part ?? { count: 0, loss: 0, accuracy: 0 };
+    const count = step - run.step;
+    const sum = { count: part.count + count, loss: part.loss + count * loss, accuracy: part.accuracy + count * accuracy };
+    run.step = step;
+    run.part = sum.count < LOG_EVERY ? sum : null;
+    if (run.part) return;
+    run.losses.push([step, sum.loss / sum.count]);
+    run.accuracies.push([step, sum.accuracy / sum.count]);
   }
 
   #epoch({ step, testAccuracy }) {
@@ -174,8 +209,7 @@ export class Train {
 
   #paused(step) {
     this.#halted = true;
-    this.#run.step = step;
-    this.#state(`Halted after step ${step}`);
+    this.#state(`Halted after step ${step}${this.#hidden ? ", while nobody sees this tab" : ""}`);
     this.#progress();
     this.#buttons();
   }
@@ -195,7 +229,6 @@ export class Train {
 
   #ended({ step, stopped }) {
     this.#active = this.#halted = false;
-    this.#run.step = step;
     this.#state(stopped ? `Stopped after step ${step}` : `Done after ${step} steps`);
     this.#progress();
     this.#buttons();
@@ -252,8 +285,14 @@ export class Train {
     this.#drawing = requestAnimationFrame(() => {
       this.#drawing = 0;
       const { losses = [], accuracies = [], tests = [] } = this.#run ?? {};
-      chart($("loss-chart"), [{ points: losses, colour: "--accent", label: "loss" }], { name: "Loss" });
+      const others = this.#kept.filter(({ id }) => id !== this.#run?.id && this.#shown.has(id))
+        .map((run) => ({ ...run, colour: this.#shown.get(run.id), label: `the run of ${when(run)}` }));
+      chart($("loss-chart"), [
+        ...others.map(({ losses, colour, label }) => ({ points: losses, colour, label })),
+        { points: losses, colour: "--accent", label: "loss" },
+      ], { name: "Loss" });
       chart($("accuracy-chart"), [
+        ...others.map(({ tests, colour, label }) => ({ points: tests, colour, label, dots: true })),
         { points: accuracies, colour: "--accent", label: "accuracy of the steps" },
         { points: tests, colour: "--second", label: "test accuracy", dots: true },
       ], { name: "Accuracy", most: 1 });
@@ -270,6 +309,7 @@ export class Train {
     let runs;
     try {
       runs = await store.all();
+      this.#kept = runs;
     } catch {
       $("no-runs").textContent = "This browser keeps no data of this page: runs end with the tab.";
       return;
@@ -281,20 +321,40 @@ export class Train {
 
   #row(run) {
     const { losses, tests, network, dataset, savedStep, steps, plan } = run;
-    const when = new Date(run.id).toLocaleString();
     const best = Math.max(...tests.map(([, accuracy]) => accuracy));
-    const button = (text, act) => make("button", { type: "button", textContent: text, onclick: act, ariaLabel: `${text}: run of ${when}` });
+    const button = (text, act) => make("button", { type: "button", textContent: text, onclick: act, ariaLabel: `${text}: run of ${when(run)}` });
     const isThis = this.#active && run.id === this.#run?.id;
     const goOn = button("Go on", () => this.resume(run));
     goOn.disabled = this.#active || savedStep >= steps;
     const forget = button("Forget", async () => {
       await store.remove(run.id);
-      this.#list();
+      this.#shown.delete(run.id);
+      await this.#list();
+      this.#charts();
     });
     forget.disabled = isThis;
-    const cells = [when, `${network}, batch ${plan.batch}, ${plan.optimizer} ${plan.learningRate}`, dataset, `${savedStep} of ${steps}`,
+    const cells = [when(run), `${network}, batch ${plan.batch}, ${plan.optimizer} ${plan.learningRate}`, dataset, `${savedStep} of ${steps}`,
       losses.length ? losses.at(-1)[1].toFixed(3) : "—", tests.length ? percent(best) : "—"];
-    return make("tr", {}, ...cells.map((textContent) => make("td", { textContent })),
+    return make("tr", {}, make("td", {}, this.#swatch(run)), ...cells.map((textContent) => make("td", { textContent })),
       make("td", {}, goOn, button("Download", () => this.#download({ ...run, step: savedStep })), forget));
   }
+
+  /** What shows a run's curves, and in which colour. */
+  #swatch(run) {
+    const isThis = run.id === this.#run?.id;
+    const box = make("input", { type: "checkbox", ariaLabel: `Curves of the run of ${when(run)}`, disabled: isThis });
+    box.checked = isThis || this.#shown.has(run.id);
+    const paint = () => { box.style.accentColor = `var(${isThis ? "--accent" : this.#shown.get(run.id) ?? "--line"})`; };
+    paint();
+    box.onchange = () => {
+      const used = [...this.#shown.values()];
+      if (box.checked) this.#shown.set(run.id, COLOURS.find((colour) => !used.includes(colour)) ?? COLOURS[0]);
+      else this.#shown.delete(run.id);
+      paint();
+      this.#charts();
+    };
+    return box;
+  }
 }
+
+const when = ({ id }) => new Date(id).toLocaleString();

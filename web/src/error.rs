@@ -47,9 +47,11 @@ macro_rules! of_module {
 of_module!(
     nin_wgpu::checkpoint::CheckpointError,
     nin_wgpu::data::DataError,
+    nin_wgpu::device::LoadError,
     nin_wgpu::gpu::GpuError,
     nin_wgpu::graph::GraphError,
     nin_wgpu::models::ModelError,
+    nin_wgpu::program::RunError,
     nin_wgpu::self_test::SelfTestError,
     nin_wgpu::shape::ShapeError
 );

@@ -16,6 +16,8 @@ pub(crate) enum Command {
         /// Whether the GPU is left alone.
         cpu: bool,
     },
+    /// Times a training step on the open device and on the CPU.
+    Compare,
     /// Loads a checkpoint to classify with.
     Load {
         /// What it is called.
@@ -174,6 +176,13 @@ pub(crate) enum Event {
         details: Vec<(String, String)>,
         /// The networks to train.
         models: Vec<Preset>,
+    },
+    /// How long a training step takes.
+    Compared {
+        /// Seconds on the open device.
+        device: f64,
+        /// Seconds on the CPU.
+        cpu: f64,
     },
     /// So many of the kernels of a network are compiled.
     Compiling {

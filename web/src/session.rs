@@ -84,6 +84,7 @@ impl Session {
 fn name(command: &Command) -> &'static str {
     match command {
         Command::Open { .. } => "open",
+        Command::Compare => "compare",
         Command::Load { .. } => "load",
         Command::Classify { .. } => "classify",
         Command::Data { .. } => "data",
@@ -105,6 +106,7 @@ impl Session {
     async fn obey(&mut self, command: Command) -> Result<()> {
         match command {
             Command::Open { cpu } => self.open(cpu).await,
+            Command::Compare => self.compare().await,
             Command::Load { name, bytes } => self.load(name, &bytes).await,
             Command::Classify {
                 id,
@@ -185,6 +187,13 @@ impl Session {
         self.host.post(&device::opened(&device, reason)?);
         self.device = Some(device);
         (self.loaded, self.watching, self.testing) = (None, None, None);
+        Ok(())
+    }
+
+    async fn compare(&self) -> Result<()> {
+        let device = device::seconds_of_step(self.device()?).await?;
+        let cpu = device::seconds_of_step(&Device::Cpu).await?;
+        self.host.post(&Event::Compared { device, cpu });
         Ok(())
     }
 

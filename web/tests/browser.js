@@ -37,6 +37,7 @@ export async function launch({ webgpu = true, ...options } = {}) {
   });
   return {
     context,
+    profile,
     close: async () => {
       await context.close();
       await rm(profile, { recursive: true, force: true });
@@ -44,9 +45,13 @@ export async function launch({ webgpu = true, ...options } = {}) {
   };
 }
 
-/** Opens the page and takes note of what must not happen: messages of errors, and requests of another origin. */
-export async function open(context, url) {
+/**
+ * Opens the page and takes note of what must not happen: messages of errors, and requests of another origin. With a `device`, as if
+ * the user had chosen that one.
+ */
+export async function open(context, url, device) {
   const page = await context.newPage();
+  if (device) await page.addInitScript((device) => localStorage.setItem("device", JSON.stringify(device)), device);
   const faults = [];
   page.on("console", (message) => {
     if (["error", "warning"].includes(message.type())) faults.push(`console: ${message.text()}`);

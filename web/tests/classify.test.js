@@ -71,6 +71,32 @@ test("a sample, a chosen file and a drawing are classified", async (t) => {
   await page.close();
 });
 
+test("a picture that is dropped or pasted is classified, and a checkpoint that is dropped is loaded", async () => {
+  const page = await browser.page();
+  await ready(page);
+  /** An event that brings a file, as the user's hand makes one. */
+  const bring = async (kind, name, path) => {
+    const base64 = (await readFile(path)).toString("base64");
+    await page.evaluate(([kind, name, base64]) => {
+      const data = new DataTransfer();
+      data.items.add(new File([Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))], name, { type: name.endsWith("png") ? "image/png" : "" }));
+      document.body.dispatchEvent(kind === "drop"
+        ? new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true })
+        : new ClipboardEvent("paste", { clipboardData: data, bubbles: true }));
+    }, [kind, name, base64]);
+  };
+  await bring("drop", "boot.png", PICTURES[0]);
+  await answered(page, "Ankle boot");
+  await bring("paste", "image.png", PICTURES[2]);
+  await answered(page, "Trouser");
+  await bring("drop", "mine.safetensors", SHIPPED);
+  await page.waitForFunction(() => document.getElementById("loaded-name").textContent.startsWith("mine.safetensors"));
+  await answered(page, "Trouser");
+  await bring("drop", "notes.png", join(ROOT, "README.md"));
+  await page.waitForFunction(() => /notes\.png/.test(document.getElementById("notice-text").textContent));
+  await page.close();
+});
+
 test("a corrupt checkpoint and a foreign file are refused with the reason, and the network before stays", async () => {
   const page = await browser.page();
   await ready(page);

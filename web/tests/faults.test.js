@@ -7,7 +7,8 @@ import { after, test } from "node:test";
 import { answered, launch, open, ready, ROOT } from "./browser.js";
 import { fixture } from "./fixture.js";
 
-const browser = fixture();
+// Where a device may fail.
+const browser = fixture({ device: "gpu" });
 const folder = await mkdtemp(join(tmpdir(), "nin-web-folder-"));
 after(() => rm(folder, { recursive: true, force: true }));
 
@@ -37,6 +38,71 @@ test("a training whose device is lost can go on from what was saved", async () =
   await noticed(page, "are saved");
   await page.click("#notice-act");
   await goesOn(page);
+  await page.close();
+});
+
+test("out of memory ends as a message, and the run that was saved is kept and goes on", async () => {
+  const page = await browser.page();
+  await beginTraining(page);
+  await page.click("#reset");
+  await page.waitForFunction(() => /^Stopped/.test(document.getElementById("train-state").textContent));
+  // The next allocation fails as one does that finds no memory.
+  await page.workers()[0].evaluate(() => {
+    const pop = GPUDevice.prototype.popErrorScope;
+    GPUDevice.prototype.popErrorScope = async function () {
+      GPUDevice.prototype.popErrorScope = pop;
+      await pop.call(this);
+      return new GPUOutOfMemoryError("on purpose");
+    };
+  });
+  const kept = await page.textContent("#runs tbody td:nth-child(5)");
+  await page.click("#runs button:has-text('Go on')");
+  await noticed(page, "out of memory");
+  assert.match(await page.textContent("#notice-text"), /are saved/);
+  assert.equal(await page.textContent("#runs tbody td:nth-child(5)"), kept);
+  await page.click("#notice-act");
+  await goesOn(page);
+  await page.close();
+});
+
+test("a batch that no memory holds is refused with the reason, and the page stays as it was", async () => {
+  const page = await browser.page();
+  await ready(page);
+  await page.evaluate(() => {
+    document.querySelector("[name=batch]").max = 1e9;
+    document.querySelector("[name=model]").value = "nin-paper";
+  });
+  await page.fill("[name=batch]", "100000000");
+  await page.click("#start");
+  await noticed(page, "Training halted");
+  assert.ok(await page.isEnabled("#start"));
+  await page.click("img[alt=bag]");
+  await answered(page, "Bag");
+  await page.close();
+});
+
+test("a training halts while nobody sees the page, and goes on afterwards", async () => {
+  const page = await browser.page();
+  await beginTraining(page);
+  const see = (visible) => page.evaluate((visible) => {
+    Object.defineProperty(document, "hidden", { value: !visible, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, visible);
+  const state = (text) => page.waitForFunction((text) => document.getElementById("train-state").textContent.includes(text), text);
+  await see(false);
+  await state("while nobody sees");
+  const step = await page.textContent("#train-state");
+  await page.waitForFunction((step) => document.getElementById("runs").textContent.includes(`${step} of`), step.match(/\d+/)[0]);
+  await see(true);
+  await goesOn(page);
+  // What was halted by hand stays so.
+  await page.click("#pause");
+  await state("Halted after");
+  const halted = await page.textContent("#train-state");
+  await see(false);
+  await see(true);
+  await page.waitForTimeout(500);
+  assert.equal(await page.textContent("#train-state"), halted);
   await page.close();
 });
 

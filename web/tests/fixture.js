@@ -5,7 +5,7 @@ import { after, before } from "node:test";
 import { launch, open, serve } from "./browser.js";
 
 /** Serves the page and opens a browser before the tests of a file; afterwards nothing may have gone wrong in it. */
-export function fixture(options) {
+export function fixture({ device, ...options } = {}) {
   const held = { faults: [] };
   before(async () => {
     held.server = await serve();
@@ -18,7 +18,7 @@ export function fixture(options) {
   });
   /** A new page; `expected` tells of faults that a test asks for. */
   held.page = async (expected = () => false) => {
-    const { page, faults } = await open(held.context, held.server.url);
+    const { page, faults } = await open(held.context, held.server.url, device);
     faults.push = (fault) => (expected(fault) ? 0 : held.faults.push(fault));
     return page;
   };

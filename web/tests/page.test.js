@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { answered, ready } from "./browser.js";
 import { fixture } from "./fixture.js";
+import { longestTask, startTrace } from "./trace.js";
 
 const browser = fixture();
 
@@ -72,22 +73,42 @@ test("every control, picture and region has a name for a screen reader", async (
   await page.close();
 });
 
+test("the faster of GPU and CPU is taken, said, and remembered", async () => {
+  const page = await browser.page();
+  await ready(page);
+  const said = async () => {
+    await page.waitForFunction(() => /a training step .* takes/.test(document.getElementById("status").textContent));
+    return page.textContent("#status");
+  };
+  const first = await said();
+  const [, cpu, gpu] = first.match(/takes ([\d.]+) ms on the CPU and ([\d.]+) ms on the GPU/);
+  assert.equal(first.startsWith("On the CPU"), Number(cpu) < Number(gpu), first);
+  await page.reload();
+  await ready(page);
+  assert.equal(await said(), first);
+  await page.click("#use-cpu");
+  await page.waitForFunction((first) => document.getElementById("status").textContent.startsWith("On the CPU") !== first, first.startsWith("On the CPU"));
+  await page.evaluate(() => localStorage.clear());
+  await page.close();
+});
+
 test("the page goes on drawing while it trains", async (t) => {
   const page = await browser.page();
   await ready(page);
-  await page.evaluate(() => {
-    window.longest = 0;
-    window.frames = 0;
-    const frame = () => { window.frames += 1; requestAnimationFrame(frame); };
+  const frames = page.evaluate(() => new Promise((resolve) => {
+    let count = 0;
+    const frame = () => {
+      count += 1;
+      if (document.getElementById("train-progress").value > 0.03) resolve(count);
+      else requestAnimationFrame(frame);
+    };
     requestAnimationFrame(frame);
-    new PerformanceObserver((list) => {
-      for (const { duration } of list.getEntries()) window.longest = Math.max(window.longest, duration);
-    }).observe({ type: "longtask", buffered: false });
-  });
+  }));
+  const trace = await startTrace(page);
   await page.click("#start");
-  await page.waitForFunction(() => document.getElementById("train-progress").value > 0.03);
-  const [longest, frames] = await page.evaluate(() => [window.longest, window.frames]);
-  t.diagnostic(`longest task of the page's own thread: ${longest} ms; ${frames} frames`);
-  assert.ok(frames > 1, `${frames} frames`);
+  const drawn = await frames;
+  const longest = longestTask(await trace.stop());
+  t.diagnostic(`longest task of the page's own thread: ${longest.wall.toFixed(1)} ms, ${longest.cpu.toFixed(1)} of them on a core; ${drawn} frames`);
+  assert.ok(drawn > 1, `${drawn} frames`);
   await page.close();
 });

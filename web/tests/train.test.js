@@ -35,10 +35,10 @@ const native = (async () => {
 /** Losses of the metrics among events. */
 const losses = (events) => events.filter(({ kind }) => kind === "metrics").map(({ loss }) => loss);
 
-/** Trains so many steps and halts; gives the losses and what was saved last. */
+/** Trains so many steps, or a few more, and halts; gives the losses and what was saved last. */
 async function steps(worker, count) {
   const all = [];
-  while (losses(all).length < count - 1) all.push(...await worker.until("metrics"));
+  while (losses(all).length < count) all.push(...await worker.until("metrics"));
   await worker.send("pause");
   all.push(...await worker.until("paused"));
   return { losses: losses(all), saved: all.findLast(({ kind }) => kind === "saved"), step: all.at(-1).step };
@@ -111,7 +111,12 @@ test("the page trains, halts, goes on after a reload, and its drawing is classif
   const before = Number((await page.textContent("#train-state")).match(/\d+/)[0]);
   await page.click("#step");
   await page.waitForFunction((step) => document.getElementById("train-state").textContent === `Halted after step ${step}`, before + 1);
-  await page.waitForFunction((step) => document.getElementById("runs").textContent.includes(`${step} of`), before + 1);
+  await page.click("#pause:has-text('Continue')");
+  await page.waitForFunction(() => /^Step/.test(document.getElementById("train-state").textContent));
+  await page.click("#pause:has-text('Pause')");
+  await halted();
+  const last = Number((await page.textContent("#train-state")).match(/\d+/)[0]);
+  await page.waitForFunction((step) => document.getElementById("runs").textContent.includes(`${step} of`), last);
 
   await page.reload();
   await ready(page);
@@ -119,7 +124,7 @@ test("the page trains, halts, goes on after a reload, and its drawing is classif
   await page.waitForFunction((step) => {
     const got = document.getElementById("train-state").textContent.match(/^Step (\d+)/);
     return got && Number(got[1]) > step;
-  }, before + 1);
+  }, last);
   const [download] = await Promise.all([page.waitForEvent("download"), (async () => {
     await page.click("#pause");
     await halted();
@@ -133,5 +138,42 @@ test("the page trains, halts, goes on after a reload, and its drawing is classif
   await page.waitForFunction(() => document.getElementById("loaded-name").textContent.startsWith("downloaded"));
   await page.click("#examine");
   await page.waitForSelector("#confusion tbody tr >> nth=9");
+  await page.close();
+});
+
+test("curves are of means over whole intervals, and those of other runs lie over them", async () => {
+  const page = await browser.page();
+  await ready(page);
+  const label = () => page.getAttribute("#loss-chart", "aria-label");
+  const halted = () => page.waitForFunction(() => /^Halted/.test(document.getElementById("train-state").textContent));
+  const runs = await page.locator("#runs tbody tr").count();
+  for (const batch of ["16", "8"]) {
+    await page.fill("[name=batch]", batch);
+    await page.click("#start");
+    await page.waitForFunction(() => /at step [1-9]\d/.test(document.getElementById("loss-chart").ariaLabel));
+    await page.click("#pause");
+    await halted();
+    if (batch === "8") break;
+    await page.click("#reset");
+    await page.waitForFunction(() => /^Stopped/.test(document.getElementById("train-state").textContent));
+  }
+  // Whatever is left of the interval, five single steps end it, and four of five do not.
+  const labels = [];
+  for (let i = 0; i < 5; i++) {
+    const state = await page.textContent("#train-state");
+    await page.click("#step");
+    await page.waitForFunction((state) => document.getElementById("train-state").textContent !== state, state);
+    await page.evaluate(() => new Promise((resolve) => { requestAnimationFrame(() => requestAnimationFrame(resolve)); }));
+    labels.push(await label());
+  }
+  assert.equal(new Set(labels).size, 2, labels.join("; "));
+
+  await page.waitForFunction((count) => document.querySelectorAll("#runs tbody tr").length === count, runs + 2);
+  const box = page.locator("#runs tbody tr:nth-child(2) input");
+  assert.doesNotMatch(await label(), /the run of/);
+  await box.check();
+  await page.waitForFunction(() => /the run of .* at step .*, loss .* at step/.test(document.getElementById("loss-chart").ariaLabel));
+  await box.uncheck();
+  await page.waitForFunction(() => !/the run of/.test(document.getElementById("loss-chart").ariaLabel));
   await page.close();
 });

@@ -183,8 +183,16 @@ pub(super) fn variants(direction: Direction) -> Vec<(&'static Kernel, Variant)> 
     let mut all = Vec::new();
     for algorithm in Conv2dAlgorithm::ALL {
         match algorithm.into() {
-            Method::Columns(product) => all.extend(columns::kernels(direction, product)),
-            Method::Winograd(product) => all.extend(winograd::kernels(direction, product)),
+            Method::Columns(product) => {
+                all.extend(product.all().flat_map(|of| columns::kernels(direction, of)));
+            }
+            Method::Winograd(product) => {
+                all.extend(
+                    product
+                        .all()
+                        .flat_map(|of| winograd::kernels(direction, of)),
+                );
+            }
             Method::Depthwise => all.push((depthwise::kernel(direction), Variant::Plain)),
             Method::Whole(family, variant, _) => all.push((family.kernel(direction), variant)),
         }
@@ -206,11 +214,19 @@ fn method(to: &mut Lowering<'_>, direction: Direction, g: &Geometry) -> Method {
         Method::Winograd(product) => winograd::fits(direction, g, product, limits),
         Method::Depthwise | Method::Whole(..) => true,
     };
+    let rows = match direction {
+        Direction::Forward | Direction::Wgrad => g.k,
+        Direction::Dgrad => g.c,
+    };
     [conv2d, &precise]
         .map(|choices| choices.of(direction, g, *limits))
         .into_iter()
         .filter(|algorithm| algorithm.serves(g))
-        .map(Method::from)
+        .map(|algorithm| match algorithm.into() {
+            Method::Columns(product) => Method::Columns(product.of_rows(rows)),
+            Method::Winograd(product) => Method::Winograd(product.of_rows(rows)),
+            other => other,
+        })
         .find(fits)
         .unwrap_or_else(|| Conv2dAlgorithm::Direct.into())
 }
@@ -295,9 +311,10 @@ pub(in crate::ops) fn wgrad(
     let columns = g.gradient_columns();
     let (splits, partial) = match method(to, Direction::Wgrad, g) {
         Method::Columns(product) => {
-            let partial = to.parts("partial_dw", g.k * columns);
-            columns::wgrad(to, g, product, [x, dy, partial])?;
-            (1, partial)
+            let splits = columns::splits(g, product);
+            let partial = to.parts("partial_dw", splits * g.k * columns);
+            columns::wgrad(to, g, product, splits, [x, dy, partial])?;
+            (splits, partial)
         }
         Method::Winograd(product) => {
             let partial = to.parts("partial_dw", g.k * columns);

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::product::{Product, panels};
 use super::{ConvUniform, Geometry};
 use crate::plan::{
-    Binding, Direction, Kernel, Lowering, PlanError, Region, Variant, read, update, write,
+    Binding, Direction, Kernel, Lowering, Panel, PlanError, Region, Variant, read, update, write,
 };
 
 /// Columns or rows that a workgroup packs, as in the shader: a multiple of every panel's columns, so that it packs whole
@@ -13,6 +13,8 @@ use crate::plan::{
 const PACKED: usize = 64;
 /// Bytes of panels that are packed at once, if more than one image: what a last-level cache holds.
 pub(super) const CHUNK: u64 = 16 << 20;
+/// Workgroups that a filter gradient is shared by, if it has that many images: its panels are few and deep.
+const SHARES: usize = 8;
 /// Terms of a reduction at most, an even number: Mesa 22.3's software driver ends a loop after 65,535 turns, without a
 /// word.
 pub(super) const TERMS: usize = 65_534;
@@ -182,11 +184,11 @@ impl<'t, 'g> Panels<'t, 'g> {
         Ok(())
     }
 
-    /// Multiplies the panels `a` and `b` into `c` and stores that by the kernel `out`.
+    /// Multiplies the panels `a` and `b` into `c`, each part of the reduction by itself, and stores that by the kernel `out`.
     fn multiply(
         &mut self,
         [a, b, c]: [Region; 3],
-        [rows, columns, depth]: [usize; 3],
+        [rows, columns, depth, parts]: [usize; 4],
         out: &'static Kernel,
         uniform: ConvUniform,
         others: &[Region],
@@ -195,7 +197,7 @@ impl<'t, 'g> Panels<'t, 'g> {
         let down = panels(rows, panel.rows) as u64;
         let across = panels(columns, panel.columns) as u64;
         let sizes = [rows, columns, depth];
-        self.product.dispatch(self.to, [a, b, c], sizes, 1)?;
+        self.product.dispatch(self.to, [a, b, c], sizes, parts)?;
         let images = u64::from(uniform.images);
         self.to.set_flops(self.flops_an_image * images);
         let bindings: Vec<_> = std::iter::once(&c).chain(others).copied().collect();
@@ -204,7 +206,7 @@ impl<'t, 'g> Panels<'t, 'g> {
             self.variant(),
             uniform.words(),
             &bindings,
-            [across, down, 1],
+            [across, down, parts as u64],
         )
     }
 }
@@ -215,7 +217,8 @@ fn over_pixels(
     batch: usize,
     uniform: ConvUniform,
     [maps, w, other, out]: [Region; 4],
-    [rows, pixels, depth, taps]: [usize; 4],
+    [rows, pixels, depth]: [usize; 3],
+    [down, taps]: [usize; 2],
 ) -> Result<(), PlanError> {
     let Kernels { a, b, out: store } = panels.kernels;
     let bytes = |images: usize| panel_bytes(images * pixels, depth);
@@ -236,9 +239,9 @@ fn over_pixels(
             ]
         });
         let uniform = uniform.images(&images);
-        panels.pack(b, uniform, [maps, packed], columns, taps)?;
+        panels.pack(b, uniform, [maps, packed], columns, down)?;
         let factors = [packed_w, packed, product];
-        let sizes = [rows, columns, depth];
+        let sizes = [rows, columns, depth, 1];
         panels.multiply(factors, sizes, store, uniform, &[other, out])?;
     }
     Ok(())
@@ -253,8 +256,8 @@ pub(super) fn forward(
     bindings: [Region; 4],
 ) -> Result<(), PlanError> {
     let panels = Panels::new(to, &FORWARD, g, product)?;
-    let sizes = [g.k, g.pixels(), g.terms(), g.window()];
-    over_pixels(panels, g.n, uniform, bindings, sizes)
+    let sizes = [g.k, g.pixels(), g.terms()];
+    over_pixels(panels, g.n, uniform, bindings, sizes, [g.r, g.window()])
 }
 
 /// Lowers the input gradient over `dy`, `w`, the mask and `dx`.
@@ -266,32 +269,57 @@ pub(super) fn dgrad(
     bindings: [Region; 4],
 ) -> Result<(), PlanError> {
     let panels = Panels::new(to, &DGRAD, g, product)?;
-    let sizes = [g.c, g.h * g.w, g.window() * g.k, g.window()];
-    over_pixels(panels, g.n, uniform, bindings, sizes)
+    let sizes = [g.c, g.h * g.w, g.window() * g.k];
+    over_pixels(panels, g.n, uniform, bindings, sizes, [g.r, g.window()])
 }
 
-/// Lowers the filter and bias gradients into one part, `partial`.
+/// Bytes of the packed columns of so many images of a filter gradient.
+fn gradient_bytes(g: &Geometry, images: usize) -> u64 {
+    panel_bytes(g.gradient_columns(), images * g.pixels())
+}
+
+/// Runs of images of a filter gradient.
+fn gradient_chunks(g: &Geometry) -> impl Iterator<Item = Range<usize>> {
+    let bytes = |images| gradient_bytes(g, images);
+    chunks(g.n, CHUNK, bytes, |images| images * g.pixels())
+}
+
+/// Parts of a filter gradient's reduction that are multiplied side by side, all of as many images: one, if there are several runs
+/// of images.
+pub(super) fn splits(g: &Geometry, product: &'static Product) -> usize {
+    let Panel { rows, columns } = product.panel;
+    let workgroups = panels(g.k, rows) * panels(g.gradient_columns(), columns);
+    let most = SHARES / workgroups;
+    let mut counts = (1..=most.min(g.n)).rev();
+    let even = counts.find(|splits| g.n.is_multiple_of(*splits));
+    even.filter(|_| gradient_chunks(g).count() == 1)
+        .unwrap_or(1)
+}
+
+/// Lowers the filter and bias gradients into so many parts, which lie in `partial`.
 pub(super) fn wgrad(
     to: &mut Lowering<'_>,
     g: &Geometry,
     product: &'static Product,
+    splits: usize,
     [x, dy, partial]: [Region; 3],
 ) -> Result<(), PlanError> {
     let columns = g.gradient_columns();
     let mut panels = Panels::new(to, &WGRAD, g, product)?;
-    let sums = panels.scratch_c(g.k, columns);
-    let bytes = |images: usize| panel_bytes(columns, images * g.pixels());
+    let sums = panels.scratch_c(g.k, splits * columns.next_multiple_of(PACKED));
     let mut packed = None;
-    let terms = |images: usize| images * g.pixels();
-    for images in chunks(g.n, CHUNK, bytes, terms) {
-        let depth = terms(images.len());
+    for images in gradient_chunks(g) {
+        let depth = images.len() / splits * g.pixels();
         let [dy_panels, x_panels] = *packed.get_or_insert_with(|| {
             [
-                panels.scratch_a(g.k, depth),
-                panels.scratch_b(bytes(images.len())),
+                panels.scratch_a(g.k, splits * paired(depth)),
+                panels.scratch_b(splits as u64 * panel_bytes(columns, depth)),
             ]
         });
-        let uniform = ConvUniform::new(g).images(&images);
+        let uniform = ConvUniform {
+            pixels_per_split: depth as u32,
+            ..ConvUniform::new(g).images(&images)
+        };
         panels.pack(&WGRAD.a, uniform, [dy, dy_panels], g.k, images.len())?;
         panels.pack(&WGRAD.b, uniform, [x, x_panels], columns, images.len())?;
         let store = if images.start == 0 {
@@ -300,7 +328,8 @@ pub(super) fn wgrad(
             &WGRAD_MORE
         };
         let factors = [dy_panels, x_panels, sums];
-        panels.multiply(factors, [g.k, columns, depth], store, uniform, &[partial])?;
+        let sizes = [g.k, columns, depth, splits];
+        panels.multiply(factors, sizes, store, uniform, &[partial])?;
     }
     Ok(())
 }

@@ -27,6 +27,8 @@ pub(super) struct Product {
     turn: usize,
     /// The tile, if it works on one in workgroup memory.
     pub(super) tile: Option<Tile>,
+    /// The same for few rows.
+    narrow: Option<&'static Product>,
 }
 
 pub(super) static PLAIN: Product = Product {
@@ -37,6 +39,18 @@ pub(super) static PLAIN: Product = Product {
     },
     turn: 2,
     tile: None,
+    narrow: Some(&NARROW),
+};
+
+static NARROW: Product = Product {
+    kernel: kernel("conv2d_columns"),
+    panel: Panel {
+        rows: 8,
+        columns: 64,
+    },
+    turn: 2,
+    tile: None,
+    narrow: None,
 };
 
 pub(super) static SUBGROUP: Product = Product {
@@ -47,6 +61,7 @@ pub(super) static SUBGROUP: Product = Product {
     },
     turn: 2,
     tile: None,
+    narrow: None,
 };
 
 pub(super) static TILED: Product = Product {
@@ -62,6 +77,7 @@ pub(super) static TILED: Product = Product {
         k: 16,
         micro: 4,
     }),
+    narrow: None,
 };
 
 pub(super) fn panels(len: usize, width: u32) -> usize {
@@ -69,6 +85,17 @@ pub(super) fn panels(len: usize, width: u32) -> usize {
 }
 
 impl Product {
+    /// The one whose panels are filled best by so many rows.
+    pub(super) fn of_rows(&'static self, rows: usize) -> &'static Self {
+        let narrow = self.narrow.filter(|of| rows <= of.panel.rows as usize);
+        narrow.unwrap_or(self)
+    }
+
+    /// It, and what [`Product::of_rows`] may be.
+    pub(super) fn all(&'static self) -> impl Iterator<Item = &'static Self> {
+        std::iter::once(self).chain(self.narrow)
+    }
+
     /// What its kernel is compiled with.
     pub(super) fn variant(&self) -> Variant {
         self.tile.map_or(Variant::Panel(self.panel), Variant::Tile)
