@@ -19,9 +19,7 @@ export class Device {
   #opens;
   #onGpu = false;
   #opening = false;
-  #settle;
-  /** Resolves when it is known which device is the faster. */
-  settled = new Promise((resolve) => { this.#settle = resolve; });
+  #settle = () => {};
 
   /** `busy` says whether the device is not to be changed now; `opens` hears that what lay on the one before is gone. */
   constructor(client, { busy, opens }) {
@@ -55,10 +53,12 @@ export class Device {
     this.#client.send("open", { cpu: this.#usesCpu });
   }
 
-  /** Finds out which device is the faster, if that is not known of this GPU. */
-  compare() {
-    if (this.#choice || !this.#gpu || this.#speed) this.#settle();
-    else this.#client.send("compare");
+  /** Finds out which device is the faster, if that is not known of this GPU, and opens that one. It may take a second. */
+  async compare() {
+    if (this.#choice || !this.#gpu || this.#speed) return;
+    const settled = new Promise((resolve) => { this.#settle = resolve; });
+    this.#client.send("compare");
+    await settled;
   }
 
   get #usesCpu() {
@@ -98,6 +98,7 @@ export class Device {
     $("self-test").disabled = $("use-cpu").disabled = false;
     $("use-cpu").textContent = gpu ? "Use the CPU" : "Use the GPU";
     $("use-cpu").disabled = Boolean(reason);
+    this.#settle();
   }
 
   get #key() {

@@ -58,14 +58,11 @@ client.on("error", ({ of, message }) => {
   if (of === "load") {
     // A file that is refused leaves the network as it was.
     checkpoint = checkpoint.former ?? checkpoint;
-    device.compare();
     notice(`This checkpoint cannot be used: ${message}`);
   } else if (of === "classify" || of === "open" || of === "message" || of === "save") {
     notice(message);
   }
 });
-// The first answer comes before what may take a second.
-client.on("loaded", () => device.compare());
 client.on("trainFailed", () => { lost = true; });
 client.on("crashed", ({ message }) => restart(message));
 
@@ -78,7 +75,7 @@ async function renew() {
     client.restart();
     await open();
   }
-  if (checkpoint) await device.settled;
+  await device.compare();
 }
 
 /** A worker that died is replaced, twice at most: then it is no accident. */

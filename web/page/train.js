@@ -150,8 +150,9 @@ export class Train {
       logEvery: LOG_EVERY,
     };
     try {
-      this.#state("Loading the pictures …");
+      this.#state("Finding the faster device …");
       await this.#renew();
+      this.#state("Loading the pictures …");
       await this.#data.ready();
       const id = Date.now();
       this.#run = { id, data: this.#data.chosen, plan, step: 0, steps: 0, losses: [], accuracies: [], tests: [], part: null, saved: null };

@@ -76,6 +76,7 @@ test("every control, picture and region has a name for a screen reader", async (
 test("the faster of GPU and CPU is taken, said, and remembered", async () => {
   const page = await browser.page();
   await ready(page);
+  await page.click("#start");
   const said = async () => {
     await page.waitForFunction(() => /a training step .* takes/.test(document.getElementById("status").textContent));
     return page.textContent("#status");

@@ -14,7 +14,7 @@ const ROOT = join(HERE, "../../..");
 const TARGET = process.env.CARGO_TARGET_DIR ?? join(ROOT, "target");
 const ROWS = ["nin-small/train/32", "lenet/train/64", "nin/forward/1"];
 const OURS = "nin-wgpu";
-const PEERS = { train: [OURS, "nin-wgpu, CPU", "jax-js", "TensorFlow.js"], forward: [OURS, "nin-wgpu, CPU", "onnxruntime-web", "jax-js", "TensorFlow.js"] };
+const PEERS = { train: [OURS, "nin-wgpu on the CPU", "jax-js", "TensorFlow.js"], forward: [OURS, "nin-wgpu on the CPU", "onnxruntime-web", "jax-js", "TensorFlow.js"] };
 const SIDES = { nin: 224 };
 const LEARNING_RATE = 1e-3;
 // Part of the largest value by which two programs may differ: at first, and after two updates, where a gradient that is only

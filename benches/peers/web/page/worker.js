@@ -2,7 +2,7 @@
 
 const PEERS = {
   "nin-wgpu": async () => (await import("./ours.js")).peer(false),
-  "nin-wgpu, CPU": async () => (await import("./ours.js")).peer(true),
+  "nin-wgpu on the CPU": async () => (await import("./ours.js")).peer(true),
   "jax-js": async () => (await import("./jax.js")).jax,
   "TensorFlow.js": async () => {
     importScripts("/npm/@tensorflow/tfjs/dist/tf.min.js", "/npm/@tensorflow/tfjs-backend-webgpu/dist/tf-backend-webgpu.min.js");
