@@ -55,6 +55,43 @@ fn a_step_is_one_pass_and_one_submit_and_creates_nothing() {
 }
 
 #[test]
+fn an_inference_follows_parameters_that_are_written_between_its_runs() {
+    let Some(shared) = cases::gpu() else { return };
+    // One of its own: the work of the shared one is counted.
+    let gpu = Gpu::open(&cases::adapters(), "adapter", |_, found| {
+        found == shared.description()
+    });
+    let gpu = gpu.expect("opens");
+    let model = Model::find("nin-small").expect("exists");
+    let source = Source::new(4, [1, 28, 28]);
+    let build = |net: &mut _, x| model.build(net, x, 10);
+    let program = Program::inference(&source, [28, 28], 4, build).expect("builds");
+    let pixels: Vec<u8> = (0..4 * 28 * 28).map(|i| (i * 7919 % 251) as u8).collect();
+    let mut runs = [Device::Gpu(gpu), Device::Cpu].map(|device| {
+        let mut run = program.load(&device).expect("loads");
+        run.set_data(&pixels, &[1; 4]).expect("fits");
+        run
+    });
+    for seed in [1, 2, 1] {
+        let parameters = Init::Kaiming.parameters(program.graph(), seed);
+        let parameters = parameters.expect("initialises");
+        // The second run of each reads what the first kept.
+        let [got, want] = runs.each_mut().map(|run| {
+            run.set_parameters(&parameters).expect("fits");
+            let twice = [(); 2].map(|()| run.probabilities(&[0, 1, 2, 3]).expect("runs"));
+            assert_eq!(twice[0], twice[1]);
+            run.logits().expect("kept").data
+        });
+        for (got, want) in got.iter().zip(&want) {
+            assert!(
+                (got - want).abs() < 1e-3,
+                "seed {seed}: {got}, expected {want}"
+            );
+        }
+    }
+}
+
+#[test]
 fn compiled_kernels_that_are_kept_damaged_or_foreign_change_no_bit() {
     let Some(shared) = cases::gpu() else { return };
     let losses = |folder: Option<&Path>| {

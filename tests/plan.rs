@@ -417,3 +417,29 @@ fn a_dispatch_moves_its_operands_once_and_of_the_data_set_only_the_batch() {
     let least = 7 * 4 * 1_992_166 + parts.expect("the optimizer sums").bytes;
     assert!((least..least + 100_000).contains(&adam), "{adam}");
 }
+
+/// Filters that no run writes are packed, and transformed, when they were written: before the first run of an inference plan.
+#[test]
+fn only_an_inference_plan_keeps_packed_filters() {
+    let source = Source::new(8, [1, 224, 224]);
+    let build = |net: &mut _, x: ValueId| nin().build(net, x, 10);
+    let inference = Program::inference(&source, [224, 224], 1, build).expect("builds");
+    let hardware = PlanOptions {
+        conv2d: Conv2dAlgorithm::HARDWARE.into(),
+        ..PlanOptions::SOFTWARE
+    };
+    for (options, packed) in [(PlanOptions::SOFTWARE, true), (hardware, false)] {
+        let packs = |plan: &Plan| {
+            let packs = |name: &str| name.ends_with("_a") || name == "over_pixels";
+            let mut each_run = plan.dispatches()[plan.prologue()..].iter();
+            let once = &plan.dispatches()[..plan.prologue()];
+            assert!(once.iter().all(|dispatch| packs(dispatch.kernel.entry)));
+            each_run.any(|dispatch| dispatch.kernel.entry.ends_with("_a"))
+        };
+        let kept = Plan::new(inference.graph().clone(), &options).expect("fits");
+        let trained = Plan::new(program(nin(), 1).graph().clone(), &options).expect("fits");
+        assert_eq!(kept.prologue(), if packed { 12 } else { 0 });
+        assert_eq!(trained.prologue(), 0);
+        assert_eq!((packs(&kept), packs(&trained)), (false, packed));
+    }
+}
