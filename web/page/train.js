@@ -173,6 +173,12 @@ export class Train {
     for (const kind of ["losses", "accuracies", "tests"]) {
       this.#run[kind] = this.#run[kind].filter(([at]) => at <= step);
     }
+    // What stood there was of another run.
+    const tested = this.#run.tests.at(-1);
+    $("tested").textContent = tested ? percent(tested[1]) : "—";
+    for (const id of ["loss", "accuracy", "speed"]) $(id).textContent = "—";
+    this.#progress();
+    this.#charts();
     this.#state(`${network.model}, ${network.parameters.toLocaleString("en")} parameters: step ${step} of ${steps}`);
     this.#buttons();
     this.#tell(true);

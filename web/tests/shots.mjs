@@ -14,6 +14,7 @@ for (const colorScheme of wanted.length ? wanted : ["light", "dark"]) {
   const some = async (part) => {
     await page.fill("[name=epochs]", "3");
     await page.click("#start");
+    await page.waitForFunction(() => document.getElementById("train-progress").value < 0.1 && !document.getElementById("pause").disabled);
     await page.waitForFunction((part) => document.getElementById("train-progress").value > part, part, { timeout: 300_000 });
   };
   // A run whose curves lie beside those of the next.
