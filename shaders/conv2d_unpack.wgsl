@@ -5,8 +5,8 @@
 //     1 c read [NHW/COLUMNS,rows,COLUMNS]   2 mask read [N,C,H,W]                3 dx write [N,C,H,W]
 //   wgrad:    partial_dw[z,k,crs] (+)= c[z,k,crs]; with a bias the last column goes behind all rows, to db
 //     1 c read [Z,CRS/COLUMNS,rows,COLUMNS] 2 partial_dw write [Z,K*C*R*S+K]
-// z is a part of the reduction. For images first_image .. first_image + images; wgrad adds to what earlier images left. `rows` is K, or C in dgrad, up
-// to a multiple of ROWS. An invocation owns 4 columns and walks ROWS rows, so that it divides once.
+// z is a part of the reduction. For images first_image .. first_image + images; wgrad adds to what earlier images left. `rows` is
+// K, or C in dgrad, up to a multiple of ROWS. An invocation owns 4 columns and walks ROWS rows, so that it divides once.
 // Workgroups: x over panels of COLUMNS columns, y over groups of ROWS rows, z over parts.
 // Reference: src/reference/conv2d.rs
 

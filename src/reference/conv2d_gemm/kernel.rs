@@ -63,6 +63,16 @@ pub(super) fn store<S: Simd>(to: &mut [f32], value: S::f32s) {
     S::as_mut_simd_f32s(&mut to[..S::F32_LANES]).0[0] = value;
 }
 
+/// Element `d` of each row.
+#[inline(always)]
+pub(super) fn column(rows: &[&[f32]; ROWS], d: usize) -> [f32; ROWS] {
+    let mut column = [0.0; ROWS];
+    for i in 0..ROWS {
+        column[i] = rows[i][d];
+    }
+    column
+}
+
 /// Rows times a panel of columns `b [depth, width]`, whole vectors wide: `at` of each of `to` becomes the sum of its row, or the sum is
 /// added to it. Sums of rows beyond the last of `to` are left.
 #[inline(always)]
@@ -109,13 +119,7 @@ fn multiply_by<S: Simd, const V: usize>(
         sums,
         depth,
         #[inline(always)]
-        |d| {
-            let mut column = [0.0; ROWS];
-            for i in 0..ROWS {
-                column[i] = rows[i][d];
-            }
-            column
-        },
+        |d| column(&rows, d),
         b,
         V * lanes,
     );

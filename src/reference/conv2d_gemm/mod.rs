@@ -1,15 +1,10 @@
 //! Convolutions in `f32` on all cores: by panels or blocks of columns, each multiplied while it is in the cache.
 //!
-//! Columns (`im2col`) never exist as a whole: a block of them is written, multiplied while it is in
-//! the cache, and overwritten by the next. Blocks of 128, 256, 512, 1024 and 2048 KiB make a step
-//! of `nin` at batch 16 take 517, 510, 504, 490 and 485 ms (CPU time of two threads over two,
-//! medians of five runs; two cores of a Zen 3 EPYC with 512 KiB of L2 each); the smaller of the two
-//! best serves smaller caches. That is 160 GFLOP/s, where one large GEMM reaches 169 to 187.
-//!
-//! The kernel wants rows of the product contiguous and packs that factor which runs along them; the
-//! other stays cheap if it is contiguous along the sum. So `dgrad` transposes the filters once
-//! rather than in every GEMM, and `wgrad` accumulates a transposed gradient: what it packs is the
-//! small `dy`, not the columns.
+//! Columns (`im2col`) never exist as a whole: some of them are written, multiplied while they are in the cache, and overwritten by
+//! the next. Forward passes, the gradients of 1x1 convolutions and those of all filters go by panels through the kernel of this
+//! folder (`kernel.rs`): `panels.rs` has filters meet panels of columns, `wgrad.rs` columns meet panels of transposed `dy`, which is
+//! the smaller factor. The input gradients of other convolutions go by blocks through `gemm`, which packs what runs along the rows of
+//! a product: so `dgrad` transposes the filters once rather than in every product.
 //!
 //! The channels of a group are convolved like an image of so many channels.
 

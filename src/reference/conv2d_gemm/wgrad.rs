@@ -20,6 +20,8 @@ const PART: usize = 512;
 /// Most pixels that are summed at once, and floats of `dy` that are: more would leave the cache.
 const PIXELS: usize = 512;
 const FLOATS: usize = 128 * 1024;
+/// Pixels of a row that are packed at once: enough that they are fetched ahead, few enough that their panel stays near.
+const STRETCH: usize = 8 * LANES;
 /// Most rows of columns that exist at once.
 const TERMS: usize = 512;
 
@@ -156,10 +158,9 @@ impl WithSimd for Pack<'_> {
             let width = count.next_multiple_of(S::F32_LANES);
             let (panel, rest) = to.split_at_mut(self.len * width);
             to = rest;
-            // A few lines of the cache at once.
-            for (i, panel) in panel.chunks_mut(8 * LANES * width).enumerate() {
+            for (i, panel) in panel.chunks_mut(STRETCH * width).enumerate() {
                 for row in 0..count {
-                    let from = &self.rows[(first + row) * self.apart + i * 8 * LANES..];
+                    let from = &self.rows[(first + row) * self.apart + i * STRETCH..];
                     let to = panel[row..].iter_mut().step_by(width);
                     to.zip(from).for_each(|(to, &from)| *to = from);
                 }

@@ -3,7 +3,7 @@
 use pulp::{Simd, WithSimd};
 
 use super::transform::outputs;
-use crate::reference::conv2d_gemm::kernel::{ROWS, store, tile};
+use crate::reference::conv2d_gemm::kernel::{ROWS, column, store, tile};
 
 /// Outputs of one panel of filters in one band.
 pub(super) struct Product<'a, 'm, const M: usize, const R: usize, const N: usize> {
@@ -77,13 +77,7 @@ fn multiply<S: Simd, const V: usize>(
             [[simd.splat_f32s(0.0); V]; ROWS],
             depth,
             #[inline(always)]
-            |d| {
-                let mut column = [0.0; ROWS];
-                for i in 0..ROWS {
-                    column[i] = rows[i][d];
-                }
-                column
-            },
+            |d| column(&rows, d),
             u,
             width,
         );
