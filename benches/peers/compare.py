@@ -13,12 +13,14 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -79,7 +81,7 @@ class Commands:
 
     def __init__(self, args, scratch):
         self.args, self.scratch = args, scratch
-        self.ours = binary("ours", "peer-ours")
+        self.ours = args.binary("ours", "peer-ours")
         self.weights = args.weights
 
     def all(self, device, what, batch, model):
@@ -89,7 +91,7 @@ class Commands:
         weights = ["--weights", self.weights or folder / "weights.safetensors"]
         yield "nin-wgpu", [self.ours, *common, *weights], None
         if device != "cpu":
-            for program in self.args.burn or [binary("burn", "peer-burn")]:
+            for program in self.args.burn or [self.args.binary("burn", "peer-burn")]:
                 there = Path(program).exists() and model != "vgg11"
                 yield "burn", [program, *common, *weights] if there else None, "not built, or not this network"
         if device != "software":
@@ -117,9 +119,10 @@ class Commands:
         return path
 
 
-def binary(package, name):
-    target = os.environ.get("CARGO_TARGET_DIR", HERE / package / "target")
-    return Path(target).resolve() / "release" / (name + (".exe" if os.name == "nt" else ""))
+def binary(built, package, name):
+    """Where a program lies: in the folder `built`, if there is one, else where cargo leaves it."""
+    target = Path(os.environ.get("CARGO_TARGET_DIR", HERE / package / "target"))
+    return (built or target / "release").resolve() / (name + (".exe" if os.name == "nt" else ""))
 
 
 def check(ours, theirs, tolerance):
@@ -195,8 +198,8 @@ def span(seconds):
 
 def report(rows, args, out):
     """The table."""
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=HERE, text=True, capture_output=True,
-                            check=False).stdout.strip()
+    describe = ["git", "describe", "--always", "--dirty"]
+    commit = shutil.which("git") and subprocess.run(describe, cwd=HERE, text=True, capture_output=True, check=False).stdout.strip()
     print(f"{processor()}, {os.cpu_count()} threads; nin-wgpu at {commit or 'an unknown commit'}; "
           f"medians of {args.rounds} turns; load average at the start {args.load}\n", file=out)
     print("| device | what | batch | network | program | first result | started again | median | against nin-wgpu |", file=out)
@@ -231,21 +234,24 @@ def main():
     flags.add_argument("--python", default=sys.executable,
                        help="one that has torch, safetensors, onnxruntime, onnxscript")
     flags.add_argument("--burn", action="append", metavar="PROGRAM", help="peer-burn, if elsewhere; may be repeated")
+    flags.add_argument("--built", type=Path, metavar="DIR", help="folder of our peer-ours and export, which are then not built")
     flags.add_argument("--weights", type=Path, help="a checkpoint of the network; default: initial parameters")
     flags.add_argument("--json", type=Path, help="write the measurements, one a line")
     args = flags.parse_args()
+    args.binary = partial(binary, args.built)
     args.rows = args.rows or [parse_row(row) for row in ROWS]
 
     args.load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
 
-    manifest = HERE / "ours" / "Cargo.toml"
-    subprocess.run(["cargo", "build", "--release", "--locked", "--manifest-path", str(manifest)], check=True)
+    if not args.built:
+        manifest = HERE / "ours" / "Cargo.toml"
+        subprocess.run(["cargo", "build", "--release", "--locked", "--manifest-path", str(manifest)], check=True)
     with tempfile.TemporaryDirectory(prefix="nin-peers-", ignore_cleanup_errors=True) as scratch:
         scratch = Path(scratch)
         for model in {model for *_, model in args.rows}:
             batch = max(row[2] for row in args.rows if row[3] == model)
             (scratch / model).mkdir()
-            subprocess.run([binary("ours", "export"), "--model", model, "--batch", str(batch), scratch / model], check=True)
+            subprocess.run([args.binary("ours", "export"), "--model", model, "--batch", str(batch), scratch / model], check=True)
         args.weights = args.weights and args.weights.resolve()
         commands = Commands(args, scratch)
         rows = [(row, measure(commands, row, args, scratch)) for row in args.rows]
