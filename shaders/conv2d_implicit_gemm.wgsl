@@ -3,6 +3,7 @@
 //     1 x read [N,C,H,W]   2 w read [K,C,R,S]      3 b read [K]              4 y write [N,K,P,Q]
 //   dgrad:    dx[n,c,h,w] = sum_{r,s,k} dy[n,k,(h+pad-r*d)/u,(w+pad-s*d)/u] w[k,c,r,s], where mask > 0
 //     1 dy read [N,K,P,Q]  2 w read [K,C,R,S]      3 mask read [N,C,H,W]     4 dx write [N,C,H,W]
+//   forward_terms: the same for channels too few to fill a slab, with the taps of all of them in one run
 // With groups, filters are [K,C/G,R,S], and filter k sees the channels of its group.
 // A workgroup owns TILE_M rows (channels) x TILE_N columns (pixels) and walks the reduction in slabs of TILE_K, channels
 // inside of a tap: so it looks for a tap's pixels once a tap. What an invocation copies of the next slab lies in registers
@@ -90,6 +91,60 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
             base = 0u;
             tap++;
         }
+    }
+    let quads = quads_of(lane);
+    store_y(group, quads, quads.near, near);
+    if MICRO_N == 8u {
+        store_y(group, quads, quads.far, far);
+    }
+}
+
+@compute @workgroup_size(LANES)
+fn forward_terms(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+    let pixels = u.p * u.q;
+    let map = u.h * u.w;
+    let window = u.r * u.s;
+    let terms = u.c * window;
+    let column = min(columns_of(group.x, lane % QUADS_N), vec4u(u.n * pixels - 1u));
+    let pixel = column % pixels;
+    let image = (column / pixels * u.groups + group.z) * u.c * map;
+    var rows: array<vec4u, COPIES_A>;
+    for (var i = 0u; i < COPIES_A; i++) {
+        rows[i] = (group.z * u.k + min(rows_of(group.y, along_terms(lane, i).quad), vec4u(u.k - 1u))) * terms;
+    }
+    var near: Micro;
+    var far: Micro;
+    var depth = 0u;
+    for (var base = 0u; base < terms + TILE_K; base += TILE_K) {
+        var from_a: array<vec4f, COPIES_A>;
+        var from_b: array<vec4f, COPIES_B>;
+        var inside: array<vec4<bool>, COPIES_B>;
+        if base < terms {
+            for (var i = 0u; i < COPIES_A; i++) {
+                let from_w = rows[i] + min(base + along_terms(lane, i).term, terms - 1u);
+                from_a[i] = vec4f(w[from_w.x], w[from_w.y], w[from_w.z], w[from_w.w]);
+            }
+            for (var i = 0u; i < COPIES_B; i++) {
+                let term = min(base + along_quads(lane, i, QUADS_N).term, terms - 1u);
+                let offset = tap_offset(u, term % window);
+                let input = input_tap4(u, pixel / u.q, pixel % u.q, vec4u(offset.x), vec4u(offset.y));
+                let element = image + term / window * map + input.at;
+                from_b[i] = vec4f(x[element.x], x[element.y], x[element.z], x[element.w]);
+                inside[i] = input.inside;
+            }
+        }
+        multiply_slabs(&near, &far, lane, depth);
+        workgroupBarrier();
+        for (var i = 0u; i < COPIES_A; i++) {
+            let place = along_terms(lane, i);
+            a_slab[place.term][place.quad] = from_a[i];
+        }
+        for (var i = 0u; i < COPIES_B; i++) {
+            let place = along_quads(lane, i, QUADS_N);
+            b_slab[place.term][place.quad] = select(vec4f(0.0), from_b[i], inside[i]);
+        }
+        workgroupBarrier();
+        depth = min(TILE_K, terms - min(base, terms));
     }
     let quads = quads_of(lane);
     store_y(group, quads, quads.near, near);

@@ -65,7 +65,7 @@ impl Conv2dAlgorithm {
     ];
 
     /// What usually serves on a hardware GPU.
-    pub const HARDWARE: Self = tile(64, 64, 16, 4);
+    pub const HARDWARE: Self = tile(64, 128, 16, 4);
 
     /// Those of [`Conv2dAlgorithm::ALL`] that a device with these limits can run.
     pub fn available(limits: PlanLimits) -> Vec<Self> {
@@ -136,6 +136,9 @@ impl fmt::Display for Direction {
 /// What the tiles of [`Rule::Hardware`] take of a device: invocations, and bytes of workgroup memory.
 const TILES: [u32; 2] = [128, 9728];
 
+/// Tiles that a hardware GPU works on side by side, at least: a small one has that many.
+const WIDTH: usize = 32;
+
 /// Which algorithm serves a convolution of which nothing was measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rule {
@@ -157,37 +160,32 @@ impl Rule {
         limits: PlanLimits,
         precise: bool,
     ) -> Conv2dAlgorithm {
-        let winograd = Conv2dAlgorithm::Winograd(match limits.subgroup {
-            lanes if lanes < Conv2dAlgorithm::SUBGROUP => Product::Plain,
-            _ => Product::Subgroup,
-        });
         let Geometry { c, k, .. } = g.of_group();
         let (rows, channels) = match direction {
-            Direction::Forward => (k, c),
+            Direction::Forward => (k, usize::MAX),
             Direction::Dgrad => (c, k),
             Direction::Wgrad => (k, usize::MAX),
         };
+        let (product, width) = match self {
+            Self::Hardware => (Product::Tiled, WIDTH),
+            _ if limits.subgroup < Conv2dAlgorithm::SUBGROUP => (Product::Plain, 1),
+            _ => (Product::Subgroup, 1),
+        };
+        let winograd = Conv2dAlgorithm::Winograd(product);
+        let pays = !precise && winograd.serves(g) && super::winograd::pays(direction, g, width);
         match self {
             Self::Always(algorithm) => algorithm,
             _ if g.is_depthwise() => Conv2dAlgorithm::Depthwise,
             Self::SmallHardware => Conv2dAlgorithm::Direct,
-            // On hardware it takes more memory and dispatches for fewer operations: there only measuring may choose it.
-            Self::Software
-                if !precise && winograd.serves(g) && super::winograd::pays(direction, g) =>
-            {
-                winograd
-            }
+            Self::Software | Self::Hardware if pays => winograd,
             Self::Software if limits.subgroup < Conv2dAlgorithm::SUBGROUP => {
                 Conv2dAlgorithm::Columns
             }
             Self::Software => Conv2dAlgorithm::ColumnsSubgroup,
-            // Implicit GEMM walks channels in slabs; a first layer would leave them all but empty.
+            // An input gradient walks filters in slabs; few would leave them all but empty.
             Self::Hardware if channels < 8 => Conv2dAlgorithm::Direct,
-            Self::Hardware if rows <= 32 => tile(32, 32, 8, 4),
-            // The last tile may stand out over the rows: of 96, a quarter of the work.
-            Self::Hardware if rows.next_multiple_of(96) < rows.next_multiple_of(64) => {
-                tile(96, 64, 12, 8)
-            }
+            Self::Hardware if rows <= 32 => tile(32, 64, 16, 4),
+            Self::Hardware if direction == Direction::Wgrad => tile(64, 64, 16, 4),
             Self::Hardware => Conv2dAlgorithm::HARDWARE,
         }
     }

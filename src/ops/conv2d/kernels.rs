@@ -123,6 +123,11 @@ const fn family_in(shader: &'static str, wgrad: &'static str) -> Family {
 static NAIVE: Family = family("conv2d_naive");
 static DIRECT: Family = family("conv2d_direct");
 static IMPLICIT_GEMM: Family = family_in("conv2d_implicit_gemm", "conv2d_implicit_gemm_wgrad");
+/// Its forward pass where channels are too few to fill a slab.
+static IMPLICIT_GEMM_TERMS: Kernel = Kernel {
+    entry: "forward_terms",
+    ..IMPLICIT_GEMM.forward
+};
 
 static REDUCE: Kernel = Kernel {
     shader: "conv2d_reduce",
@@ -137,9 +142,9 @@ const NAIVE_BLOCK: [u64; 2] = [64, 1];
 const DIRECT_BLOCK: [u64; 2] = [256, 8];
 
 /// Splits of wgrad's reduction are made until this many workgroups share the work …
-const WGRAD_WORKGROUPS: u64 = 256;
+const WGRAD_WORKGROUPS: u64 = 512;
 /// … but each keeps at least this many pixels …
-const WGRAD_PIXELS: u64 = 512;
+const WGRAD_PIXELS: u64 = 128;
 /// … and all partial sums together stay below this many elements;
 const WGRAD_PARTIALS: u64 = 4 << 20;
 /// but no loop has more turns: Mesa 22.3's software driver ends it after 65,535, without a word.
@@ -194,7 +199,12 @@ pub(super) fn variants(direction: Direction) -> Vec<(&'static Kernel, Variant)> 
                 );
             }
             Method::Depthwise => all.push((depthwise::kernel(direction), Variant::Plain)),
-            Method::Whole(family, variant, _) => all.push((family.kernel(direction), variant)),
+            Method::Whole(family, variant, _) => {
+                all.push((family.kernel(direction), variant));
+                if direction == Direction::Forward && matches!(variant, Variant::Tile(_)) {
+                    all.push((&IMPLICIT_GEMM_TERMS, variant));
+                }
+            }
         }
     }
     if direction == Direction::Wgrad {
@@ -259,7 +269,11 @@ pub(in crate::ops) fn forward(
         Method::Whole(family, variant, block) => {
             let workgroups = workgroups(to, g, variant, block, [g.n * g.pixels(), g.k])?;
             let words = uniform.words();
-            to.dispatch(&family.forward, variant, words, &bindings, workgroups)?;
+            let kernel = match variant {
+                Variant::Tile(tile) if uniform.c < tile.k => &IMPLICIT_GEMM_TERMS,
+                _ => &family.forward,
+            };
+            to.dispatch(kernel, variant, words, &bindings, workgroups)?;
             to.set_flops(g.flops());
             Ok(())
         }
@@ -453,6 +467,6 @@ fn wgrad_splits(g: &Geometry, workgroups: u64, turn: u64) -> usize {
     let memory = (WGRAD_PARTIALS / (g.k * g.gradient_columns()) as u64).max(1);
     WGRAD_WORKGROUPS
         .div_ceil(workgroups)
-        .clamp(1, most.min(memory).min(64))
+        .clamp(1, most.min(memory).min(128))
         .max(pixels.div_ceil(turn * TURNS)) as usize
 }
