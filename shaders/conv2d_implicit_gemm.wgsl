@@ -156,15 +156,18 @@ fn forward_terms(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_
 fn store_y(group: vec3u, quads: Quads, quad: u32, sums: Micro) {
     let pixels = u.p * u.q;
     let columns = columns_of(group.x, quad);
+    var biases: array<f32, 8>;
+    if u.biased != 0u {
+        for (var i = 0u; i < 8u; i++) {
+            biases[i] = b[group.z * u.k + min(row_of(group.y, quads, i), u.k - 1u)];
+        }
+    }
     for (var j = 0u; j < 4u; j++) {
         let to = (columns[j] / pixels * u.groups + group.z) * u.k * pixels + columns[j] % pixels;
         for (var i = 0u; i < 8u; i++) {
             let k = row_of(group.y, quads, i);
             if columns[j] < u.n * pixels && k < u.k {
-                var value = row(sums, i)[j];
-                if u.biased != 0u {
-                    value += b[group.z * u.k + k];
-                }
+                let value = row(sums, i)[j] + biases[i];
                 y[to + k * pixels] = select(value, 0.0, u.relu != 0u && value < 0.0);
             }
         }
@@ -240,12 +243,19 @@ fn store_dx(group: vec3u, quads: Quads, quad: u32, sums: Micro) {
     let pixels = u.h * u.w;
     let columns = columns_of(group.x, quad);
     for (var j = 0u; j < 4u; j++) {
-        let image = (columns[j] / pixels * u.groups + group.z) * u.c * pixels + columns[j] % pixels;
+        let column = min(columns[j], u.n * pixels - 1u);
+        let image = (column / pixels * u.groups + group.z) * u.c * pixels + column % pixels;
+        // Loaded together: a driver waits for each that is loaded where it is used.
+        var masks: array<f32, 8>;
+        if u.masked != 0u {
+            for (var i = 0u; i < 8u; i++) {
+                masks[i] = mask[image + min(row_of(group.y, quads, i), u.c - 1u) * pixels];
+            }
+        }
         for (var i = 0u; i < 8u; i++) {
             let c = row_of(group.y, quads, i);
             if columns[j] < u.n * pixels && c < u.c {
-                let to = image + c * pixels;
-                dx[to] = select(row(sums, i)[j], 0.0, u.masked != 0u && mask[to] <= 0.0);
+                dx[image + c * pixels] = select(row(sums, i)[j], 0.0, u.masked != 0u && masks[i] <= 0.0);
             }
         }
     }

@@ -3,7 +3,7 @@
 //   forward:  y[m,p,q] = max over the window, argmax = h*W + w of it. One invocation per output.
 //     1 x read [M,H,W]     2 y write [M,P,Q]           3 argmax write [M,P,Q]
 //   backward: dx[m,h,w] = sum of dy over the windows whose maximum is here, where mask > 0 if masked. It
-//   gathers, so that no two invocations write one address. One invocation per column of a map: it walks down the rows,
+//   gathers, so that no two invocations write one address. One invocation per STRIP rows of a column: it walks down them,
 //   and divides by the stride once (software devices divide lane by lane).
 //     1 dy read [M,P,Q]    2 argmax_in read [M,P,Q]    3 mask read [M,H,W]    4 dx write [M,H,W]
 // M is batch times channels. Reference: src/reference/max_pool2d.rs
@@ -33,6 +33,9 @@ struct Uniform {
 @group(0) @binding(2) var<storage, read> argmax_in: array<u32>;
 @group(0) @binding(3) var<storage, read> mask: array<f32>;
 @group(0) @binding(4) var<storage, read_write> dx: array<f32>;
+
+// As in src/ops/max_pool2d.rs.
+const STRIP: u32 = 8;
 
 // First and past-the-end input position of the window at output `at`, along an axis of `size`.
 fn window_range(at: u32, size: u32) -> vec2u {
@@ -82,18 +85,20 @@ fn backward(
     @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let column = linear(workgroup, workgroups, local);
-    if column >= u.maps * u.w {
+    let i = linear(workgroup, workgroups, local);
+    let strips = (u.h + STRIP - 1u) / STRIP;
+    if i >= u.maps * strips * u.w {
         return;
     }
-    let w = column % u.w;
-    let map = column / u.w;
+    let w = i % u.w;
+    let top = i / u.w % strips * STRIP;
+    let map = i / u.w / strips;
     let columns = covering_range(w, u.q);
     // The outputs whose windows cover row h: from the first that ends behind it to the last that has begun.
-    var rows = covering_range(0u, u.p);
-    var i = map * u.h * u.w + w;
-    var here = w;
-    for (var h = 0u; h < u.h; h++) {
+    var rows = covering_range(top, u.p);
+    var here = top * u.w + w;
+    var to = map * u.h * u.w + here;
+    for (var h = top; h < min(top + STRIP, u.h); h++) {
         let reach = h + u.pad;
         if reach == rows.x * u.stride + u.window {
             rows.x++;
@@ -110,11 +115,11 @@ fn backward(
                 }
             }
         }
-        if u.masked != 0u && mask[i] <= 0.0 {
+        if u.masked != 0u && mask[to] <= 0.0 {
             sum = 0.0;
         }
-        dx[i] = sum;
-        i += u.w;
+        dx[to] = sum;
+        to += u.w;
         here += u.w;
     }
 }

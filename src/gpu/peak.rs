@@ -1,7 +1,7 @@
 //! What an adapter can do at most, measured by two kernels made for that.
 
 use super::launch::Launch;
-use super::{Gpu, GpuError};
+use super::{Gpu, GpuError, profile};
 use crate::backend::peak::{Peak, highest_rate};
 use crate::backend::wait::block_on;
 use crate::plan::{Kernel, Variant, read, uniforms, write};
@@ -36,6 +36,50 @@ const FMA_WORKGROUPS: u32 = 4096;
 const FMA_ROUND: u32 = 16 * 4 * 2;
 /// Bytes that are copied: with its source more than most caches hold.
 const COPIED: u32 = 64 << 20;
+
+/// Multiply-adds whose time tells how high a device's clock is.
+#[derive(Debug)]
+pub(super) struct MultiplyAdds(Launch);
+
+/// Rounds of [`MultiplyAdds`]: 2 GFLOP, long enough to be timed on the fastest GPU and short on the slowest.
+const GAUGE_ROUNDS: u32 = 64;
+
+impl MultiplyAdds {
+    /// Gets them ready to be timed.
+    pub(super) fn new(gpu: &Gpu) -> Result<Self, GpuError> {
+        let uniform = gpu.buffer(16, wgpu::BufferUsages::UNIFORM);
+        let sums = gpu.buffer(4 * FMA_WORKGROUPS * WORKGROUP, wgpu::BufferUsages::STORAGE);
+        let words = FmaUniform {
+            rounds: GAUGE_ROUNDS,
+            ..VALUES
+        }
+        .words();
+        gpu.queue
+            .write_buffer(&uniform, 0, bytemuck::cast_slice(&words));
+        let buffers = [&uniform, &sums].map(|buffer| buffer.as_entire_buffer_binding());
+        let kernel = (&FMA, Variant::Plain);
+        let workgroups = [FMA_WORKGROUPS, 1, 1];
+        let launch = Launch::new(gpu, "clock", kernel, buffers.into_iter(), workgroups)?;
+        Ok(Self(launch))
+    }
+
+    /// Seconds that they take now.
+    pub(super) fn time(&self, gpu: &Gpu) -> Result<f64, GpuError> {
+        Ok(profile::time(gpu, std::slice::from_ref(&self.0), 1)?[0])
+    }
+
+    /// Keeps the device busy with some of them.
+    pub(super) fn busy(&self, gpu: &Gpu) -> Result<(), GpuError> {
+        gpu.run_launch(&self.0, 50)
+    }
+}
+
+/// They stay near 2, where a multiplication is as fast as any.
+const VALUES: FmaUniform = FmaUniform {
+    rounds: 0,
+    multiplier: 0.75,
+    addend: 0.5,
+};
 
 impl Gpu {
     /// The kernels that measure [`Gpu::peak`], for the tests that check shaders against declarations.
@@ -72,14 +116,7 @@ impl Gpu {
         };
         let fma = launch(&FMA, &[&sums], [FMA_WORKGROUPS, 1, 1])?;
         let rounds = highest_rate(|rounds| {
-            // Values stay near 2, where a multiplication is as fast as any.
-            let (multiplier, addend) = (0.75, 0.5);
-            set(FmaUniform {
-                rounds,
-                multiplier,
-                addend,
-            }
-            .words());
+            set(FmaUniform { rounds, ..VALUES }.words());
             self.run_launch(&fma, 1)
         })?;
         set(CopyUniform { len: COPIED / 16 }.words());

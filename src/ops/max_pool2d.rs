@@ -115,6 +115,9 @@ const fn kernels(entry: &'static str, bindings: &'static [Binding]) -> Kernels {
 
 static FORWARD: Kernels = kernels("forward", &[read("x"), write("y"), write("argmax")]);
 
+/// Rows that an invocation of the gradient walks down, as in the shader.
+const STRIP: usize = 8;
+
 static BACKWARD: Kernels = kernels(
     "backward",
     &[read("dy"), read("argmax_in"), read("mask"), write("dx")],
@@ -207,8 +210,11 @@ impl Definition for MaxPool2dBackward {
         };
         let bindings = [node.inputs[0], node.inputs[1], mask, dx].map(|id| to.value(id));
         let (kernel, words) = BACKWARD.choose(&g, self.masked);
-        // A column of a map each, or else a pixel.
-        let rows = if g.square().is_some() { 1 } else { g.h };
+        // A strip of a column each, or else a pixel.
+        let rows = match g.square() {
+            Some(_) => g.h.div_ceil(STRIP),
+            None => g.h,
+        };
         to.elementwise(
             kernel,
             Variant::Plain,

@@ -136,8 +136,8 @@ impl fmt::Display for Direction {
 /// What the tiles of [`Rule::Hardware`] take of a device: invocations, and bytes of workgroup memory.
 const TILES: [u32; 2] = [128, 9728];
 
-/// Tiles that a hardware GPU works on side by side, at least: a small one has that many.
-const WIDTH: usize = 32;
+/// Tiles of 64x64 that a hardware GPU is best given side by side: a small one works on fewer at once, a large one on hundreds.
+const WIDTH: usize = 64;
 
 /// Which algorithm serves a convolution of which nothing was measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,11 +161,13 @@ impl Rule {
         precise: bool,
     ) -> Conv2dAlgorithm {
         let Geometry { c, k, .. } = g.of_group();
-        let (rows, channels) = match direction {
-            Direction::Forward => (k, usize::MAX),
-            Direction::Dgrad => (c, k),
-            Direction::Wgrad => (k, usize::MAX),
+        let (rows, columns, channels) = match direction {
+            Direction::Forward => (k, g.n * g.pixels(), usize::MAX),
+            Direction::Dgrad => (c, g.n * g.h * g.w, k),
+            // Its pixels are cut into as many parts as there must be.
+            Direction::Wgrad => (k, usize::MAX, usize::MAX),
         };
+        let tiles = (g.groups * rows.div_ceil(64)).saturating_mul(columns.div_ceil(128));
         let (product, width) = match self {
             Self::Hardware => (Product::Tiled, WIDTH),
             _ if limits.subgroup < Conv2dAlgorithm::SUBGROUP => (Product::Plain, 1),
@@ -184,7 +186,7 @@ impl Rule {
             Self::Software => Conv2dAlgorithm::ColumnsSubgroup,
             // An input gradient walks filters in slabs; few would leave them all but empty.
             Self::Hardware if channels < 8 => Conv2dAlgorithm::Direct,
-            Self::Hardware if rows <= 32 => tile(32, 64, 16, 4),
+            Self::Hardware if rows <= 32 || tiles < WIDTH => tile(32, 64, 16, 4),
             Self::Hardware if direction == Direction::Wgrad => tile(64, 64, 16, 4),
             Self::Hardware => Conv2dAlgorithm::HARDWARE,
         }

@@ -3,6 +3,7 @@
 //! An algorithm is timed only after its result, on this device and at this very shape, agreed with the reference. What
 //! was measured is kept in a folder, if one is given, under adapter, driver and shaders, so that it is measured once.
 
+mod clock;
 mod store;
 mod trial;
 
@@ -13,6 +14,7 @@ use std::sync::{MutexGuard, PoisonError};
 
 use web_time::{Duration, Instant};
 
+use self::clock::Clock;
 use self::store::Store;
 use super::{AdapterKind, Gpu, GpuError};
 use crate::graph::Graph;
@@ -88,6 +90,7 @@ impl Gpu {
         }
         let known = known.get_or_insert_with(|| Store::load(cache.clone(), self.description()));
         let start = Instant::now();
+        let mut clock = None;
         let hardware = self.description().kind == AdapterKind::Hardware;
         let allowed = |algorithm: &Conv2dAlgorithm| {
             !(self.is_precise() && matches!(algorithm, Conv2dAlgorithm::Winograd(_)))
@@ -110,7 +113,11 @@ impl Gpu {
             if measures {
                 let mut algorithms = candidates(*mode, hardware, *self.limits());
                 algorithms.retain(|algorithm| algorithm.serves(&geometry) && allowed(algorithm));
-                let tried = trial::try_all(self, direction, &geometry, &algorithms)?;
+                let clock = match &mut clock {
+                    Some(clock) => clock,
+                    none => none.insert(Clock::new(self)?),
+                };
+                let tried = trial::try_all(self, clock, direction, &geometry, &algorithms)?;
                 if let Some(best) = Trial::fastest(&tried) {
                     known.set(direction, geometry, best.algorithm);
                 }
