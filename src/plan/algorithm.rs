@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::cost::by_cost;
 use super::{PlanLimits, Tile};
 use crate::ops::{Geometry, Minimal};
 
@@ -134,10 +135,7 @@ impl fmt::Display for Direction {
 }
 
 /// What the tiles of [`Rule::Hardware`] take of a device: invocations, and bytes of workgroup memory.
-const TILES: [u32; 2] = [128, 9728];
-
-/// Tiles of 64x64 that a hardware GPU is best given side by side: a small one works on fewer at once, a large one on hundreds.
-const WIDTH: usize = 64;
+const TILES: [u32; 2] = [256, 14_848];
 
 /// Which algorithm serves a convolution of which nothing was measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,35 +158,30 @@ impl Rule {
         limits: PlanLimits,
         precise: bool,
     ) -> Conv2dAlgorithm {
-        let Geometry { c, k, .. } = g.of_group();
-        let (rows, columns, channels) = match direction {
-            Direction::Forward => (k, g.n * g.pixels(), usize::MAX),
-            Direction::Dgrad => (c, g.n * g.h * g.w, k),
-            // Its pixels are cut into as many parts as there must be.
-            Direction::Wgrad => (k, usize::MAX, usize::MAX),
-        };
-        let tiles = (g.groups * rows.div_ceil(64)).saturating_mul(columns.div_ceil(128));
-        let (product, width) = match self {
-            Self::Hardware => (Product::Tiled, WIDTH),
-            _ if limits.subgroup < Conv2dAlgorithm::SUBGROUP => (Product::Plain, 1),
-            _ => (Product::Subgroup, 1),
-        };
-        let winograd = Conv2dAlgorithm::Winograd(product);
-        let pays = !precise && winograd.serves(g) && super::winograd::pays(direction, g, width);
+        let winograd = Conv2dAlgorithm::Winograd(match limits.subgroup {
+            lanes if lanes < Conv2dAlgorithm::SUBGROUP => Product::Plain,
+            _ => Product::Subgroup,
+        });
         match self {
             Self::Always(algorithm) => algorithm,
             _ if g.is_depthwise() => Conv2dAlgorithm::Depthwise,
             Self::SmallHardware => Conv2dAlgorithm::Direct,
-            Self::Software | Self::Hardware if pays => winograd,
+            Self::Software
+                if !precise && winograd.serves(g) && super::winograd::pays(direction, g) =>
+            {
+                winograd
+            }
             Self::Software if limits.subgroup < Conv2dAlgorithm::SUBGROUP => {
                 Conv2dAlgorithm::Columns
             }
             Self::Software => Conv2dAlgorithm::ColumnsSubgroup,
-            // An input gradient walks filters in slabs; few would leave them all but empty.
-            Self::Hardware if channels < 8 => Conv2dAlgorithm::Direct,
-            Self::Hardware if rows <= 32 || tiles < WIDTH => tile(32, 64, 16, 4),
-            Self::Hardware if direction == Direction::Wgrad => tile(64, 64, 16, 4),
-            Self::Hardware => Conv2dAlgorithm::HARDWARE,
+            Self::Hardware => {
+                let rounds =
+                    |algorithm: &Conv2dAlgorithm| matches!(algorithm, Conv2dAlgorithm::Winograd(_));
+                let mut cheapest = by_cost(Conv2dAlgorithm::ALL, direction, g).into_iter();
+                let chosen = cheapest.find(|algorithm| !(precise && rounds(algorithm)));
+                chosen.unwrap_or(Conv2dAlgorithm::HARDWARE)
+            }
         }
     }
 }

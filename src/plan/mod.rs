@@ -5,6 +5,7 @@
 //! (<https://github.com/gfx-rs/wgpu/issues/8470>).
 
 mod algorithm;
+pub(crate) mod cost;
 mod display;
 mod kernel;
 mod link;

@@ -9,34 +9,32 @@ const BALANCE: f64 = 20.0;
 /// Operations for which a device could begin another dispatch.
 const DISPATCH: f64 = 5e7;
 
-/// Multiplications and additions of some products whose sides come in whole tiles of 64, and those that a device of `width`
-/// could do meanwhile where there are not enough tiles.
-fn products(count: usize, [rows, columns, terms]: [usize; 3], width: usize) -> f64 {
-    let tiles = count * rows.div_ceil(64) * columns.div_ceil(64);
-    2.0 * (64 * 64 * terms) as f64 * tiles.max(width) as f64
+/// Multiplications and additions of a product whose sides come in whole tiles of 64.
+fn product([rows, columns, terms]: [usize; 3]) -> f64 {
+    let whole = |side: usize| side.next_multiple_of(64) as f64;
+    2.0 * whole(rows) * whole(columns) * terms as f64
 }
 
 /// Operations, moved bytes among them, of one dispatch that multiplies columns of windows.
-fn direct(direction: Direction, g: &Geometry, width: usize) -> f64 {
+fn direct(direction: Direction, g: &Geometry) -> f64 {
     let pixels = g.n * g.pixels();
-    match direction {
-        Direction::Forward => products(1, [g.k, pixels, g.terms()], width),
-        Direction::Dgrad => products(1, [g.c, g.n * g.h * g.w, g.k * g.window()], width),
-        // Its pixels are cut into as many parts as a device could want.
-        Direction::Wgrad => products(1, [g.k, g.terms(), pixels], 1),
-    }
+    product(match direction {
+        Direction::Forward => [g.k, pixels, g.terms()],
+        Direction::Dgrad => [g.c, g.n * g.h * g.w, g.k * g.window()],
+        Direction::Wgrad => [g.k, g.terms(), pixels],
+    })
 }
 
 /// The same of Winograd's: each factor and product is written once and read once.
-fn winograd(direction: Direction, g: &Geometry, width: usize) -> Option<f64> {
+fn winograd(direction: Direction, g: &Geometry) -> Option<f64> {
     let (of, sizes) = Minimal::products(direction, g, g.n)?;
     let [rows, columns, terms] = sizes;
-    let points = of.points_of_tile();
-    let moved = 8 * points * (rows * terms + columns * terms + rows * columns);
-    Some(products(points, sizes, width) + BALANCE * moved as f64 + 2.0 * DISPATCH)
+    let moved = 8 * (rows * terms + columns * terms + rows * columns);
+    let at_a_point = product(sizes) + BALANCE * moved as f64;
+    Some(of.points_of_tile() as f64 * at_a_point + 2.0 * DISPATCH)
 }
 
-/// Whether it pays on a device that works on `width` tiles side by side.
-pub(super) fn pays(direction: Direction, g: &Geometry, width: usize) -> bool {
-    winograd(direction, g, width).is_some_and(|cost| cost < direct(direction, g, width))
+/// Whether it pays.
+pub(super) fn pays(direction: Direction, g: &Geometry) -> bool {
+    winograd(direction, g).is_some_and(|cost| cost < direct(direction, g))
 }

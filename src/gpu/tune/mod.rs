@@ -19,7 +19,8 @@ use self::store::Store;
 use super::{AdapterKind, Gpu, GpuError};
 use crate::graph::Graph;
 use crate::ops::Geometry;
-use crate::plan::{Conv2dAlgorithm, Direction, Plan, PlanLimits, PlanOptions, Product};
+use crate::plan::cost::by_cost;
+use crate::plan::{Conv2dAlgorithm, Direction, Plan, PlanLimits, PlanOptions};
 
 /// Whether convolutions are measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub enum Tune {
 
 /// Time for measuring before a run that did not ask for it. What is left over waits for the next run.
 const BUDGET: Duration = Duration::from_secs(2);
+/// Algorithms that are tried of each computation then, the likeliest to be fastest: on an H100 that is always among them.
+const LIKELY: usize = 3;
 
 /// What a device knows of its algorithms.
 #[derive(Debug, Default)]
@@ -111,8 +114,7 @@ impl Gpu {
                 }
             };
             if measures {
-                let mut algorithms = candidates(*mode, hardware, *self.limits());
-                algorithms.retain(|algorithm| algorithm.serves(&geometry) && allowed(algorithm));
+                let algorithms = candidates(*mode, *self.limits(), direction, &geometry, allowed);
                 let clock = match &mut clock {
                     Some(clock) => clock,
                     none => none.insert(Clock::new(self)?),
@@ -135,22 +137,27 @@ impl Gpu {
     }
 }
 
-/// The algorithms worth a trial: all but the baseline, if there is time, else those made for the kind of device.
-fn candidates(mode: Tune, hardware: bool, limits: PlanLimits) -> Vec<Conv2dAlgorithm> {
-    let worth = |algorithm: &Conv2dAlgorithm| match algorithm {
-        Conv2dAlgorithm::Naive => false,
-        Conv2dAlgorithm::Columns
-        | Conv2dAlgorithm::ColumnsSubgroup
-        | Conv2dAlgorithm::Winograd(Product::Plain | Product::Subgroup) => {
-            mode == Tune::Full || !hardware
+/// The algorithms worth a trial: all but the baseline, if there is time, else those that are likely to be fastest on a hardware GPU.
+fn candidates(
+    mode: Tune,
+    limits: PlanLimits,
+    direction: Direction,
+    geometry: &Geometry,
+    allowed: impl Fn(&Conv2dAlgorithm) -> bool,
+) -> Vec<Conv2dAlgorithm> {
+    let available = Conv2dAlgorithm::available(limits).into_iter();
+    let worth = available.filter(|algorithm| {
+        *algorithm != Conv2dAlgorithm::Naive && algorithm.serves(geometry) && allowed(algorithm)
+    });
+    match mode {
+        Tune::Full => worth.collect(),
+        _ if geometry.is_depthwise() => vec![Conv2dAlgorithm::Depthwise, Conv2dAlgorithm::Direct],
+        _ => {
+            let mut likely = by_cost(worth, direction, geometry);
+            likely.truncate(LIKELY);
+            likely
         }
-        Conv2dAlgorithm::ImplicitGemm(_) | Conv2dAlgorithm::Winograd(Product::Tiled) => {
-            mode == Tune::Full || hardware
-        }
-        Conv2dAlgorithm::Direct | Conv2dAlgorithm::Depthwise => true,
-    };
-    let available = Conv2dAlgorithm::available(limits);
-    available.into_iter().filter(worth).collect()
+    }
 }
 
 /// Each different computation of a convolution, the largest first.

@@ -9,6 +9,7 @@ use crate::graph::rng::floats;
 use crate::graph::shape::{DType, Shape};
 use crate::graph::{Graph, Role, ValueId};
 use crate::ops::{Conv2d, Conv2dDgrad, Conv2dWgrad, Disagreement, Geometry, Op, Tolerance};
+use crate::plan::cost::{cost, rank_correlation};
 use crate::plan::{Conv2dAlgorithm, Direction, Plan, PlanOptions};
 use crate::reference::Reference;
 
@@ -31,6 +32,11 @@ pub struct Trial {
 }
 
 impl Trial {
+    /// Whether two are of one computation.
+    fn is_of_one(&self, other: &Self) -> bool {
+        (self.direction, self.geometry) == (other.direction, other.geometry)
+    }
+
     /// The fastest that is right.
     pub(super) fn fastest(trials: &[Self]) -> Option<&Self> {
         let right = trials
@@ -65,6 +71,25 @@ impl Trials {
     }
 }
 
+impl Trials {
+    /// How well the order of algorithms by what they should cost on a hardware GPU agrees with that by time: Spearman's rank
+    /// correlation, the mean over all computations with two or more to compare.
+    pub fn rank_correlation(&self) -> Option<f64> {
+        let of = |trials: &[Trial]| {
+            let pairs: Vec<_> = trials
+                .iter()
+                .filter_map(|trial| {
+                    let cost = cost(trial.algorithm, trial.direction, &trial.geometry)?;
+                    Some((cost, trial.seconds.clone().ok()?))
+                })
+                .collect();
+            rank_correlation(&pairs)
+        };
+        let all: Vec<f64> = self.0.chunk_by(Trial::is_of_one).filter_map(of).collect();
+        (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64)
+    }
+}
+
 impl fmt::Display for Trials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
@@ -72,8 +97,7 @@ impl fmt::Display for Trials {
             "{:<9} {:<36} {:<28} {:>10} {:>9}",
             "direction", "convolution", "algorithm", "ms", "GFLOP/s"
         )?;
-        let same = |a: &Trial, b: &Trial| (a.direction, a.geometry) == (b.direction, b.geometry);
-        for trials in self.0.chunk_by(same) {
+        for trials in self.0.chunk_by(Trial::is_of_one) {
             let fastest = Trial::fastest(trials).map(|trial| trial.algorithm);
             for trial in trials {
                 let Trial {
@@ -101,6 +125,12 @@ impl fmt::Display for Trials {
                     Err(reason) => writeln!(f, "not used: {reason}")?,
                 }
             }
+        }
+        if let Some(correlation) = self.rank_correlation() {
+            writeln!(
+                f,
+                "rank correlation of times with what the kernels for GPUs should cost: {correlation:.2}"
+            )?;
         }
         Ok(())
     }
