@@ -13,6 +13,12 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
+/** Writes a status. What passes soon is not read out: screen readers wait while an element is busy. */
+export function say(id, text, passes = false) {
+  $(id).ariaBusy = String(passes);
+  $(id).textContent = text;
+}
+
 /** Files of an input, which takes the same ones again later. */
 export function onFiles(input, listener) {
   input.addEventListener("change", () => {
