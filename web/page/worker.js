@@ -5,7 +5,11 @@ import init, { Session } from "./nin_web.js";
 const buffers = (value) => value instanceof Uint8Array ? [value.buffer]
   : value && typeof value === "object" ? Object.values(value).flatMap(buffers) : [];
 
-const post = (event) => self.postMessage(event, buffers(event));
+/** Sends an event. A run that is to be kept goes as blobs: its bytes cost the page's thread no time, however many they are. */
+const post = (event) => {
+  if (event.kind === "saved") for (const part of ["weights", "run"]) event[part] = new Blob([event[part]]);
+  self.postMessage(event, buffers(event));
+};
 const crashed = (error) => self.postMessage({ kind: "crashed", message: String(error?.message ?? error) });
 
 // Messages that were sent to the worker meanwhile come first. A timer of no time would take four milliseconds.
