@@ -2,7 +2,8 @@
 
 export const $ = (id) => document.getElementById(id);
 
-export const percent = (part) => `${(100 * part).toFixed(1)} %`;
+// With a space at which no line breaks.
+export const percent = (part) => `${(100 * part).toFixed(1)}\u00a0%`;
 
 export const milliseconds = (seconds) => `${(1000 * seconds).toPrecision(3)} ms`;
 
