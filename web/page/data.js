@@ -32,12 +32,16 @@ export class Data {
       this.#ready = null;
       if (of === "folder") say("folder-state", message);
     });
-    $("data-source").onchange = () => { $("folder-fields").hidden = $("data-source").value !== "folder"; };
+    $("data-source").onchange = () => this.#fields();
     onFiles($("folder"), (files) => this.#folder(files));
   }
 
   reset() {
     this.#loaded = null;
+  }
+
+  #fields() {
+    $("folder-fields").hidden = this.chosen !== "folder";
   }
 
   get chosen() {
@@ -47,7 +51,11 @@ export class Data {
   /** Sees that the worker has the data that are chosen, or those of a run. */
   async ready(name = this.chosen) {
     if (this.#loaded === name || (name === "folder" && this.#loaded && this.#loaded !== "fashion-mnist")) return;
-    if (name !== "fashion-mnist") throw new Error("Choose the folder first.");
+    if (name !== "fashion-mnist") {
+      $("data-source").value = "folder";
+      this.#fields();
+      throw new Error("Choose the folder first.");
+    }
     const files = await Promise.all(FILES.map(async (file) => {
       const got = await fetch(`data/${file}-ubyte.gz`);
       if (!got.ok) throw new Error(`${file} cannot be loaded: ${got.status}`);

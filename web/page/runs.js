@@ -26,7 +26,7 @@ export class Runs {
   #changed;
   #warned = false;
 
-  /** `current` is the run on the screen and `isActive` whether it is being trained; `changed` hears that other curves are shown. */
+  /** `current` is the run on the screen and `isActive` whether one is being trained or soon will be; `changed` hears that other curves are shown. */
   constructor({ current, isActive, resume, changed }) {
     this.#current = current;
     this.#isActive = isActive;
@@ -91,7 +91,7 @@ export class Runs {
       this.list();
       this.#changed();
     });
-    forget.disabled = this.#isActive() && run.id === this.#current().id;
+    forget.disabled = this.#isActive() && run.id === this.#current()?.id;
     const cells = [when(run), `${network}, batch ${plan.batch}, ${plan.optimizer} ${plan.learningRate}`, dataset, `${savedStep} of ${steps}`,
       losses.length ? losses.at(-1)[1].toFixed(3) : "—", tests.length ? percent(best) : "—"];
     return make("tr", {}, make("td", {}, this.#swatch(run)), ...cells.map((textContent) => make("td", { textContent })),

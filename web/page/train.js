@@ -16,6 +16,8 @@ export class Train {
   #halted = false;
   /** Whether it was halted since nobody sees the page. */
   #hidden = false;
+  /** Whether a training was asked for that has not begun: no second one may be. */
+  #starting = false;
   #active = false;
   #presets = [];
   #listeners = [];
@@ -29,7 +31,7 @@ export class Train {
     this.#examined = new Examined(client);
     this.#runs = new Runs({
       current: () => this.#run,
-      isActive: () => this.#active,
+      isActive: () => this.isActive || this.isStarting,
       resume: (run) => this.resume(run),
       changed: () => this.#charts(),
     });
@@ -71,12 +73,15 @@ export class Train {
     return this.#active;
   }
 
+  get isStarting() {
+    return this.#starting;
+  }
+
   /** The training cannot go on; what was saved can. */
   failed(message) {
     this.#active = this.#halted = false;
     this.#examined.reset();
-    this.#buttons();
-    this.#runs.list();
+    this.#starts(false);
     this.#tell(false);
     this.#state(message);
     const run = this.#run;
@@ -89,6 +94,8 @@ export class Train {
 
   /** Goes on with a run that was kept. */
   async resume(run) {
+    if (this.#starting) return;
+    this.#starts(true);
     try {
       await this.#renew();
       await this.#data.ready(run.data);
@@ -99,6 +106,7 @@ export class Train {
       this.#client.send("resume", { bytes, epochs: null }, [bytes.buffer]);
       this.#state("Loading …");
     } catch (error) {
+      this.#starts(false);
       notice(`The run cannot go on: ${error.message}`);
     }
   }
@@ -138,7 +146,15 @@ export class Train {
     elements.learningRate.value = preset.learningRate;
   }
 
+  #starts(starting) {
+    this.#starting = starting;
+    this.#buttons();
+    this.#runs.list();
+  }
+
   async #start() {
+    if (this.#starting) return;
+    this.#starts(true);
     const { elements } = $("plan");
     const plan = {
       model: elements.model.value,
@@ -160,6 +176,7 @@ export class Train {
       this.#client.send("train", { plan });
       this.#state("Compiling …");
     } catch (error) {
+      this.#starts(false);
       this.#state(error.message);
     }
   }
@@ -181,8 +198,7 @@ export class Train {
     this.#progress();
     this.#charts();
     this.#state(`${network.model}, ${network.parameters.toLocaleString("en")} parameters: step ${step} of ${steps}`);
-    this.#buttons();
-    this.#runs.list();
+    this.#starts(false);
     this.#tell(true);
   }
 
@@ -220,9 +236,12 @@ export class Train {
   #ended({ step, stopped }) {
     this.#active = this.#halted = false;
     this.#state(stopped ? `Stopped after step ${step}` : `Done after ${step} steps`);
+    curve.end(this.#run);
     this.#progress();
+    this.#charts();
     this.#buttons();
-    this.#runs.list();
+    // Its curves are whole only now.
+    if (this.#run.saved) this.#runs.keep(this.#run);
   }
 
   #state(text, passes = false) {
@@ -235,7 +254,7 @@ export class Train {
   }
 
   #buttons() {
-    $("start").disabled = this.#active;
+    $("start").disabled = this.#active || this.#starting;
     $("pause").disabled = $("reset").disabled = !this.#active;
     $("step").disabled = !(this.#active && this.#halted);
     $("pause").textContent = this.#halted ? "Continue" : "Pause";

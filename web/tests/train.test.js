@@ -91,6 +91,12 @@ test("a run that was halted and taken up elsewhere goes on as if it never stoppe
   const want = (await native).losses;
   const got = [...first.losses.slice(0, first.step), ...second.losses];
   got.slice(0, STEPS).forEach((loss, i) => assert.ok(Math.abs(loss - want[i]) < 1e-3, `step ${i + 1}: ${loss}, natively ${want[i]}`));
+
+  // Not with data of another meaning.
+  const other = await session(page, { cpu: true });
+  await other.ask("data", { ...await data(), classes: CLASSES.toReversed() }, "dataReady");
+  const refused = await other.ask("resume", { bytes: first.saved.run, epochs: null }, "trainStarted");
+  assert.match(refused.message ?? refused.kind, /pictures of other classes/);
   await page.close();
 });
 
@@ -99,7 +105,8 @@ test("the page trains, halts, goes on after a reload, and its drawing is classif
   await ready(page);
   await page.fill("[name=batch]", "16");
   await page.fill("[name=epochs]", "2");
-  await page.click("#start");
+  // Twice is once.
+  await page.dblclick("#start");
   await page.click("img[alt=trouser]");
   await page.waitForFunction(() => document.getElementById("loss").textContent !== "—");
   await page.check("[name=which][value=training]");
