@@ -61,7 +61,8 @@ export function chart(canvas, series, { most, name }) {
       if (i % each === 0 || i === points.length - 1) context.lineTo(...at(point));
     });
     context.stroke();
-    for (const point of dots ? points : []) {
+    // One point makes no line.
+    for (const point of dots || points.length === 1 ? points : []) {
       context.beginPath();
       context.arc(...at(point), 3, 0, 2 * Math.PI);
       context.fill();

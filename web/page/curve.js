@@ -14,14 +14,22 @@ export function add(run, step, loss, accuracy) {
   // Runs of former versions have none.
   run.every ??= EVERY;
   run.step = step;
-  run.part = sum.count < run.every ? sum : null;
-  if (run.part) return;
-  run.losses.push([step, sum.loss / sum.count]);
-  run.accuracies.push([step, sum.accuracy / sum.count]);
+  run.part = sum;
+  if (sum.count < run.every) return;
+  end(run);
   if (run.losses.length < MOST) return;
   run.every *= 2;
   run.losses = halved(run.losses);
   run.accuracies = halved(run.accuracies);
+}
+
+/** Makes a point of the steps that wait: no more will come. */
+export function end(run) {
+  if (!run.part) return;
+  const { count, loss, accuracy } = run.part;
+  run.losses.push([run.step, loss / count]);
+  run.accuracies.push([run.step, accuracy / count]);
+  run.part = null;
 }
 
 function halved(points) {
