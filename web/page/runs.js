@@ -8,11 +8,24 @@ const COLOURS = ["--run-1", "--run-2", "--run-3", "--run-4", "--run-5"];
 
 export const when = ({ id }) => new Date(id).toLocaleString();
 
+/** What was saved of a run: the page has it only of the current one. */
+export async function networkOf(run) {
+  const network = run.saved ? run : await store.network(run.id);
+  if (!network) throw new Error("its network is not in this browser any more");
+  return network;
+}
+
 /** Downloads the network of a run. */
-export function download({ network, savedStep, weights }) {
-  // Runs of former versions hold bytes.
+export async function download(run) {
+  let weights;
+  try {
+    ({ weights } = await networkOf(run));
+  } catch (error) {
+    notice(`The run cannot be downloaded: ${error.message}.`);
+    return;
+  }
   const url = URL.createObjectURL(new Blob([weights], { type: "application/octet-stream" }));
-  make("a", { href: url, download: `${network}-step-${savedStep}.safetensors` }).click();
+  make("a", { href: url, download: `${run.network}-step-${run.savedStep}.safetensors` }).click();
   URL.revokeObjectURL(url);
 }
 
@@ -27,11 +40,14 @@ export class Runs {
   #warned = false;
 
   /** `current` is the run on the screen and `isActive` whether one is being trained or soon will be; `changed` hears that other curves are shown. */
-  constructor({ current, isActive, resume, changed }) {
+  constructor(client, { current, isActive, resume, changed }) {
     this.#current = current;
     this.#isActive = isActive;
     this.#resume = resume;
     this.#changed = changed;
+    client.on("error", ({ of, message }) => {
+      if (of === "keep") this.#warn(message);
+    });
     this.#load();
   }
 
@@ -45,18 +61,22 @@ export class Runs {
     }
   }
 
-  /** Keeps a run as it is. */
-  async keep(run) {
+  /** Keeps what there is to tell of a run; the worker keeps its network. */
+  async keep({ weights, saved, ...told }) {
+    this.#all = [told, ...this.#all.filter(({ id }) => id !== told.id)].sort((a, b) => b.id - a.id);
+    this.list();
     try {
-      await store.put(run);
-      this.#all = [run, ...this.#all.filter(({ id }) => id !== run.id)].sort((a, b) => b.id - a.id);
-      this.list();
+      await store.put(told);
     } catch (error) {
-      // Once, and not every few seconds.
-      if (this.#warned) return;
-      this.#warned = true;
-      notice(`The run cannot be kept in this browser: ${error.message}. Download its checkpoint instead.`);
+      this.#warn(error.message);
     }
+  }
+
+  /** Once, and not every few seconds. */
+  #warn(message) {
+    if (this.#warned) return;
+    this.#warned = true;
+    notice(`The run cannot be kept in this browser: ${message}. Download its checkpoint instead.`);
   }
 
   /** Brings the table up to date. */

@@ -4,7 +4,7 @@ import { chart } from "./chart.js";
 import * as curve from "./curve.js";
 import { $, make, notice, percent, say } from "./dom.js";
 import { Examined } from "./examined.js";
-import { download, Runs } from "./runs.js";
+import { download, networkOf, Runs } from "./runs.js";
 
 export class Train {
   #client;
@@ -29,7 +29,7 @@ export class Train {
     this.#data = data;
     this.#renew = renew;
     this.#examined = new Examined(client);
-    this.#runs = new Runs({
+    this.#runs = new Runs(client, {
       current: () => this.#run,
       isActive: () => this.isActive || this.isStarting,
       resume: (run) => this.resume(run),
@@ -85,8 +85,8 @@ export class Train {
     this.#tell(false);
     this.#state(message);
     const run = this.#run;
-    if (run?.saved) {
-      notice(`Training halted: ${message}. Its steps up to ${run.step} are saved.`, "Go on from there", () => this.resume(run));
+    if (run?.savedStep) {
+      notice(`Training halted: ${message}. Its steps up to ${run.savedStep} are saved.`, "Go on from there", () => this.resume(run));
     } else {
       notice(`Training halted: ${message}`);
     }
@@ -101,9 +101,8 @@ export class Train {
       await this.#data.ready(run.data);
       this.#run = run;
       this.#charts();
-      // Runs of former versions hold bytes.
-      const bytes = new Uint8Array(await new Blob([run.saved]).arrayBuffer());
-      this.#client.send("resume", { bytes, epochs: null }, [bytes.buffer]);
+      const { saved: bytes } = await networkOf(run);
+      this.#client.send("resume", { run: run.id, bytes, epochs: null });
       this.#state("Loading …");
     } catch (error) {
       this.#starts(false);
@@ -172,8 +171,8 @@ export class Train {
       this.#state("Loading the pictures …");
       await this.#data.ready();
       const id = Date.now();
-      this.#run = { id, data: this.#data.chosen, plan, step: 0, steps: 0, losses: [], accuracies: [], tests: [], part: null, saved: null };
-      this.#client.send("train", { plan });
+      this.#run = { id, data: this.#data.chosen, plan, step: 0, steps: 0, losses: [], accuracies: [], tests: [], part: null, savedStep: 0 };
+      this.#client.send("train", { run: id, plan });
       this.#state("Compiling …");
     } catch (error) {
       this.#starts(false);
@@ -241,7 +240,7 @@ export class Train {
     this.#charts();
     this.#buttons();
     // Its curves are whole only now.
-    if (this.#run.saved) this.#runs.keep(this.#run);
+    if (this.#run.savedStep) this.#runs.keep(this.#run);
   }
 
   #state(text, passes = false) {
@@ -258,8 +257,8 @@ export class Train {
     $("pause").disabled = $("reset").disabled = !this.#active;
     $("step").disabled = !(this.#active && this.#halted);
     $("pause").textContent = this.#halted ? "Continue" : "Pause";
-    $("download").disabled = !this.#run?.saved;
-    $("examine").disabled = !this.#run?.saved && !this.#active;
+    $("download").disabled = !this.#run?.savedStep;
+    $("examine").disabled = !this.#run?.savedStep && !this.#active;
   }
 
   /** Draws the curves, once for all that came since the last time. */

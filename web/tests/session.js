@@ -22,13 +22,10 @@ export async function session(page, { cpu = false } = {}) {
     };
     const map = (value, of) => {
       const made = of(value);
-      if (made !== value || typeof value !== "object" || value === null || value instanceof Blob) return made;
+      if (made !== value || typeof value !== "object" || value === null) return made;
       if (Array.isArray(value)) return value.map((one) => map(one, of));
       return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, map(one, of)]));
     };
-    // An event whose blobs are bytes like all others.
-    const whole = async (event) => Object.fromEntries(await Promise.all(Object.entries(event).map(async ([key, value]) =>
-      [key, value instanceof Blob ? base64(new Uint8Array(await value.arrayBuffer())) : value])));
     const events = [];
     let hears = () => {};
     for (const kind of ["opened", "loaded", "classified", "dataReady", "folderProgress", "trainStarted", "metrics", "epoch", "paused",
@@ -44,7 +41,7 @@ export async function session(page, { cpu = false } = {}) {
       until: async (kinds) => {
         for (;;) {
           const at = events.findIndex(({ kind }) => [...kinds, "error", "crashed", "trainFailed"].includes(kind));
-          if (at >= 0) return Promise.all(events.splice(0, at + 1).map(whole));
+          if (at >= 0) return events.splice(0, at + 1);
           await new Promise((resolve) => { hears = resolve; });
         }
       },

@@ -127,6 +127,11 @@ test("the page trains, halts, goes on after a reload, and its drawing is classif
 
   await page.reload();
   await ready(page);
+  const [kept] = await Promise.all([page.waitForEvent("download"), page.click("#runs button:has-text('Download')")]);
+  assert.equal(kept.suggestedFilename(), `nin-small-step-${last}.safetensors`);
+  await kept.saveAs(join(folder, "kept.safetensors"));
+  const [halfway] = await classify([join(ROOT, "examples/images/trouser.png")], "--model", join(folder, "kept.safetensors"));
+  assert.equal(halfway.top[0].class, "Trouser");
   await page.click("#runs button:has-text('Go on')");
   await page.waitForFunction((step) => {
     const got = document.getElementById("train-state").textContent.match(/^Step (\d+)/);
