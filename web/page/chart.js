@@ -21,10 +21,13 @@ export function chart(canvas, series, { most, name }) {
   const scale = window.devicePixelRatio || 1;
   const [width, height] = [canvas.clientWidth, canvas.clientHeight];
   if (!width) return;
-  canvas.width = Math.round(width * scale);
-  canvas.height = Math.round(height * scale);
   const context = canvas.getContext("2d");
-  context.scale(scale, scale);
+  const [across, down] = [Math.round(width * scale), Math.round(height * scale)];
+  // Even the size that it has would cost it its memory.
+  if (canvas.width !== across) canvas.width = across;
+  if (canvas.height !== down) canvas.height = down;
+  context.setTransform(scale, 0, 0, scale, 0, 0);
+  context.clearRect(0, 0, width, height);
   const points = series.flatMap(({ points }) => points);
   const right = Math.max(1, ...points.map(([x]) => x));
   const top = most ?? (Math.max(0, ...points.map(([, y]) => y)) * 1.05 || 1);
@@ -33,6 +36,7 @@ export function chart(canvas, series, { most, name }) {
     height - MARGIN.bottom - (Math.min(y, top) / top) * (height - MARGIN.top - MARGIN.bottom),
   ];
   context.font = "12px system-ui, sans-serif";
+  context.lineWidth = 1;
   context.fillStyle = style.getPropertyValue("--soft");
   context.strokeStyle = style.getPropertyValue("--line");
   for (const y of ticks(0, top, 4)) {
@@ -57,7 +61,8 @@ export function chart(canvas, series, { most, name }) {
       if (i % each === 0 || i === points.length - 1) context.lineTo(...at(point));
     });
     context.stroke();
-    for (const point of dots ? points : []) {
+    // One point makes no line.
+    for (const point of dots || points.length === 1 ? points : []) {
       context.beginPath();
       context.arc(...at(point), 3, 0, 2 * Math.PI);
       context.fill();

@@ -1,6 +1,6 @@
 // What a network is trained on: the images that come with the page, or a folder of the user's.
 
-import { $, make, onFiles } from "./dom.js";
+import { $, make, onFiles, say } from "./dom.js";
 
 const CLASSES = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"];
 const FILES = ["train-images-idx3", "train-labels-idx1", "test-images-idx3", "test-labels-idx1"];
@@ -22,8 +22,7 @@ export class Data {
       this.#ready = null;
       if (event.name !== "fashion-mnist") {
         const [train, test] = event.images;
-        $("folder-state").textContent = `${event.name}: ${train} pictures to train on, ${test} to test on, `
-          + `${event.classes.length} classes.`;
+        say("folder-state", `${event.name}: ${train} pictures to train on, ${test} to test on, ${event.classes.length} classes.`);
       }
     });
     client.on("folderProgress", ({ read, bad }) => this.#progress(read, bad));
@@ -31,14 +30,18 @@ export class Data {
       if (of !== "data" && of !== "folder") return;
       this.#ready?.reject(new Error(message));
       this.#ready = null;
-      if (of === "folder") $("folder-state").textContent = message;
+      if (of === "folder") say("folder-state", message);
     });
-    $("data-source").onchange = () => { $("folder-fields").hidden = $("data-source").value !== "folder"; };
+    $("data-source").onchange = () => this.#fields();
     onFiles($("folder"), (files) => this.#folder(files));
   }
 
   reset() {
     this.#loaded = null;
+  }
+
+  #fields() {
+    $("folder-fields").hidden = this.chosen !== "folder";
   }
 
   get chosen() {
@@ -48,7 +51,11 @@ export class Data {
   /** Sees that the worker has the data that are chosen, or those of a run. */
   async ready(name = this.chosen) {
     if (this.#loaded === name || (name === "folder" && this.#loaded && this.#loaded !== "fashion-mnist")) return;
-    if (name !== "fashion-mnist") throw new Error("Choose the folder first.");
+    if (name !== "fashion-mnist") {
+      $("data-source").value = "folder";
+      this.#fields();
+      throw new Error("Choose the folder first.");
+    }
     const files = await Promise.all(FILES.map(async (file) => {
       const got = await fetch(`data/${file}-ubyte.gz`);
       if (!got.ok) throw new Error(`${file} cannot be loaded: ${got.status}`);
@@ -60,7 +67,7 @@ export class Data {
   }
 
   #progress(read, bad) {
-    $("folder-state").textContent = `${read} pictures read`;
+    say("folder-state", `${read} pictures read`, true);
     if (!bad.length) return;
     const list = $("folder-bad");
     list.hidden = false;

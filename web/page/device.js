@@ -1,6 +1,6 @@
 // Device: what everything is computed on, which of two is the faster, and whether it computes right.
 
-import { $, make, milliseconds } from "./dom.js";
+import { $, make, milliseconds, say } from "./dom.js";
 import * as settings from "./settings.js";
 
 const WITHOUT = "This browser offers no WebGPU, so everything is computed on the CPU, more slowly. Chrome and Edge from 113, "
@@ -33,11 +33,12 @@ export class Device {
     client.on("compiling", ({ done, of }) => {
       $("compiling").hidden = done === of;
       $("compiling").value = done / of;
-      $("status").textContent = done === of ? this.#status : `Compiling kernels: ${done} of ${of}`;
+      if (done === of) say("status", this.#status);
+      else say("status", `Compiling kernels: ${done} of ${of}`, true);
     });
     client.on("checked", (event) => this.#checked(event));
     client.on("error", ({ of, message }) => {
-      if (of === "selfTest") $("self-test-state").textContent = message;
+      if (of === "selfTest") say("self-test-state", message);
       if (of === "compare") this.#settle();
     });
   }
@@ -132,7 +133,7 @@ export class Device {
     $("self-test-wrong").replaceChildren();
     $("self-test").disabled = true;
     $("self-test-progress").hidden = false;
-    $("self-test-state").textContent = "Testing …";
+    say("self-test-state", "Testing …");
     this.#client.send("selfTest");
   }
 
@@ -143,13 +144,13 @@ export class Device {
       $("self-test-wrong").append(make("li", { textContent: text }));
     }
     if (done < of) {
-      $("self-test-state").textContent = `${done} of ${of} checks`;
+      say("self-test-state", `${done} of ${of} checks`, true);
       return;
     }
     $("self-test").disabled = false;
     $("self-test-progress").hidden = true;
-    $("self-test-state").textContent = this.#wrong
+    say("self-test-state", this.#wrong
       ? `${this.#wrong} of ${of} checks failed: do not trust this device.`
-      : `All ${of} checks passed: every kernel agrees with the reference on this device.`;
+      : `All ${of} checks passed: every kernel agrees with the reference on this device.`);
   }
 }

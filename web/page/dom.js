@@ -2,7 +2,8 @@
 
 export const $ = (id) => document.getElementById(id);
 
-export const percent = (part) => `${(100 * part).toFixed(1)} %`;
+// With a space at which no line breaks.
+export const percent = (part) => `${(100 * part).toFixed(1)}\u00a0%`;
 
 export const milliseconds = (seconds) => `${(1000 * seconds).toPrecision(3)} ms`;
 
@@ -11,6 +12,12 @@ export function make(tag, properties = {}, ...children) {
   const element = Object.assign(document.createElement(tag), properties);
   element.append(...children);
   return element;
+}
+
+/** Writes a status. What passes soon is not read out: screen readers wait while an element is busy. */
+export function say(id, text, passes = false) {
+  $(id).ariaBusy = String(passes);
+  $(id).textContent = text;
 }
 
 /** Files of an input, which takes the same ones again later. */

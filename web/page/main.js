@@ -80,7 +80,7 @@ async function renew() {
 
 /** A worker that died is replaced, twice at most: then it is no accident. */
 async function restart(message) {
-  const trained = train.isActive;
+  const trained = train.isActive || train.isStarting;
   classify.reset();
   data.reset();
   client.restart();

@@ -1,30 +1,38 @@
-// Runs, kept in the browser's own data base.
+// Runs, kept in the browser's own data bases. What there is to tell of them lies in one, which the page reads whole; their networks
+// in another, which the worker writes: so many bytes would hold up the page, even as it only hands them on.
 
-const NAME = "nin-wgpu";
-const STORE = "runs";
-
-let opened;
-
-function open() {
-  opened ??= new Promise((resolve, reject) => {
-    const request = indexedDB.open(NAME, 1);
-    request.onupgradeneeded = () => request.result.createObjectStore(STORE, { keyPath: "id" });
-    request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(request.error);
-  });
-  return opened;
+function base(name) {
+  let opened;
+  const open = () => {
+    opened ??= new Promise((resolve, reject) => {
+      const request = indexedDB.open(name, 1);
+      request.onupgradeneeded = () => request.result.createObjectStore("runs", { keyPath: "id" });
+      request.onsuccess = () => resolve(request.result);
+      request.onerror = () => reject(request.error);
+    });
+    return opened;
+  };
+  return async (mode, what) => {
+    const transaction = (await open()).transaction("runs", mode);
+    return new Promise((resolve, reject) => {
+      const request = what(transaction.objectStore("runs"));
+      transaction.oncomplete = () => resolve(request.result);
+      transaction.onerror = transaction.onabort = () => reject(transaction.error);
+    });
+  };
 }
 
-async function act(mode, what) {
-  const data = await open();
-  return new Promise((resolve, reject) => {
-    const transaction = data.transaction(STORE, mode);
-    const request = what(transaction.objectStore(STORE));
-    transaction.oncomplete = () => resolve(request.result);
-    transaction.onerror = transaction.onabort = () => reject(transaction.error);
-  });
-}
+const runs = base("nin-wgpu");
+const networks = base("nin-wgpu networks");
 
-export const all = async () => (await act("readonly", (store) => store.getAll())).sort((a, b) => b.id - a.id);
-export const put = (run) => act("readwrite", (store) => store.put(run));
-export const remove = (id) => act("readwrite", (store) => store.delete(id));
+export const all = async () => (await runs("readonly", (store) => store.getAll())).sort((a, b) => b.id - a.id);
+export const put = (run) => runs("readwrite", (store) => store.put(run));
+
+/** The network of a run: `weights` to use, `saved` to go on from. */
+export const network = (id) => networks("readonly", (store) => store.get(id));
+export const putNetwork = (network) => networks("readwrite", (store) => store.put(network));
+
+export async function remove(id) {
+  await runs("readwrite", (store) => store.delete(id));
+  await networks("readwrite", (store) => store.delete(id));
+}

@@ -1,28 +1,24 @@
-// Train: the form, the figures and curves of the run, and the runs that were kept.
+// Train: the form, and the figures and curves of the run.
 
 import { chart } from "./chart.js";
-import { $, make, notice, percent } from "./dom.js";
-import { draw } from "./maps.js";
-import * as store from "./store.js";
-
-/** Steps between two values of the loss: results are read back no more often. */
-const LOG_EVERY = 5;
-/** Colours of other runs' curves, in the style sheet. */
-const COLOURS = ["--run-1", "--run-2", "--run-3", "--run-4", "--run-5"];
+import * as curve from "./curve.js";
+import { $, make, notice, percent, say } from "./dom.js";
+import { Examined } from "./examined.js";
+import { download, networkOf, Runs } from "./runs.js";
 
 export class Train {
   #client;
   #data;
   #renew;
   #run = null;
-  /** Runs whose curves are shown beside that of the current one, by their number: in which colour. */
-  #shown = new Map();
-  #kept = [];
+  #runs;
+  #examined;
   #halted = false;
   /** Whether it was halted since nobody sees the page. */
   #hidden = false;
+  /** Whether a training was asked for that has not begun: no second one may be. */
+  #starting = false;
   #active = false;
-  #examines = false;
   #presets = [];
   #listeners = [];
   #drawing = 0;
@@ -32,6 +28,13 @@ export class Train {
     this.#client = client;
     this.#data = data;
     this.#renew = renew;
+    this.#examined = new Examined(client);
+    this.#runs = new Runs(client, {
+      current: () => this.#run,
+      isActive: () => this.isActive || this.isStarting,
+      resume: (run) => this.resume(run),
+      changed: () => this.#charts(),
+    });
     $("plan").onsubmit = (event) => {
       event.preventDefault();
       this.#start();
@@ -40,29 +43,25 @@ export class Train {
     $("pause").onclick = () => (this.#halted ? this.#goOn() : client.send("pause"));
     $("step").onclick = () => client.send("step");
     $("reset").onclick = () => client.send("stop");
-    $("download").onclick = () => this.#download(this.#run);
-    $("examine").onclick = () => this.#examine();
+    $("download").onclick = () => download(this.#run);
+    $("examine").onclick = () => this.#examined.ask();
     client.on("opened", ({ models }) => this.#models(models));
     client.on("trainStarted", (event) => this.#started(event));
     client.on("metrics", (event) => this.#metrics(event));
-    client.on("testing", ({ images, of }) => this.#state(`Testing: ${images} of ${of} images`));
+    client.on("testing", ({ images, of }) => this.#state(`Testing: ${images} of ${of} images`, true));
     client.on("epoch", (event) => this.#epoch(event));
     client.on("paused", ({ step }) => this.#paused(step));
     client.on("saved", (event) => this.#saved(event));
     client.on("trainEnded", (event) => this.#ended(event));
     client.on("trainFailed", ({ message }) => this.failed(message));
-    client.on("examined", (event) => this.#examined(event));
     client.on("error", ({ of, message }) => {
       if (of === "train") this.failed(message);
-      if (of !== "examine") return;
-      this.#examines = false;
-      this.#state(message);
+      if (of === "examine") this.#state(message);
     });
     document.addEventListener("visibilitychange", () => this.#visible(!document.hidden));
     new ResizeObserver(() => this.#charts()).observe($("loss-chart"));
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#charts());
     this.#buttons();
-    this.#list();
   }
 
   /** Has `listener` hear whether there is a network to ask, and when it has changed. */
@@ -74,15 +73,20 @@ export class Train {
     return this.#active;
   }
 
+  get isStarting() {
+    return this.#starting;
+  }
+
   /** The training cannot go on; what was saved can. */
   failed(message) {
     this.#active = this.#halted = false;
-    this.#buttons();
+    this.#examined.reset();
+    this.#starts(false);
     this.#tell(false);
     this.#state(message);
     const run = this.#run;
-    if (run?.saved) {
-      notice(`Training halted: ${message}. Its steps up to ${run.step} are saved.`, "Go on from there", () => this.resume(run));
+    if (run?.savedStep) {
+      notice(`Training halted: ${message}. Its steps up to ${run.savedStep} are saved.`, "Go on from there", () => this.resume(run));
     } else {
       notice(`Training halted: ${message}`);
     }
@@ -90,14 +94,18 @@ export class Train {
 
   /** Goes on with a run that was kept. */
   async resume(run) {
+    if (this.#starting) return;
+    this.#starts(true);
     try {
       await this.#renew();
       await this.#data.ready(run.data);
       this.#run = run;
       this.#charts();
-      this.#client.send("resume", { bytes: run.saved.slice(), epochs: null });
+      const { saved: bytes } = await networkOf(run);
+      this.#client.send("resume", { run: run.id, bytes, epochs: null });
       this.#state("Loading …");
     } catch (error) {
+      this.#starts(false);
       notice(`The run cannot go on: ${error.message}`);
     }
   }
@@ -137,7 +145,15 @@ export class Train {
     elements.learningRate.value = preset.learningRate;
   }
 
+  #starts(starting) {
+    this.#starting = starting;
+    this.#buttons();
+    this.#runs.list();
+  }
+
   async #start() {
+    if (this.#starting) return;
+    this.#starts(true);
     const { elements } = $("plan");
     const plan = {
       model: elements.model.value,
@@ -147,7 +163,7 @@ export class Train {
       optimizer: elements.optimizer.value,
       augment: elements.augment.checked,
       seed: Number(elements.seed.value),
-      logEvery: LOG_EVERY,
+      logEvery: curve.EVERY,
     };
     try {
       this.#state("Finding the faster device …");
@@ -155,10 +171,11 @@ export class Train {
       this.#state("Loading the pictures …");
       await this.#data.ready();
       const id = Date.now();
-      this.#run = { id, data: this.#data.chosen, plan, step: 0, steps: 0, losses: [], accuracies: [], tests: [], part: null, saved: null };
-      this.#client.send("train", { plan });
+      this.#run = { id, data: this.#data.chosen, plan, step: 0, steps: 0, losses: [], accuracies: [], tests: [], part: null, savedStep: 0 };
+      this.#client.send("train", { run: id, plan });
       this.#state("Compiling …");
     } catch (error) {
+      this.#starts(false);
       this.#state(error.message);
     }
   }
@@ -180,38 +197,25 @@ export class Train {
     this.#progress();
     this.#charts();
     this.#state(`${network.model}, ${network.parameters.toLocaleString("en")} parameters: step ${step} of ${steps}`);
-    this.#buttons();
+    this.#starts(false);
     this.#tell(true);
   }
 
   #metrics({ step, epoch, loss, accuracy, imagesPerSecond }) {
-    this.#point(step, loss, accuracy);
+    curve.add(this.#run, step, loss, accuracy);
     $("loss").textContent = loss.toFixed(3);
     $("accuracy").textContent = percent(accuracy);
     $("speed").textContent = imagesPerSecond.toFixed(imagesPerSecond < 100 ? 1 : 0);
     this.#progress();
-    if (!this.#halted) this.#state(`Step ${step} of ${this.#run.steps}, epoch ${epoch}`);
+    if (!this.#halted) this.#state(`Step ${step} of ${this.#run.steps}, epoch ${epoch}`, true);
     this.#charts();
-  }
-
-  /** Adds to the curves what some steps came to. A point is the mean of so many steps: fewer wait for those after them. */
-  #point(step, loss, accuracy) {
-    const run = this.#run;
-    const part = run.part ?? { count: 0, loss: 0, accuracy: 0 };
-    const count = step - run.step;
-    const sum = { count: part.count + count, loss: part.loss + count * loss, accuracy: part.accuracy + count * accuracy };
-    run.step = step;
-    run.part = sum.count < LOG_EVERY ? sum : null;
-    if (run.part) return;
-    run.losses.push([step, sum.loss / sum.count]);
-    run.accuracies.push([step, sum.accuracy / sum.count]);
   }
 
   #epoch({ step, testAccuracy }) {
     this.#run.tests.push([step, testAccuracy]);
     $("tested").textContent = percent(testAccuracy);
     this.#charts();
-    this.#examine();
+    this.#examined.ask();
   }
 
   #paused(step) {
@@ -221,56 +225,26 @@ export class Train {
     this.#buttons();
   }
 
-  async #saved({ step, weights, run }) {
-    const kept = this.#run;
-    Object.assign(kept, { savedStep: step, weights, saved: run, network: kept.network });
-    $("download").disabled = false;
+  #saved({ step, weights, run }) {
+    Object.assign(this.#run, { savedStep: step, weights, saved: run });
+    this.#buttons();
     this.#tell(true);
-    try {
-      await store.put(kept);
-      await this.#list();
-    } catch (error) {
-      notice(`The run cannot be kept in this browser: ${error.message}. Download its checkpoint instead.`);
-    }
+    this.#runs.keep(this.#run);
   }
 
   #ended({ step, stopped }) {
     this.#active = this.#halted = false;
     this.#state(stopped ? `Stopped after step ${step}` : `Done after ${step} steps`);
+    curve.end(this.#run);
     this.#progress();
+    this.#charts();
     this.#buttons();
-    this.#list();
+    // Its curves are whole only now.
+    if (this.#run.savedStep) this.#runs.keep(this.#run);
   }
 
-  #examine() {
-    if (this.#examines) return;
-    this.#examines = true;
-    this.#client.send("examine");
-  }
-
-  #examined({ classes, confusion, mistakes, image, step }) {
-    this.#examines = false;
-    $("examined").hidden = false;
-    const head = make("thead", {}, make("tr", {}, make("td"), ...classes.map((name) => make("th", { scope: "col", textContent: name }))));
-    const most = Math.max(1, ...confusion.flat());
-    const rows = confusion.map((row, label) => make("tr", {}, make("th", { scope: "row", textContent: classes[label] }),
-      ...row.map((count) => {
-        const cell = make("td", { textContent: count || "·" });
-        cell.style.background = `color-mix(in srgb, var(--bar) ${Math.round((100 * count) / most)}%, transparent)`;
-        return cell;
-      })));
-    const caption = make("caption", { textContent: `Test images after step ${step}: rows are the true classes, columns what the network said` });
-    $("confusion").replaceChildren(caption, head, make("tbody", {}, ...rows));
-    $("mistakes").replaceChildren(...mistakes.map(({ label, predicted, probability, pixels }) => {
-      const canvas = make("canvas", { width: 84, height: 84 });
-      draw(canvas, { pixels, image }, null);
-      canvas.setAttribute("aria-hidden", "true");
-      return make("li", {}, canvas, `${classes[label]}, taken for ${classes[predicted]} (${percent(probability)})`);
-    }));
-  }
-
-  #state(text) {
-    $("train-state").textContent = text;
+  #state(text, passes = false) {
+    say("train-state", text, passes);
   }
 
   #progress() {
@@ -279,11 +253,12 @@ export class Train {
   }
 
   #buttons() {
-    $("start").disabled = this.#active;
+    $("start").disabled = this.#active || this.#starting;
     $("pause").disabled = $("reset").disabled = !this.#active;
     $("step").disabled = !(this.#active && this.#halted);
     $("pause").textContent = this.#halted ? "Continue" : "Pause";
-    $("examine").disabled = !this.#run?.saved && !this.#active;
+    $("download").disabled = !this.#run?.savedStep;
+    $("examine").disabled = !this.#run?.savedStep && !this.#active;
   }
 
   /** Draws the curves, once for all that came since the last time. */
@@ -292,8 +267,7 @@ export class Train {
     this.#drawing = requestAnimationFrame(() => {
       this.#drawing = 0;
       const { losses = [], accuracies = [], tests = [] } = this.#run ?? {};
-      const others = this.#kept.filter(({ id }) => id !== this.#run?.id && this.#shown.has(id))
-        .map((run) => ({ ...run, colour: this.#shown.get(run.id), label: `the run of ${when(run)}` }));
+      const others = this.#runs.shown;
       chart($("loss-chart"), [
         ...others.map(({ losses, colour, label }) => ({ points: losses, colour, label })),
         { points: losses, colour: "--accent", label: "loss" },
@@ -305,63 +279,4 @@ export class Train {
       ], { name: "Accuracy", most: 1 });
     });
   }
-
-  #download({ network, step, weights }) {
-    const url = URL.createObjectURL(new Blob([weights], { type: "application/octet-stream" }));
-    make("a", { href: url, download: `${network}-step-${step}.safetensors` }).click();
-    URL.revokeObjectURL(url);
-  }
-
-  async #list() {
-    let runs;
-    try {
-      runs = await store.all();
-      this.#kept = runs;
-    } catch {
-      $("no-runs").textContent = "This browser keeps no data of this page: runs end with the tab.";
-      return;
-    }
-    $("runs").hidden = runs.length === 0;
-    $("no-runs").hidden = runs.length > 0;
-    $("runs").tBodies[0].replaceChildren(...runs.map((run) => this.#row(run)));
-  }
-
-  #row(run) {
-    const { losses, tests, network, dataset, savedStep, steps, plan } = run;
-    const best = Math.max(...tests.map(([, accuracy]) => accuracy));
-    const button = (text, act) => make("button", { type: "button", textContent: text, onclick: act, ariaLabel: `${text}: run of ${when(run)}` });
-    const isThis = this.#active && run.id === this.#run?.id;
-    const goOn = button("Go on", () => this.resume(run));
-    goOn.disabled = this.#active || savedStep >= steps;
-    const forget = button("Forget", async () => {
-      await store.remove(run.id);
-      this.#shown.delete(run.id);
-      await this.#list();
-      this.#charts();
-    });
-    forget.disabled = isThis;
-    const cells = [when(run), `${network}, batch ${plan.batch}, ${plan.optimizer} ${plan.learningRate}`, dataset, `${savedStep} of ${steps}`,
-      losses.length ? losses.at(-1)[1].toFixed(3) : "—", tests.length ? percent(best) : "—"];
-    return make("tr", {}, make("td", {}, this.#swatch(run)), ...cells.map((textContent) => make("td", { textContent })),
-      make("td", {}, goOn, button("Download", () => this.#download({ ...run, step: savedStep })), forget));
-  }
-
-  /** What shows a run's curves, and in which colour. */
-  #swatch(run) {
-    const isThis = run.id === this.#run?.id;
-    const box = make("input", { type: "checkbox", ariaLabel: `Curves of the run of ${when(run)}`, disabled: isThis });
-    box.checked = isThis || this.#shown.has(run.id);
-    const paint = () => { box.style.accentColor = `var(${isThis ? "--accent" : this.#shown.get(run.id) ?? "--line"})`; };
-    paint();
-    box.onchange = () => {
-      const used = [...this.#shown.values()];
-      if (box.checked) this.#shown.set(run.id, COLOURS.find((colour) => !used.includes(colour)) ?? COLOURS[0]);
-      else this.#shown.delete(run.id);
-      paint();
-      this.#charts();
-    };
-    return box;
-  }
 }
-
-const when = ({ id }) => new Date(id).toLocaleString();

@@ -160,7 +160,7 @@ impl Session {
             }
             Command::Resume { bytes, epochs } => {
                 let split = self.split()?;
-                self.train(Start::saved(&bytes, epochs)?, split)
+                self.train(Start::saved(&bytes, epochs, &split)?, split)
             }
             Command::Pause | Command::Step => self.control(Control::halt),
             Command::Continue => self.control(Control::go_on),

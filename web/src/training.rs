@@ -181,12 +181,20 @@ impl Start {
         })
     }
 
-    /// A run that was saved.
-    pub(crate) fn saved(bytes: &[u8], epochs: Option<u64>) -> Result<Self> {
+    /// A run that was saved, to go on with the data that it was begun with.
+    pub(crate) fn saved(bytes: &[u8], epochs: Option<u64>, split: &Split) -> Result<Self> {
         let path = Path::new("the saved run");
         let (tensors, mut metadata) = Checkpoint::from_bytes(path, bytes)?.trained(path)?;
         let state = metadata.resume.take();
         let state = state.ok_or(Error::Order("this checkpoint holds no run to go on with"))?;
+        // Another folder of the user's may be at hand.
+        if metadata.classes != split.train.classes()
+            || metadata.image != split.train.outline().image
+        {
+            return Err(Error::Order(
+                "it was trained on pictures of other classes or another size; choose those first",
+            ));
+        }
         let [parameters, moments] = part_moments(tensors);
         let mut options = state.options.clone();
         options.epochs = epochs.unwrap_or(options.epochs);

@@ -138,6 +138,9 @@ test("a folder of one's own is trained on, and a broken picture is left out and 
   await page.fill("[name=epochs]", "3");
   await page.click("#start");
   await page.waitForFunction(() => /^Done/.test(document.getElementById("train-state").textContent));
+  // The curve goes to the end of even a short run.
+  const [steps] = (await page.textContent("#train-state")).match(/\d+/);
+  await page.waitForFunction((steps) => document.getElementById("loss-chart").ariaLabel.endsWith(`at step ${steps}`), steps);
   await page.close();
 });
 

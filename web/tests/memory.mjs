@@ -52,9 +52,11 @@ try {
       const some = await Promise.all(all.filter((one) => one.kind === kind).map(megabytes));
       return some.reduce((sum, one) => sum + one, 0);
     };
-    const [renderer, gpu] = [await of("renderer"), await of("gpu-process")];
+    // Runs on their way to be kept are in the browser's own process.
+    const [renderer, gpu, browser] = [await of("renderer"), await of("gpu-process"), await of(undefined)];
     samples.push(renderer + gpu);
-    console.log(`step ${step}: ${renderer.toFixed(1)} MB in the page's process, ${gpu.toFixed(1)} MB in the GPU's, ${heap.toFixed(1)} MB of JavaScript`);
+    console.log(`step ${step}: ${renderer.toFixed(1)} MB in the page's process, ${gpu.toFixed(1)} MB in the GPU's, `
+      + `${browser.toFixed(1)} MB in the browser's, ${heap.toFixed(1)} MB of JavaScript`);
   }
   const growth = samples.at(-1) - samples[0];
   console.log(`from step ${EVERY} to step ${steps}: ${growth >= 0 ? "+" : ""}${growth.toFixed(1)} MB; faults: ${faults.length}`);

@@ -91,6 +91,12 @@ test("a run that was halted and taken up elsewhere goes on as if it never stoppe
   const want = (await native).losses;
   const got = [...first.losses.slice(0, first.step), ...second.losses];
   got.slice(0, STEPS).forEach((loss, i) => assert.ok(Math.abs(loss - want[i]) < 1e-3, `step ${i + 1}: ${loss}, natively ${want[i]}`));
+
+  // Not with data of another meaning.
+  const other = await session(page, { cpu: true });
+  await other.ask("data", { ...await data(), classes: CLASSES.toReversed() }, "dataReady");
+  const refused = await other.ask("resume", { bytes: first.saved.run, epochs: null }, "trainStarted");
+  assert.match(refused.message ?? refused.kind, /pictures of other classes/);
   await page.close();
 });
 
@@ -99,7 +105,8 @@ test("the page trains, halts, goes on after a reload, and its drawing is classif
   await ready(page);
   await page.fill("[name=batch]", "16");
   await page.fill("[name=epochs]", "2");
-  await page.click("#start");
+  // Twice is once.
+  await page.dblclick("#start");
   await page.click("img[alt=trouser]");
   await page.waitForFunction(() => document.getElementById("loss").textContent !== "—");
   await page.check("[name=which][value=training]");
@@ -120,6 +127,11 @@ test("the page trains, halts, goes on after a reload, and its drawing is classif
 
   await page.reload();
   await ready(page);
+  const [kept] = await Promise.all([page.waitForEvent("download"), page.click("#runs button:has-text('Download')")]);
+  assert.equal(kept.suggestedFilename(), `nin-small-step-${last}.safetensors`);
+  await kept.saveAs(join(folder, "kept.safetensors"));
+  const [halfway] = await classify([join(ROOT, "examples/images/trouser.png")], "--model", join(folder, "kept.safetensors"));
+  assert.equal(halfway.top[0].class, "Trouser");
   await page.click("#runs button:has-text('Go on')");
   await page.waitForFunction((step) => {
     const got = document.getElementById("train-state").textContent.match(/^Step (\d+)/);
@@ -157,14 +169,17 @@ test("curves are of means over whole intervals, and those of other runs lie over
     await page.click("#reset");
     await page.waitForFunction(() => /^Stopped/.test(document.getElementById("train-state").textContent));
   }
-  // Whatever is left of the interval, five single steps end it, and four of five do not.
-  const labels = [];
+  // Whatever is left of the interval, one of five single steps ends it, and four do not.
+  const drawn = async () => {
+    await page.evaluate(() => new Promise((resolve) => { requestAnimationFrame(() => requestAnimationFrame(resolve)); }));
+    return label();
+  };
+  const labels = [await drawn()];
   for (let i = 0; i < 5; i++) {
     const state = await page.textContent("#train-state");
     await page.click("#step");
     await page.waitForFunction((state) => document.getElementById("train-state").textContent !== state, state);
-    await page.evaluate(() => new Promise((resolve) => { requestAnimationFrame(() => requestAnimationFrame(resolve)); }));
-    labels.push(await label());
+    labels.push(await drawn());
   }
   assert.equal(new Set(labels).size, 2, labels.join("; "));
 
