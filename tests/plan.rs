@@ -6,7 +6,7 @@ use nin_wgpu::graph::{Graph, GraphBuilder, GraphError, Role, ValueId};
 use nin_wgpu::models::{MODELS, Model, layers};
 use nin_wgpu::ops::{Adam, Conv2d, Conv2dWgrad};
 use nin_wgpu::plan::{
-    Access, Conv2dAlgorithm, Conv2dChoices, Plan, PlanError, PlanLimits, PlanOptions, Product,
+    Access, Conv2dAlgorithm, Conv2dChoices, Plan, PlanError, PlanLimits, PlanOptions,
 };
 use nin_wgpu::program::{Program, Source};
 use nin_wgpu::shape::{DType, Shape};

@@ -161,8 +161,10 @@ mod tests {
     use crate::ops::Conv2d;
     use std::collections::BTreeMap;
 
+    type Times = Vec<(Conv2dAlgorithm, f64)>;
+
     /// Algorithms and milliseconds of each computation on an H100.
-    fn measured() -> BTreeMap<String, (Direction, Geometry, Vec<(Conv2dAlgorithm, f64)>)> {
+    fn measured() -> BTreeMap<String, (Direction, Geometry, Times)> {
         let mut all = BTreeMap::new();
         for line in include_str!("h100.txt")
             .lines()
