@@ -16,6 +16,8 @@ mod pictures;
 mod screen;
 #[path = "train/setup.rs"]
 mod setup;
+#[path = "train/signals.rs"]
+mod signals;
 #[path = "common/size.rs"]
 mod size;
 #[path = "train/tuning.rs"]
@@ -25,7 +27,6 @@ mod values;
 
 use std::io::Write;
 use std::process::ExitCode;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -44,7 +45,7 @@ use setup::Setup;
 
 fn main() -> ExitCode {
     match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -52,14 +53,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: &Args) -> Result<()> {
+fn run(args: &Args) -> Result<ExitCode> {
     if args.list_devices {
-        return list_devices();
+        list_devices()?;
+    } else if args.plan {
+        print_plan(args)?;
+    } else {
+        return train(args);
     }
-    if args.plan {
-        return print_plan(args);
-    }
-    train(args)
+    Ok(ExitCode::SUCCESS)
 }
 
 fn list_devices() -> Result<()> {
@@ -99,7 +101,7 @@ fn print_plan(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn train(args: &Args) -> Result<()> {
+fn train(args: &Args) -> Result<ExitCode> {
     let start = Instant::now();
     // Now, not at the end of hours.
     for (flag, path) in [("--export", &args.export), ("--dump", &args.dump)] {
@@ -132,7 +134,8 @@ fn train(args: &Args) -> Result<()> {
             };
             let model = args.model(default)?;
             if args.tuning.find_lr {
-                return find_lr::run(args, &model, &device);
+                find_lr::run(args, &model, &device)?;
+                return Ok(ExitCode::SUCCESS);
             }
             setup::new_run(args, model, &device)?
         }
@@ -161,7 +164,7 @@ fn train(args: &Args) -> Result<()> {
         trainer.resume(step, &resumed.moments, &resumed.state)?;
         screen.resumed(step);
     }
-    stop_on_interrupt(&trainer)?;
+    signals::stop_by(trainer.stop_flag())?;
     screen.ready(start);
     let mut record = |event: &Event<'_>| -> nin_wgpu::Result<()> {
         folder.record(event)?;
@@ -192,17 +195,9 @@ fn train(args: &Args) -> Result<()> {
         })?;
     }
     screen.summary(args, &summary, start, &out);
-    Ok(())
-}
-
-/// Ctrl-C finishes the step and saves; a second one ends the program at once.
-fn stop_on_interrupt(trainer: &Trainer<'_>) -> Result<()> {
-    let stop = trainer.stop_flag();
-    ctrlc::set_handler(move || {
-        if stop.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        eprintln!("\nstopping after this step; press Ctrl-C again to stop at once and lose what was not saved");
+    Ok(if summary.stopped {
+        signals::exit_code()
+    } else {
+        ExitCode::SUCCESS
     })
-    .context("cannot listen for Ctrl-C")
 }

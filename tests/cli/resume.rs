@@ -31,14 +31,14 @@ fn steps(run: &Path) -> Vec<u64> {
 #[cfg(unix)]
 #[test]
 fn ctrl_c_saves_and_the_run_can_be_taken_up() {
-    saves_and_can_be_taken_up("-INT");
+    saves_and_can_be_taken_up("-INT", 130);
 }
 
 #[cfg(unix)]
 #[test]
 fn a_run_that_the_system_ends_or_whose_terminal_is_gone_is_saved_too() {
-    for signal in ["-TERM", "-HUP"] {
-        saves_and_can_be_taken_up(signal);
+    for (signal, code) in [("-TERM", 143), ("-HUP", 129)] {
+        saves_and_can_be_taken_up(signal, code);
     }
 }
 
@@ -58,7 +58,7 @@ fn a_run_whose_reader_has_seen_enough_goes_on_and_is_saved() {
 }
 
 #[cfg(unix)]
-fn saves_and_can_be_taken_up(signal: &str) {
+fn saves_and_can_be_taken_up(signal: &str, code: i32) {
     let folder = new_folder();
     let out = folder.path();
     let flags = "--batch-size 8 --limit-train 6000 --limit-test 16 --log-every 1 --epochs 40";
@@ -79,7 +79,7 @@ fn saves_and_can_be_taken_up(signal: &str) {
     kill.args([signal, &child.id().to_string()]);
     assert!(kill.status().expect("kill runs").success());
     let output = child.wait_with_output().expect("ends");
-    assert!(output.status.success());
+    assert_eq!(output.status.code(), Some(code));
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     let next = format!(
         "next     cargo run --release --example train -- --resume {}\n",
