@@ -68,9 +68,9 @@ impl MultiplyAdds {
         Ok(profile::time(gpu, std::slice::from_ref(&self.0), 1)?[0])
     }
 
-    /// Keeps the device busy with some of them.
-    pub(super) fn busy(&self, gpu: &Gpu) -> Result<(), GpuError> {
-        gpu.run_launch(&self.0, 50)
+    /// Keeps the device busy with them, so many times over.
+    pub(super) fn repeat(&self, gpu: &Gpu, times: u32) -> Result<(), GpuError> {
+        gpu.run_launch(&self.0, times)
     }
 }
 

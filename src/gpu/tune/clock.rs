@@ -9,6 +9,8 @@ use super::super::{AdapterKind, Gpu, GpuError};
 const FIRST: Duration = Duration::from_millis(300);
 /// … and how long at most later on, if it went down meanwhile.
 const LATER: Duration = Duration::from_millis(500);
+/// Seconds of work that are queued at once, at most: a driver ends what takes whole seconds.
+const QUEUED: f64 = 0.02;
 /// Part by which multiply-adds may take longer than the fastest that were seen.
 const SLACK: f64 = 1.1;
 
@@ -29,11 +31,9 @@ impl Clock {
             fastest: f64::INFINITY,
         };
         let start = Instant::now();
-        while let Some(gauge) = &this.gauge
-            && start.elapsed() < FIRST
-        {
-            gauge.busy(gpu)?;
+        while this.gauge.is_some() && start.elapsed() < FIRST {
             this.is_up(gpu)?;
+            this.work(gpu)?;
         }
         Ok(this)
     }
@@ -52,10 +52,16 @@ impl Clock {
     pub(super) fn bring_up(&mut self, gpu: &Gpu) -> Result<(), GpuError> {
         let start = Instant::now();
         while !self.is_up(gpu)? && start.elapsed() < LATER {
-            if let Some(gauge) = &self.gauge {
-                gauge.busy(gpu)?;
-            }
+            self.work(gpu)?;
         }
         Ok(())
+    }
+
+    /// Keeps the device busy for a while, at the speed that it was seen to have.
+    fn work(&self, gpu: &Gpu) -> Result<(), GpuError> {
+        match &self.gauge {
+            Some(gauge) => gauge.repeat(gpu, (QUEUED / self.fastest).clamp(1.0, 200.0) as u32),
+            None => Ok(()),
+        }
     }
 }
