@@ -146,7 +146,7 @@ const WGRAD_WORKGROUPS: u64 = 512;
 /// … but each keeps at least this many pixels …
 const WGRAD_PIXELS: u64 = 128;
 /// … and all partial sums together stay below this many elements;
-const WGRAD_PARTIALS: u64 = 4 << 20;
+const WGRAD_PARTIALS: u64 = 3 << 19;
 /// but no loop has more turns: Mesa 22.3's software driver ends it after 65,535, without a word.
 const TURNS: u64 = 65_535;
 
