@@ -44,7 +44,10 @@ impl Clock {
             return Ok(true);
         };
         let now = gauge.time(gpu)?;
-        self.fastest = self.fastest.min(now);
+        // A clock of the device's that was reset meanwhile tells no time.
+        if now > 0.0 {
+            self.fastest = self.fastest.min(now);
+        }
         Ok(now < SLACK * self.fastest)
     }
 
