@@ -1,6 +1,6 @@
 // GEMM over packed panels, without workgroup memory or barriers: the middle of a convolution by columns.
-//   c[z,row,column] = sum_t a[z,t,row] b[z,t,column]
-//   1 a read [Z,rows/ROWS,T,ROWS]   2 b read [Z,columns/64,T,64]   3 c write [Z,columns/64,rows,64]
+//   c[z,row,column] = sum_t a[z,t,row] b[z,t,column], then + bias[row] and ReLU where the next layer takes c as its b
+//   1 a read [Z,rows/ROWS,T,ROWS]   2 b read [Z,columns/64,T,64]   3 c write [Z,columns/64,rows,64]   4 bias read [rows]
 // conv2d_pack.wgsl packs a and b, conv2d_unpack.wgsl stores c where it belongs; or conv2d_winograd_in.wgsl and
 // conv2d_winograd_out.wgsl do, a product z for each point.
 // For devices that run lanes on CPU cores and have no subgroups of 8 lanes; with them, conv2d_columns_subgroup.wgsl is twice
@@ -17,6 +17,8 @@ import package::common::micro::{Micro, add_product};
 struct Uniform {
     depth: u32,
     rows: u32,
+    biased: u32,
+    relu: u32,
 }
 
 const LANES: u32 = 8;
@@ -28,16 +30,28 @@ const_assert COLUMNS == 8 * LANES && (ROWS == 8 || ROWS == 16);
 @group(0) @binding(1) var<storage, read> a: array<vec4f>;
 @group(0) @binding(2) var<storage, read> b: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> c: array<vec4f>;
+@group(0) @binding(4) var<storage, read> bias: array<f32>;
 
-fn store(to: u32, sums: Micro) {
-    c[to] = sums.r0;
-    c[to + QUADS] = sums.r1;
-    c[to + 2u * QUADS] = sums.r2;
-    c[to + 3u * QUADS] = sums.r3;
-    c[to + 4u * QUADS] = sums.r4;
-    c[to + 5u * QUADS] = sums.r5;
-    c[to + 6u * QUADS] = sums.r6;
-    c[to + 7u * QUADS] = sums.r7;
+// 4 columns of a row.
+fn finished(sum: vec4f, row: u32) -> vec4f {
+    var z = sum;
+    if u.biased != 0u {
+        z += bias[row];
+    }
+    // Not-a-number fails the comparison and passes through.
+    return select(z, vec4f(0.0), vec4<bool>(u.relu != 0u) & (z < vec4f(0.0)));
+}
+
+// 8 rows from `row` on.
+fn store(to: u32, sums: Micro, row: u32) {
+    c[to] = finished(sums.r0, row);
+    c[to + QUADS] = finished(sums.r1, row + 1u);
+    c[to + 2u * QUADS] = finished(sums.r2, row + 2u);
+    c[to + 3u * QUADS] = finished(sums.r3, row + 3u);
+    c[to + 4u * QUADS] = finished(sums.r4, row + 4u);
+    c[to + 5u * QUADS] = finished(sums.r5, row + 5u);
+    c[to + 6u * QUADS] = finished(sums.r6, row + 6u);
+    c[to + 7u * QUADS] = finished(sums.r7, row + 7u);
 }
 
 @compute @workgroup_size(LANES)
@@ -70,11 +84,12 @@ fn product(
         from_a += ROWS / 4u;
         from_b += QUADS;
     }
-    let to = (columns * u.rows + group.x * ROWS) * QUADS + lane;
-    store(to, top0);
-    store(to + LANES, top1);
+    let row = group.x * ROWS;
+    let to = (columns * u.rows + row) * QUADS + lane;
+    store(to, top0, row);
+    store(to + LANES, top1, row);
     if ROWS == 16 {
-        store(to + 8u * QUADS, low0);
-        store(to + 8u * QUADS + LANES, low1);
+        store(to + 8u * QUADS, low0, row + 8u);
+        store(to + 8u * QUADS + LANES, low1, row + 8u);
     }
 }

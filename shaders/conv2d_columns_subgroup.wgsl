@@ -1,6 +1,6 @@
 // GEMM over packed panels whose lanes share what they load: conv2d_columns.wgsl with subgroup operations.
-//   c[z,row,column] = sum_t a[z,t,row] b[z,t,column]
-//   1 a read [Z,rows/32,T,32]   2 b read [Z,columns/32,T,32]   3 c write [Z,columns/32,rows,32]
+//   c[z,row,column] = sum_t a[z,t,row] b[z,t,column], then + bias[row] and ReLU where the next layer takes c as its b
+//   1 a read [Z,rows/32,T,32]   2 b read [Z,columns/32,T,32]   3 c write [Z,columns/32,rows,32]   4 bias read [rows]
 // T is even. For devices that run lanes on CPU cores. Such a device loads lane by lane, each with its own check, even where all lanes
 // want the same address; so 8 lanes load 32 rows of `a` between them, a vec4f each, and pass them round by broadcast.
 // A lane owns 32 rows and one vec4f of columns, of which two halves take turns: two terms are added to a few sums before
@@ -15,6 +15,8 @@ import package::variant::{ROWS, COLUMNS};
 struct Uniform {
     depth: u32,
     rows: u32,
+    biased: u32,
+    relu: u32,
 }
 
 const LANES: u32 = 8;
@@ -26,6 +28,7 @@ const_assert COLUMNS == 4 * LANES && ROWS == 4 * LANES;
 @group(0) @binding(1) var<storage, read> a: array<vec4f>;
 @group(0) @binding(2) var<storage, read> b: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> c: array<vec4f>;
+@group(0) @binding(4) var<storage, read> bias: array<vec4f>;
 
 // The sums of 4 rows and 2 columns.
 struct Sums {
@@ -53,11 +56,18 @@ fn add_rows(low: ptr<function, Sums>, high: ptr<function, Sums>, a0: vec4f, a1: 
     add(high, a0, a1, b0.zw, b1.zw);
 }
 
-fn store(to: u32, low: Sums, high: Sums) {
-    c[to] = vec4f(low.r0, high.r0);
-    c[to + QUADS] = vec4f(low.r1, high.r1);
-    c[to + 2u * QUADS] = vec4f(low.r2, high.r2);
-    c[to + 3u * QUADS] = vec4f(low.r3, high.r3);
+fn finished(sum: vec4f, shift: f32) -> vec4f {
+    let z = sum + shift;
+    // Not-a-number fails the comparison and passes through.
+    return select(z, vec4f(0.0), vec4<bool>(u.relu != 0u) & (z < vec4f(0.0)));
+}
+
+// 4 rows and their biases.
+fn store(to: u32, low: Sums, high: Sums, shifts: vec4f) {
+    c[to] = finished(vec4f(low.r0, high.r0), shifts.x);
+    c[to + QUADS] = finished(vec4f(low.r1, high.r1), shifts.y);
+    c[to + 2u * QUADS] = finished(vec4f(low.r2, high.r2), shifts.z);
+    c[to + 3u * QUADS] = finished(vec4f(low.r3, high.r3), shifts.w);
 }
 
 // The workgroup is smaller than a subgroup, so these 8 lanes are all of theirs.
@@ -92,12 +102,16 @@ fn product(
         from_b += 2u * LANES;
     }
     let to = (columns * u.rows + group.x * ROWS) * QUADS + lane;
-    store(to, low0, high0);
-    store(to + 4u * QUADS, low1, high1);
-    store(to + 8u * QUADS, low2, high2);
-    store(to + 12u * QUADS, low3, high3);
-    store(to + 16u * QUADS, low4, high4);
-    store(to + 20u * QUADS, low5, high5);
-    store(to + 24u * QUADS, low6, high6);
-    store(to + 28u * QUADS, low7, high7);
+    var shifts = vec4f(0.0);
+    if u.biased != 0u {
+        shifts = bias[group.x * LANES + lane];
+    }
+    store(to, low0, high0, subgroupBroadcast(shifts, 0u));
+    store(to + 4u * QUADS, low1, high1, subgroupBroadcast(shifts, 1u));
+    store(to + 8u * QUADS, low2, high2, subgroupBroadcast(shifts, 2u));
+    store(to + 12u * QUADS, low3, high3, subgroupBroadcast(shifts, 3u));
+    store(to + 16u * QUADS, low4, high4, subgroupBroadcast(shifts, 4u));
+    store(to + 20u * QUADS, low5, high5, subgroupBroadcast(shifts, 5u));
+    store(to + 24u * QUADS, low6, high6, subgroupBroadcast(shifts, 6u));
+    store(to + 28u * QUADS, low7, high7, subgroupBroadcast(shifts, 7u));
 }

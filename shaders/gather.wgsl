@@ -142,8 +142,21 @@ fn length() -> u32 {
     return u.n * u.c * u.h * u.w;
 }
 
-fn image_of(i: u32) -> u32 {
-    return i / (u.c * u.h * u.w);
+// An element of the batch's images.
+struct Element {
+    i: u32,
+    n: u32,
+    c: u32,
+    y: u32,
+    x: u32,
+}
+
+// Three divisions, since software devices divide lane by lane.
+fn element(i: u32) -> Element {
+    let line = i / u.w;
+    let map = line / u.h;
+    let n = map / u.c;
+    return Element(i, n, map - n * u.c, line - map * u.h, i - line * u.w);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -154,7 +167,7 @@ fn forward(
 ) {
     let i = linear(workgroup, workgroups, local);
     if i < length() {
-        fetch(i, WHOLE);
+        fetch(element(i), WHOLE);
     }
 }
 
@@ -166,7 +179,8 @@ fn augmented(
 ) {
     let i = linear(workgroup, workgroups, local);
     if i < length() {
-        fetch(i, crop_of(image_of(i)));
+        let to = element(i);
+        fetch(to, crop_of(to.n));
     }
 }
 
@@ -177,64 +191,60 @@ fn resized(
     @builtin(local_invocation_index) local: u32,
 ) {
     let i = linear(workgroup, workgroups, local);
-    if i < length() && is_here(i) {
-        let n = image_of(i);
-        let x = i % u.w;
-        let mirrored = is_mirrored(words_of(n));
-        let value = part_pixel(map_of(i), row_of(i), select(x, u.w - 1u - x, mirrored), boxes[n]);
-        images[i] = normalized(i, value);
+    if i >= length() {
+        return;
+    }
+    let to = element(i);
+    if is_here(to) {
+        let mirrored = is_mirrored(words_of(to.n));
+        let value = part_pixel(map_of(to), to.y, select(to.x, u.w - 1u - to.x, mirrored), boxes[to.n]);
+        images[i] = normalized(to.c, value);
     }
 }
 
-// Element i of the batch's images.
-fn fetch(i: u32, crop: Crop) {
-    if !is_here(i) {
+// An element of images that are cropped at most.
+fn fetch(to: Element, crop: Crop) {
+    if !is_here(to) {
         return;
     }
-    let sy = max((f32(row_of(i)) + 0.5) * u.scale_h - 0.5, 0.0);
-    let sx = max((f32(i % u.w) + 0.5) * u.scale_w - 0.5, 0.0);
+    let source = map_of(to);
+    if u.scale_h == 1.0 && u.scale_w == 1.0 {
+        images[to.i] = normalized(to.c, pixel(source, to.y, to.x, crop));
+        return;
+    }
+    let sy = max((f32(to.y) + 0.5) * u.scale_h - 0.5, 0.0);
+    let sx = max((f32(to.x) + 0.5) * u.scale_w - 0.5, 0.0);
     let y0 = min(u32(sy), u.src_h - 1u);
     let x0 = min(u32(sx), u.src_w - 1u);
     let y1 = min(y0 + 1u, u.src_h - 1u);
     let x1 = min(x0 + 1u, u.src_w - 1u);
     let fx = sx - f32(x0);
-    let source = map_of(i);
     let top = mix(pixel(source, y0, x0, crop), pixel(source, y0, x1, crop), fx);
     let bottom = mix(pixel(source, y1, x0, crop), pixel(source, y1, x1, crop), fx);
-    images[i] = normalized(i, mix(top, bottom, sy - f32(y0)));
+    images[to.i] = normalized(to.c, mix(top, bottom, sy - f32(y0)));
 }
 
-// Whether this page has the picture of element i; writes the label at the first element of an image, and blanks images of none.
-fn is_here(i: u32) -> bool {
-    let n = image_of(i);
-    let index = indices[n];
+// Whether this page has the picture of an element; writes the label at the first element of an image, and blanks images of none.
+fn is_here(to: Element) -> bool {
+    let index = indices[to.n];
     let known = index < u.len;
     // Below `first` it wraps round. What is in no page is the first one's to blank.
     let here = select(u.first == 0u, index - u.first < u.rows, known);
-    if here && i % (u.c * u.h * u.w) == 0u {
-        labels[n] = select(IGNORE, data_labels[min(index, u.len - 1u)], known);
+    if here && (to.c | to.y | to.x) == 0u {
+        labels[to.n] = select(IGNORE, data_labels[min(index, u.len - 1u)], known);
     }
     if here && !known {
-        images[i] = 0.0;
+        images[to.i] = 0.0;
     }
     return here && known;
 }
 
-fn channel_of(i: u32) -> u32 {
-    return i / (u.h * u.w) % u.c;
+// The first byte of the map that an element is made of.
+fn map_of(to: Element) -> u32 {
+    return ((indices[to.n] - u.first) * u.c + to.c) * u.src_h * u.src_w;
 }
 
-fn row_of(i: u32) -> u32 {
-    return i / u.w % u.h;
-}
-
-// The first byte of the map that element i is made of.
-fn map_of(i: u32) -> u32 {
-    return ((indices[image_of(i)] - u.first) * u.c + channel_of(i)) * u.src_h * u.src_w;
-}
-
-fn normalized(i: u32, value: f32) -> f32 {
-    let c = channel_of(i);
+fn normalized(c: u32, value: f32) -> f32 {
     let mean = vec4f(u.mean0, u.mean1, u.mean2, u.mean3)[c];
     let deviation = vec4f(u.std0, u.std1, u.std2, u.std3)[c];
     return (value - mean) / deviation;

@@ -2,6 +2,9 @@
 // number is the largest, and of several the last.
 //   forward:  y[m,p,q] = max over the window, argmax = h*W + w of it. One invocation per output.
 //     1 x read [M,H,W]     2 y write [M,P,Q]           3 argmax write [M,P,Q]
+//   values:   y alone, for windows of at most two strides. One invocation per STRIP_OUT rows of a column: it meets each row of x
+//   once, for the one or two windows that it lies in.
+//     1 x read [M,H,W]     2 y write [M,P,Q]
 //   backward: dx[m,h,w] = sum of dy over the windows whose maximum is here, where mask > 0 if masked. It
 //   gathers, so that no two invocations write one address. One invocation per STRIP rows of a column: it walks down them,
 //   and divides by the stride once (software devices divide lane by lane).
@@ -36,6 +39,7 @@ struct Uniform {
 
 // As in src/ops/max_pool2d.rs.
 const STRIP: u32 = 8;
+const STRIP_OUT: u32 = 4;
 
 // First and past-the-end input position of the window at output `at`, along an axis of `size`.
 fn window_range(at: u32, size: u32) -> vec2u {
@@ -77,6 +81,55 @@ fn forward(
     }
     y[i] = most;
     argmax[i] = best;
+}
+
+// The greater of two, the first of equals; what is no number is the greatest.
+fn greatest(a: f32, b: f32) -> f32 {
+    return select(a, b, b > a || is_no_number(b));
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn values(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = linear(workgroup, workgroups, local);
+    let strips = (u.p + STRIP_OUT - 1u) / STRIP_OUT;
+    if i >= u.maps * strips * u.q {
+        return;
+    }
+    let q = i % u.q;
+    let first = i / u.q % strips * STRIP_OUT;
+    let map = i / u.q / strips;
+    let columns = window_range(q, u.w);
+    var rows = window_range(first, u.h);
+    var to = (map * u.p + first) * u.q + q;
+    var line = (map * u.h + rows.x) * u.w;
+    var h = rows.x;
+    // Of this window and of the rows that the next one shares with it.
+    var most = 0.0;
+    var shared_most = 0.0;
+    for (var p = first; p < min(first + STRIP_OUT, u.p); p++) {
+        let next = window_range(p + 1u, u.h);
+        if h < rows.x {
+            line += (rows.x - h) * u.w;
+            h = rows.x;
+        }
+        most = shared_most;
+        for (; h < rows.y; h++) {
+            var row = x[line + columns.x];
+            for (var w = columns.x + 1u; w < columns.y; w++) {
+                row = greatest(row, x[line + w]);
+            }
+            most = select(greatest(most, row), row, h == rows.x);
+            shared_most = select(greatest(shared_most, row), row, h == next.x);
+            line += u.w;
+        }
+        y[to] = most;
+        to += u.q;
+        rows = next;
+    }
 }
 
 @compute @workgroup_size(WORKGROUP)

@@ -451,3 +451,30 @@ fn only_an_inference_plan_keeps_packed_filters() {
         assert_eq!((packs(&kept), packs(&trained)), (false, packed));
     }
 }
+
+#[test]
+fn layers_in_a_row_hand_their_sums_on() {
+    let nin = Model::find("nin").expect("a preset");
+    let source = Source::new(1, [1, 224, 224]);
+    let build = |net: &mut GraphBuilder, x| nin.build(net, x, 10);
+    let inference = Program::inference(&source, [224, 224], 1, build).expect("builds");
+    let plan = Plan::new(inference.graph().clone(), &PlanOptions::SOFTWARE).expect("fits");
+    let of = |kernel: &str| -> Vec<&str> {
+        let dispatches = plan.dispatches().iter();
+        let of = dispatches
+            .filter(|dispatch| dispatch.kernel.name(dispatch.variant).starts_with(kernel));
+        of.map(|dispatch| dispatch.layer.as_str()).collect()
+    };
+    // What a pool reads, or Winograd's transform writes, lies in maps; ten classes fill no panel.
+    let small = ["conv.6.0", "conv.6.2", "conv.6.4"];
+    assert_eq!(of("conv2d_pack.forward_b")[3..], small);
+    assert_eq!(
+        of("conv2d_pack.forward_b")[..3],
+        ["conv.0.0", "conv.2.2", "conv.4.0"]
+    );
+    assert_eq!(
+        of("conv2d_unpack.forward")[..3],
+        ["conv.0.4", "conv.2.4", "conv.4.4"]
+    );
+    assert_eq!(of("conv2d_unpack.forward")[3..], small);
+}

@@ -284,6 +284,16 @@ impl Graph {
         used
     }
 
+    /// For each value, whether nobody asks for it: no node reads it, and no run keeps it.
+    pub(crate) fn unread(&self) -> Vec<bool> {
+        let is_activation = |value: &Value| value.role == Role::Activation;
+        let mut unread: Vec<bool> = self.values.iter().map(is_activation).collect();
+        for id in self.nodes.iter().flat_map(|node| &node.inputs) {
+            unread[id.index()] = false;
+        }
+        unread
+    }
+
     /// Shapes of a node's inputs and outputs, to be read by people.
     pub(crate) fn shapes(&self, node: &Node) -> String {
         let list = |ids: &[ValueId]| {

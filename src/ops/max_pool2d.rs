@@ -118,6 +118,23 @@ static FORWARD: Kernels = kernels("forward", &[read("x"), write("y"), write("arg
 /// Rows that an invocation of the gradient walks down, as in the shader.
 const STRIP: usize = 8;
 
+/// Rows of the output that an invocation of `VALUES` walks down, as in the shader.
+const STRIP_OUT: usize = 4;
+
+/// Without places, where nobody reads them.
+static VALUES: Kernel = Kernel {
+    shader: "max_pool2d",
+    entry: "values",
+    bindings: &[read("x"), write("y")],
+    uniform: SquareUniform::FIELDS,
+};
+
+/// Whether [`VALUES`] can serve: a row lies in two windows at most.
+fn overlaps_once(g: &PoolGeometry) -> bool {
+    g.square()
+        .is_some_and(|[window, stride, _]| window <= 2 * stride)
+}
+
 static BACKWARD: Kernels = kernels(
     "backward",
     &[read("dy"), read("argmax_in"), read("mask"), write("dx")],
@@ -149,6 +166,10 @@ impl Definition for MaxPool2d {
         let g = self.pool.checked(to.shape(node.inputs[0]));
         let bindings = [node.inputs[0], node.outputs[0], node.outputs[1]].map(|id| to.value(id));
         let (kernel, words) = FORWARD.choose(&g, false);
+        if overlaps_once(&g) && to.is_unread(node.outputs[1]) {
+            let strips = g.maps * g.p.div_ceil(STRIP_OUT) * g.q;
+            return to.elementwise(&VALUES, Variant::Plain, words, &bindings[..2], strips);
+        }
         to.elementwise(kernel, Variant::Plain, words, &bindings, g.maps * g.p * g.q)
     }
 
@@ -168,7 +189,9 @@ impl Definition for MaxPool2d {
     }
 
     fn kernels() -> Vec<(&'static Kernel, Variant)> {
-        FORWARD.all()
+        let mut all = FORWARD.all();
+        all.push((&VALUES, Variant::Plain));
+        all
     }
 }
 

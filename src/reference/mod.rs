@@ -431,18 +431,13 @@ impl<T: Real> Reference<T> {
 
 /// Places of the greatest elements of max pools that have no gradient, so that nobody reads them.
 fn unread_places(graph: &Graph) -> HashSet<ValueId> {
-    let nodes = graph.nodes();
-    let read: HashSet<ValueId> = nodes
-        .iter()
-        .flat_map(|node| &node.inputs)
-        .copied()
-        .collect();
-    let pools = nodes
+    let unread = graph.unread();
+    let pools = graph
+        .nodes()
         .iter()
         .filter(|node| matches!(node.op, Op::MaxPool2d(_)));
     let places = pools.map(|node| node.outputs[1]);
-    let is_unread = |id: &ValueId| !read.contains(id) && graph.value(*id).role == Role::Activation;
-    places.filter(is_unread).collect()
+    places.filter(|id| unread[id.index()]).collect()
 }
 
 impl<T: Real> Runtime for Reference<T> {

@@ -181,7 +181,14 @@ impl<'g> Start<'g> {
         let copied = |ids: &[ValueId]| -> Vec<_> { ids.iter().map(|id| copies[id]).collect() };
         let (inputs, updates) = (copied(&node.inputs), copied(&node.updates));
         let outputs = graph.push(&node.layer, node.op.clone(), &inputs, &updates)?;
-        let written: Vec<_> = outputs.into_iter().chain(updates).collect();
+        // What nobody asks for in the whole graph is not asked for here, so that the same kernels run.
+        let unread = self.graph.unread();
+        let is_wanted = |i: usize| i == 0 || !unread[node.outputs[i].index()];
+        let wanted = outputs
+            .into_iter()
+            .enumerate()
+            .filter(|(i, _)| is_wanted(*i));
+        let written: Vec<_> = wanted.map(|(_, copy)| copy).chain(updates).collect();
         for &id in &written {
             graph.keep(id);
         }

@@ -27,6 +27,16 @@ fn fused(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError> {
     net.global_avg_pool(x)
 }
 
+/// 1x1 convolutions in a row, which may hand their sums on as they are.
+fn pointwise(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError> {
+    let mut x = net.conv2d("wide", x, 64, Conv2d::new(3, 1, 0)?)?;
+    for layer in ["first", "second"] {
+        x = net.relu(x)?;
+        x = net.conv2d(layer, x, 64, Conv2d::new(1, 1, 0)?)?;
+    }
+    net.global_avg_pool(x)
+}
+
 /// Every activation, and nothing that can be fused: each ReLU stands behind an op that takes none.
 fn apart(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError> {
     let x = net.conv2d("first", x, 6, Conv2d::new(5, 1, 2)?)?;
@@ -210,6 +220,7 @@ pub(super) fn cases() -> Result<Vec<Case>> {
     let inference = [
         Program::inference(&source, [31, 29], batch, fused)?,
         Program::inference(&source, [17, 14], batch, normalized)?,
+        Program::inference(&source, [17, 14], batch, pointwise)?,
     ];
     let optimizers = optimizers(&source)?;
     let mut cases = Start::new(&beside()?)?.nodes()?;
@@ -225,6 +236,9 @@ pub(super) fn cases() -> Result<Vec<Case>> {
     }
     for step in steps.iter().chain(&optimizers) {
         cases.push(Start::new(step.graph())?.whole("training step")?);
+    }
+    for program in &inference {
+        cases.push(Start::new(program.graph())?.whole("inference")?);
     }
     Ok(cases)
 }

@@ -161,7 +161,43 @@ pub fn cases() -> Vec<Case> {
         });
     let all = square.chain(general);
     all.flat_map(|(dims, conv)| of(dims, conv.expect("valid")))
+        .chain(ROWS.iter().map(|&(dims, maps)| in_a_row(dims, maps)))
         .collect()
+}
+
+/// A 3x3 convolution of `[n, c, h, w]` and 1x1 ones behind it, and how many maps each makes. Where these fill panels of 8, 16 or 32
+/// rows, one may take the product of another as it is; in between nothing is kept.
+const ROWS: &[([usize; 4], &[usize])] = &[
+    ([1, 3, 9, 7], &[32, 64, 32]),
+    ([2, 5, 13, 11], &[96, 32, 10, 8, 5]),
+    ([3, 2, 5, 6], &[16, 48, 33, 64, 7]),
+];
+
+fn in_a_row([n, c, h, w]: [usize; 4], maps: &[usize]) -> Case {
+    let mut case = CaseBuilder::new();
+    let mut x = case.random(&[n, c, h, w]);
+    let mut channels = c;
+    for (i, &k) in maps.iter().enumerate() {
+        let side = if i == 0 { 3 } else { 1 };
+        // With and without a bias and a ReLU.
+        let conv = Conv2d::new(side, 1, side / 2).expect("valid");
+        let conv = if i % 2 == 0 { conv.with_relu() } else { conv };
+        let filters = case.random(&[k, channels, side, side]);
+        let mut inputs = vec![x, filters];
+        let conv = if i % 3 == 2 {
+            conv.without_bias()
+        } else {
+            inputs.push(case.random(&[k]));
+            conv
+        };
+        channels = k;
+        if i + 1 == maps.len() {
+            case.op(conv, &inputs, &[]);
+        } else {
+            x = case.hidden(conv, &inputs);
+        }
+    }
+    case.case(format!("1x1 in a row {n}x{c}x{h}x{w} {maps:?}"))
 }
 
 /// Every direction and fusion of one convolution.

@@ -50,6 +50,13 @@ pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for ([n, c, h, w], pool) in pools() {
         let g = pool.geometry(shape(&[n, c, h, w])).expect("fits");
+        // Alone, its places are nobody's.
+        let mut case = CaseBuilder::new();
+        let x = case.random(&[n, c, h, w]);
+        let y = case.hidden(MaxPool2d::new(pool), &[x]);
+        let same = Pool2d::new(1, 1).expect("valid");
+        case.op(MaxPool2d::new(same), &[y], &[]);
+        cases.push(case.case(format!("{n}x{c}x{h}x{w} {pool:?} values")));
         for (masked, ties) in [(false, false), (true, false), (false, true)] {
             let mut case = CaseBuilder::new();
             let mut data = floats(n * c * h * w, 1);

@@ -1,5 +1,6 @@
 //! The kernels of a convolution: their interfaces, and choosing one.
 
+mod chain;
 mod columns;
 mod depthwise;
 mod product;
@@ -8,6 +9,7 @@ mod winograd;
 use std::ops::Range;
 
 use super::Geometry;
+use crate::graph::ValueId;
 use crate::plan::{
     Binding, Conv2dAlgorithm, Direction, Kernel, Lowering, Parts, PlanError, PlanLimits,
     PlanOptions, Product, Region, Tile, Variant, read, uniforms, write,
@@ -58,6 +60,13 @@ impl ConvUniform {
             pixels_per_split: 0,
             first_image: 0,
             images: n,
+        }
+    }
+
+    fn forward(g: &Geometry, relu: bool) -> Self {
+        Self {
+            relu: u32::from(relu),
+            ..Self::new(g)
         }
     }
 
@@ -241,6 +250,26 @@ fn method(to: &mut Lowering<'_>, direction: Direction, g: &Geometry) -> Method {
         .unwrap_or_else(|| Conv2dAlgorithm::Direct.into())
 }
 
+/// Lowers the forward pass of a convolution whose maps `x` and `y` may be panels between it and others.
+pub(super) fn chained(
+    to: &mut Lowering<'_>,
+    g: &Geometry,
+    relu: bool,
+    [x, y]: [ValueId; 2],
+    w: Region,
+    b: Option<Region>,
+) -> Result<(), PlanError> {
+    let packed = to.panels(x);
+    let maps = [x, y].map(|id| to.value(id));
+    if let Method::Columns(product) = method(to, Direction::Forward, g) {
+        let passed_on = chain::is_passed_on(to, y, g, product).then_some(y);
+        let uniform = ConvUniform::forward(g, relu);
+        let ends = columns::Ends { packed, passed_on };
+        return columns::forward(to, g, product, uniform, (maps, w, b), ends);
+    }
+    forward(to, g, relu, [maps[0], w], b, maps[1])
+}
+
 /// Lowers the forward pass over `x` and `w`, perhaps a bias, and `y`.
 pub(in crate::ops) fn forward(
     to: &mut Lowering<'_>,
@@ -250,14 +279,14 @@ pub(in crate::ops) fn forward(
     b: Option<Region>,
     y: Region,
 ) -> Result<(), PlanError> {
-    let uniform = ConvUniform {
-        relu: u32::from(relu),
-        ..ConvUniform::new(g)
-    };
+    let uniform = ConvUniform::forward(g, relu);
     // Every binding must name some buffer; without a bias the kernel never reads this one.
     let bindings = [x, w, b.unwrap_or(w), y];
     match method(to, Direction::Forward, g) {
-        Method::Columns(product) => columns::forward(to, g, product, uniform, bindings),
+        Method::Columns(product) => {
+            let ends = columns::Ends::default();
+            columns::forward(to, g, product, uniform, ([x, y], w, b), ends)
+        }
         Method::Winograd(product) => winograd::forward(to, g, product, relu, bindings),
         Method::Depthwise => depthwise::over_pixels(
             to,

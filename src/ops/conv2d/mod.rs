@@ -282,7 +282,7 @@ impl Conv2d {
     }
 
     /// The geometry of a node whose shapes were inferred.
-    fn checked(&self, x: Shape, k: usize) -> Geometry {
+    pub(super) fn checked(&self, x: Shape, k: usize) -> Geometry {
         self.geometry(x, k)
             .expect("invariant: shapes were inferred when the node was added")
     }
@@ -344,10 +344,9 @@ impl Definition for Conv2d {
     fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<(), PlanError> {
         let [x, w] = [node.inputs[0], node.inputs[1]];
         let g = self.checked(to.shape(x), to.shape(w).dims()[0]);
-        let [x, w] = [x, w].map(|id| to.value(id));
         let b = self.biased.then(|| to.value(node.inputs[2]));
-        let y = to.value(node.outputs[0]);
-        kernels::forward(to, &g, self.relu, [x, w], b, y)
+        let maps = [x, node.outputs[0]];
+        kernels::chained(to, &g, self.relu, maps, to.value(w), b)
     }
 
     fn flops(&self, node: &Node, shape: &dyn Fn(ValueId) -> Shape) -> u64 {

@@ -68,6 +68,9 @@ pub(crate) struct Lowering<'a> {
     /// Dispatches that run only when parameters were written, and the values that they may read.
     once: Vec<Dispatch>,
     stays: Vec<bool>,
+    unread: Vec<bool>,
+    /// Maps that lie in packed panels, and nowhere else.
+    panels: HashMap<ValueId, Region>,
     node: Option<&'a Node>,
     /// Whether the node has no dispatch yet.
     is_first: bool,
@@ -106,6 +109,8 @@ impl<'a> Lowering<'a> {
             dispatches: Vec::new(),
             once: Vec::new(),
             stays: graph.stays(),
+            unread: graph.unread(),
+            panels: HashMap::new(),
             node: None,
             is_first: true,
             optimizer_sums,
@@ -183,6 +188,36 @@ impl<'a> Lowering<'a> {
 
     pub(crate) fn shape(&self, id: ValueId) -> Shape {
         self.graph.shape(id)
+    }
+
+    /// Whether nobody asks for a value, so that it need not be computed.
+    pub(crate) fn is_unread(&self, id: ValueId) -> bool {
+        self.unread[id.index()]
+    }
+
+    /// The one node that reads a value, if it does so once and nobody else asks for it.
+    pub(crate) fn only_reader(&self, id: ValueId) -> Option<&'a Node> {
+        if self.graph.value(id).role != Role::Activation {
+            return None;
+        }
+        let nodes = self.graph.nodes().iter();
+        let mut readers =
+            nodes.flat_map(|node| node.operands().filter(|&of| of == id).map(move |_| node));
+        // The node that makes it names it too.
+        let (Some(_), reader, None) = (readers.next(), readers.next(), readers.next()) else {
+            return None;
+        };
+        reader
+    }
+
+    /// Where the packed panels of a value lie, if it lies in such.
+    pub(crate) fn panels(&self, id: ValueId) -> Option<Region> {
+        self.panels.get(&id).copied()
+    }
+
+    /// Says that a value lies in packed panels.
+    pub(crate) fn set_panels(&mut self, id: ValueId, region: Region) {
+        self.panels.insert(id, region);
     }
 
     /// The region of a value that the node being lowered names.

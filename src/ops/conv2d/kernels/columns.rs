@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use super::product::{Product, panels};
+use super::product::{Finish, Product, panels};
 use super::{ConvUniform, Geometry};
+use crate::graph::ValueId;
 use crate::plan::{
     Binding, Direction, Kernel, Lowering, Panel, PlanError, Region, Variant, read, update, write,
 };
@@ -85,7 +86,7 @@ fn paired(depth: usize) -> usize {
 }
 
 /// Bytes of the panels of `columns` columns, each `depth` deep.
-fn panel_bytes(columns: usize, depth: usize) -> u64 {
+pub(super) fn panel_bytes(columns: usize, depth: usize) -> u64 {
     4 * columns.next_multiple_of(PACKED) as u64 * paired(depth) as u64
 }
 
@@ -184,6 +185,23 @@ impl<'t, 'g> Panels<'t, 'g> {
         Ok(())
     }
 
+    /// Packs filters, once for all runs if they stay as they are.
+    fn pack_filters(
+        &mut self,
+        uniform: ConvUniform,
+        w: Region,
+        [rows, depth]: [usize; 2],
+        taps: usize,
+    ) -> Result<Region, PlanError> {
+        let kept = self.kept_a(w, rows, depth);
+        let packed = kept.unwrap_or_else(|| self.scratch_a(rows, depth));
+        self.pack(&self.kernels.a, uniform, [w, packed], rows, taps)?;
+        if kept.is_some() {
+            self.to.run_once();
+        }
+        Ok(packed)
+    }
+
     /// Multiplies the panels `a` and `b` into `c`, each part of the reduction by itself, and stores that by the kernel `out`.
     fn multiply(
         &mut self,
@@ -220,14 +238,9 @@ fn over_pixels(
     [rows, pixels, depth]: [usize; 3],
     [down, taps]: [usize; 2],
 ) -> Result<(), PlanError> {
-    let Kernels { a, b, out: store } = panels.kernels;
+    let Kernels { b, out: store, .. } = panels.kernels;
     let bytes = |images: usize| panel_bytes(images * pixels, depth);
-    let kept = panels.kept_a(w, rows, depth);
-    let packed_w = kept.unwrap_or_else(|| panels.scratch_a(rows, depth));
-    panels.pack(a, uniform, [w, packed_w], rows, taps)?;
-    if kept.is_some() {
-        panels.to.run_once();
-    }
+    let packed_w = panels.pack_filters(uniform, w, [rows, depth], taps)?;
     let mut scratch = None;
     for images in chunks(batch, CHUNK, bytes, |_| depth) {
         let columns = images.len() * pixels;
@@ -247,17 +260,54 @@ fn over_pixels(
     Ok(())
 }
 
-/// Lowers the forward pass over `x`, `w`, the bias and `y`.
+/// What of a layer's maps lies in panels.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Ends {
+    /// The columns of `x`, where the layer before left them.
+    pub(super) packed: Option<Region>,
+    /// `y`, if its product is left to the layer behind.
+    pub(super) passed_on: Option<ValueId>,
+}
+
+/// Lowers the forward pass over `x`, `y`, `w` and the bias. With an end in panels all images are packed at once.
 pub(super) fn forward(
     to: &mut Lowering<'_>,
     g: &Geometry,
     product: &'static Product,
     uniform: ConvUniform,
-    bindings: [Region; 4],
+    ([x, y], w, bias): ([Region; 2], Region, Option<Region>),
+    ends: Ends,
 ) -> Result<(), PlanError> {
-    let panels = Panels::new(to, &FORWARD, g, product)?;
+    let mut panels = Panels::new(to, &FORWARD, g, product)?;
     let sizes = [g.k, g.pixels(), g.terms()];
-    over_pixels(panels, g.n, uniform, bindings, sizes, [g.r, g.window()])
+    let down = [g.r, g.window()];
+    // Every binding must name some buffer; without a bias the kernel never reads this one.
+    let bindings = [x, w, bias.unwrap_or(w), y];
+    if ends.packed.is_none() && ends.passed_on.is_none() {
+        return over_pixels(panels, g.n, uniform, bindings, sizes, down);
+    }
+    let columns = g.n * g.pixels();
+    let sizes = [g.k, columns, g.terms()];
+    let packed_w = panels.pack_filters(uniform, w, [g.k, g.terms()], g.window())?;
+    let packed = match ends.packed {
+        Some(packed) => packed,
+        None => {
+            let packed = panels.scratch_b(panel_bytes(columns, g.terms()));
+            panels.pack(&FORWARD.b, uniform, [x, packed], columns, g.r)?;
+            packed
+        }
+    };
+    let sums = panels.scratch_c(g.k, columns);
+    let factors = [packed_w, packed, sums];
+    let Some(passed_on) = ends.passed_on else {
+        let [rows, columns, terms] = sizes;
+        let sizes = [rows, columns, terms, 1];
+        return panels.multiply(factors, sizes, &FORWARD.out, uniform, &bindings[2..]);
+    };
+    let relu = uniform.relu != 0;
+    product.dispatch_finished(panels.to, factors, sizes, 1, Finish { bias, relu })?;
+    panels.to.set_panels(passed_on, sums);
+    Ok(())
 }
 
 /// Lowers the input gradient over `dy`, `w`, the mask and `dx`.

@@ -6,17 +6,28 @@ use crate::plan::{
 };
 
 uniforms! {
-    struct ProductUniform { depth: u32, rows: u32 }
+    struct ProductUniform { depth: u32, rows: u32, biased: u32, relu: u32 }
+}
+
+uniforms! {
+    struct TiledUniform { depth: u32, rows: u32 }
 }
 
 const fn kernel(shader: &'static str) -> Kernel {
-    const BINDINGS: &[Binding] = &[read("a"), read("b"), write("c")];
+    const BINDINGS: &[Binding] = &[read("a"), read("b"), write("c"), read("bias")];
     Kernel {
         shader,
         entry: "product",
         bindings: BINDINGS,
         uniform: ProductUniform::FIELDS,
     }
+}
+
+/// What a product does to its sums before it stores them, for a layer that takes them as its panels of columns.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Finish {
+    pub(super) bias: Option<Region>,
+    pub(super) relu: bool,
 }
 
 /// A kernel that multiplies panels, and how it wants them.
@@ -65,7 +76,12 @@ pub(super) static SUBGROUP: Product = Product {
 };
 
 pub(super) static TILED: Product = Product {
-    kernel: kernel("conv2d_columns_tiled"),
+    kernel: Kernel {
+        shader: "conv2d_columns_tiled",
+        entry: "product",
+        bindings: &[read("a"), read("b"), write("c")],
+        uniform: TiledUniform::FIELDS,
+    },
     panel: Panel {
         rows: 64,
         columns: 64,
@@ -131,23 +147,39 @@ impl Product {
         &'static self,
         to: &mut Lowering<'_>,
         factors: [Region; 3],
-        [rows, columns, terms]: [usize; 3],
+        sizes: [usize; 3],
         batch: usize,
     ) -> Result<(), PlanError> {
-        let uniform = ProductUniform {
-            depth: self.depth(terms) as u32,
-            rows: self.whole(rows) as u32,
+        self.dispatch_finished(to, factors, sizes, batch, Finish::default())
+    }
+
+    /// The same, with the end of a layer, which tiles have none of.
+    pub(super) fn dispatch_finished(
+        &'static self,
+        to: &mut Lowering<'_>,
+        [a, b, c]: [Region; 3],
+        [rows, columns, terms]: [usize; 3],
+        batch: usize,
+        finish: Finish,
+    ) -> Result<(), PlanError> {
+        let [depth, whole] = [self.depth(terms), self.whole(rows)].map(|n| n as u32);
+        let (words, bindings) = if self.tile.is_some() {
+            let uniform = TiledUniform { depth, rows: whole };
+            (uniform.words(), vec![a, b, c])
+        } else {
+            let uniform = ProductUniform {
+                depth,
+                rows: whole,
+                biased: u32::from(finish.bias.is_some()),
+                relu: u32::from(finish.relu),
+            };
+            // Every binding must name some buffer; without a bias the kernel never reads this one.
+            (uniform.words(), vec![a, b, c, finish.bias.unwrap_or(a)])
         };
         let down = panels(rows, self.panel.rows);
         let across = panels(columns, self.panel.columns);
         let workgroups = [down, across, batch].map(|n| n as u64);
-        to.dispatch(
-            &self.kernel,
-            self.variant(),
-            uniform.words(),
-            &factors,
-            workgroups,
-        )?;
+        to.dispatch(&self.kernel, self.variant(), words, &bindings, workgroups)?;
         to.set_flops(2 * (batch * rows * columns * terms) as u64);
         Ok(())
     }
