@@ -300,10 +300,12 @@ pub(crate) fn new_run(args: &Args, model: Model, device: &Device) -> Result<Setu
         metadata,
     } = prepare(args, &model)?;
     let config = args.config(&model, device, &options);
-    let out = args.out.clone();
-    // The first of its name and numbers that holds no run.
-    let out = out.unwrap_or_else(|| RunFolder::unused(&run_folder(&model, &args.dataset)));
-    let folder = RunFolder::create(&out, &config, metadata).context("--out")?;
+    let folder = match &args.out {
+        Some(out) => RunFolder::create(out, &config, metadata),
+        // The first of its name and numbers that holds no run, and that no other training is at.
+        None => RunFolder::create_unused(&run_folder(&model, &args.dataset), &config, metadata),
+    };
+    let folder = folder.context("--out")?;
     Ok(Setup {
         model,
         split,

@@ -64,6 +64,11 @@ pub enum TrainError {
     /// A new run would overwrite another.
     #[error("{0} holds a run already; go on with it by --resume, or name another folder")]
     HoldsRun(PathBuf),
+    /// Another training writes to the folder.
+    #[error(
+        "{0} is in use by another training; wait for its end, or stop it, or name another folder"
+    )]
+    InUse(PathBuf),
     /// A folder to go on with has none.
     #[error("{0} holds no run to go on with (no resume.safetensors), name the folder of one")]
     NoRun(PathBuf),

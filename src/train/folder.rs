@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::json;
 
+use super::claim::Claim;
 use super::{Event, State, TrainError};
 use crate::data::Bad;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::output::{self, WriteError};
 use crate::pictures::curve;
 use crate::program::Parameters;
@@ -26,6 +27,7 @@ pub struct RunFolder {
     metadata: Metadata,
     /// Names of pictures that are in the list of bad ones.
     bad: HashSet<String>,
+    _claim: Claim,
 }
 
 /// A run as [`RunFolder::resume`] finds it.
@@ -54,6 +56,21 @@ fn holds_a_run(folder: &Path) -> bool {
         .any(|name| folder.join(name).exists())
 }
 
+/// `folder`, `folder-2`, `folder-3` and so on.
+fn numbered(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let folder = folder.to_owned();
+    let name = folder.file_name().unwrap_or_default().to_os_string();
+    let others = (2..).map({
+        let folder = folder.clone();
+        move |n| {
+            let mut name = name.clone();
+            name.push(format!("-{n}"));
+            folder.with_file_name(name)
+        }
+    });
+    std::iter::once(folder).chain(others)
+}
+
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
     Ok(output::write_whole(path, bytes)?)
 }
@@ -73,29 +90,52 @@ fn read(path: &Path) -> Result<String, TrainError> {
 impl RunFolder {
     /// `folder`, or if there is a run in it the first of `folder-2`, `folder-3`, … that has none.
     pub fn unused(folder: &Path) -> PathBuf {
-        let name = folder.file_name().unwrap_or_default().to_os_string();
-        let numbered = (2..).map(|n| {
-            let mut name = name.clone();
-            name.push(format!("-{n}"));
-            folder.with_file_name(name)
-        });
-        let mut all = std::iter::once(folder.to_owned()).chain(numbered);
+        let mut all = numbered(folder);
         all.find(|folder| !holds_a_run(folder))
             .expect("invariant: there is a number without a run")
     }
 
-    /// Makes the folder, empties `metrics.jsonl` and writes `config`.
+    /// Claims the folder, making it if it is not there, empties `metrics.jsonl` and writes `config`. The folder stays claimed until
+    /// this is dropped or the process ends.
     ///
     /// `metadata` goes into every checkpoint, its epoch and step brought up to date.
     ///
     /// # Errors
-    /// [`TrainError::HoldsRun`] if the folder holds checkpoints already, [`TrainError::Write`] if it or a file in it
-    /// cannot be written.
+    /// [`TrainError::HoldsRun`] if the folder holds checkpoints already, [`TrainError::InUse`] if another training writes there,
+    /// [`TrainError::Write`] if it or a file in it cannot be written.
     pub fn create(folder: &Path, config: &impl Serialize, metadata: Metadata) -> Result<Self> {
+        let claim = Claim::of(folder)?;
         if holds_a_run(folder) {
             return Err(TrainError::HoldsRun(folder.to_owned()).into());
         }
-        std::fs::create_dir_all(folder).map_err(write_error(folder))?;
+        Self::begin(folder, claim, config, metadata)
+    }
+
+    /// The same in `folder` or the first of `folder-2`, `folder-3`, … that holds no run and is not in use.
+    ///
+    /// # Errors
+    /// [`TrainError::Write`] if a folder or a file in it cannot be written.
+    pub fn create_unused(
+        folder: &Path,
+        config: &impl Serialize,
+        metadata: Metadata,
+    ) -> Result<Self> {
+        for folder in numbered(folder).filter(|folder| !holds_a_run(folder)) {
+            match Self::create(&folder, config, metadata.clone()) {
+                // Another training was there first.
+                Err(Error::Train(TrainError::InUse(_) | TrainError::HoldsRun(_))) => {}
+                made => return made,
+            }
+        }
+        unreachable!("invariant: there is a number without a run")
+    }
+
+    fn begin(
+        folder: &Path,
+        claim: Claim,
+        config: &impl Serialize,
+        metadata: Metadata,
+    ) -> Result<Self> {
         let path = folder.join(CONFIG);
         let json = serde_json::to_vec_pretty(config).map_err(|e| write_error(&path)(e.into()))?;
         write_whole(&path, &json)?;
@@ -106,19 +146,21 @@ impl RunFolder {
             metrics,
             metadata,
             bad: HashSet::new(),
+            _claim: claim,
         })
     }
 
     /// Opens the folder of a run that was stopped. Lines of `metrics.jsonl` later than its checkpoint are dropped.
     ///
     /// # Errors
-    /// [`TrainError::NoRun`] if there is no `resume.safetensors`, [`checkpoint::CheckpointError`] if it is not whole,
+    /// [`TrainError::NoRun`] if there is no `resume.safetensors`, [`TrainError::InUse`] if another training writes there, [`checkpoint::CheckpointError`] if it is not whole,
     /// [`TrainError::Read`] or [`TrainError::Write`] if `metrics.jsonl` cannot be read or written.
     pub fn resume(folder: &Path) -> Result<(Self, Resumed)> {
         let path = folder.join(RESUME);
         if !path.exists() {
             return Err(TrainError::NoRun(folder.to_owned()).into());
         }
+        let claim = Claim::of(folder)?;
         let (tensors, metadata) = checkpoint::load_trained(&path)?;
         let Some(state) = metadata.resume.clone() else {
             let message = format!("{} holds no state of a run", path.display());
@@ -141,6 +183,7 @@ impl RunFolder {
             metrics,
             metadata: metadata.clone(),
             bad: HashSet::new(),
+            _claim: claim,
         };
         let config = std::fs::read(folder.join(CONFIG)).ok();
         let config = config

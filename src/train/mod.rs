@@ -2,6 +2,7 @@
 
 mod adopt;
 pub mod checkpoint;
+mod claim;
 mod class_weights;
 pub(crate) mod error;
 mod evaluate;

@@ -2,6 +2,7 @@
 
 mod adapters;
 mod cache;
+mod claims;
 mod classify;
 mod compare;
 mod disk;
