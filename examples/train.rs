@@ -6,6 +6,8 @@ mod adapters;
 mod args;
 #[path = "common/cache.rs"]
 mod cache;
+#[path = "train/device.rs"]
+mod device;
 #[path = "train/find_lr.rs"]
 mod find_lr;
 #[path = "train/optimizer.rs"]
@@ -35,11 +37,11 @@ use clap::Parser;
 use nin_wgpu::checkpoint;
 use nin_wgpu::data;
 use nin_wgpu::device::{Device, DeviceChoice};
-use nin_wgpu::gpu::{Checks, Gpu};
+use nin_wgpu::gpu::Gpu;
 use nin_wgpu::ops::{Augment, Normalize};
 use nin_wgpu::output;
 use nin_wgpu::plan::{Plan, PlanOptions};
-use nin_wgpu::train::{Event, Trainer, evaluate_telling, profile, training_program};
+use nin_wgpu::train::{Event, RunFolder, Trainer, evaluate_telling, profile, training_program};
 use screen::Screen;
 use setup::Setup;
 
@@ -109,23 +111,14 @@ fn train(args: &Args) -> Result<ExitCode> {
             output::check(path).context(flag)?;
         }
     }
-    let device = Device::open_among(&adapters::adapters(), args.device)
-        .with_context(|| format!("--device {}", args.device))?;
-    let device = if args.precise {
-        device.precise()
-    } else {
-        device
-    };
-    device.set_tune(args.tune.into());
-    if args.checked {
-        device.set_checks(Checks::All);
+    let resumed = args.resume.as_ref().map(|out| RunFolder::resume(out));
+    let resumed = resumed.transpose().context("--resume")?;
+    let (device, warnings) = device::open(args, resumed.as_ref())?;
+    for warning in warnings {
+        eprintln!("warning: {warning}");
     }
-    cache::of_pipelines(&device);
-    if let Some(folder) = cache::folder() {
-        device.set_tune_cache(folder);
-    }
-    let setup = match &args.resume {
-        Some(out) => setup::resumed_run(args, out)?,
+    let setup = match resumed {
+        Some(run) => setup::resumed_run(args, run)?,
         None => {
             let default = if device.is_software() {
                 "nin-small"
@@ -159,6 +152,7 @@ fn train(args: &Args) -> Result<ExitCode> {
     }
     let mut trainer = Trainer::new(&device, &model, &split, &parameters, options.clone())?;
     screen.tuned(&device, args.tune);
+    keep_kernels(&device, &folder)?;
     if let Some(resumed) = &resumed {
         let step = resumed.metadata.step;
         trainer.resume(step, &resumed.moments, &resumed.state)?;
@@ -184,6 +178,7 @@ fn train(args: &Args) -> Result<ExitCode> {
                 record(&Event::BadPictures(bad))
             })?;
         record(&Event::Tested(metrics.accuracy()))?;
+        keep_kernels(&device, &folder)?;
     }
     if !summary.stopped
         && let Some(path) = &args.export
@@ -200,4 +195,12 @@ fn train(args: &Args) -> Result<ExitCode> {
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// The kernels that a GPU computes by belong to the run.
+fn keep_kernels(device: &Device, folder: &RunFolder) -> Result<()> {
+    match device {
+        Device::Gpu(gpu) => Ok(folder.keep_kernels(&gpu.kernels())?),
+        Device::Cpu | Device::PreciseCpu => Ok(()),
+    }
 }

@@ -77,12 +77,13 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value = "auto", help_heading = "Pictures")]
     pub(crate) invert: InvertName,
     /// What becomes of pictures that cannot be read: stop ends the run, skip goes on without them and lists them
-    #[arg(long, value_enum, default_value = "stop", help_heading = "Pictures")]
-    pub(crate) on_bad: OnBadName,
+    /// [default: stop]
+    #[arg(long, value_enum, help_heading = "Pictures")]
+    pub(crate) on_bad: Option<OnBadName>,
     /// Where the pictures lie: resident on the device, or streamed to it by threads that load the next batches meanwhile;
-    /// auto chooses by their size
-    #[arg(long, value_enum, default_value = "auto", help_heading = "Pictures")]
-    pub(crate) data_home: HomeName,
+    /// auto chooses by their size [default: auto]
+    #[arg(long, value_enum, help_heading = "Pictures")]
+    pub(crate) data_home: Option<HomeName>,
     /// Batches that are loaded ahead of a streamed training; they bound its memory
     #[arg(long, value_name = "N", value_parser = at_least_one::<usize>, default_value_t = 4, help_heading = "Pictures")]
     pub(crate) prefetch: usize,
@@ -180,7 +181,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = at_least_one::<u64>, help_heading = "How to train")]
     pub(crate) patience: Option<u64>,
 
-    /// Go on with the run in this folder where it stopped; only --epochs, --max-steps, --device and --data-dir may change
+    /// Go on with the run in this folder where it stopped, as if it had not; only --epochs, --max-steps and where it runs and
+    /// finds its pictures may change
     #[arg(
         long,
         value_name = "DIR",
@@ -300,6 +302,8 @@ impl Args {
             "dataset": self.dataset().0,
             "data_dir": self.dataset().1.and_then(|folder| std::path::absolute(folder).ok()),
             "device": device.to_string(),
+            "precise": self.precise,
+            "checked": self.checked,
             "recipe": format!("{:?}", self.recipe).to_lowercase(),
             "init": self.init.as_ref().map(|init| format!("{init:?}")),
             "batch_size": options.batch_size,

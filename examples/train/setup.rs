@@ -12,7 +12,8 @@ use nin_wgpu::models::{Model, Recipe};
 use nin_wgpu::ops::{Augment, Normalize};
 use nin_wgpu::program::{Loss, Parameters, Program};
 use nin_wgpu::train::{
-    Resumed, RunFolder, TrainError, TrainOptions, balanced_class_weights, training_program,
+    Home, OnBad, Resumed, RunFolder, TrainError, TrainOptions, balanced_class_weights,
+    training_program,
 };
 
 use crate::args::Args;
@@ -69,10 +70,10 @@ pub(crate) fn options(
         patience: args.patience,
         first_step: args.dump.is_some(),
         image_size: args.image_size,
-        home: args.data_home.into(),
+        home: args.data_home.map_or(Home::Auto, Into::into),
         prefetch: args.prefetch,
         workers: args.workers.unwrap_or(0),
-        on_bad: args.on_bad.into(),
+        on_bad: args.on_bad.map_or(OnBad::Stop, Into::into),
         balance: args.balance,
     })
 }
@@ -316,9 +317,8 @@ pub(crate) fn new_run(args: &Args, model: Model, device: &Device) -> Result<Setu
     })
 }
 
-/// The run in `out`, where it stopped.
-pub(crate) fn resumed_run(args: &Args, out: &Path) -> Result<Setup> {
-    let (folder, resumed) = RunFolder::resume(out).context("--resume")?;
+/// A run where it stopped.
+pub(crate) fn resumed_run(args: &Args, (folder, resumed): (RunFolder, Resumed)) -> Result<Setup> {
     let (metadata, state) = (&resumed.metadata, &resumed.state);
     let model = metadata.preset().context("--resume")?;
     let data_dir = args.data_dir.clone();
@@ -349,11 +349,22 @@ pub(crate) fn resumed_run(args: &Args, out: &Path) -> Result<Setup> {
         split.train = split.train.limit(both);
         split = split.hold_out(state.val_images, seed);
     }
+    let was = &state.options;
+    let home = args.data_home.map_or(was.home, Into::into);
+    let (outline, random) = (split.train.outline(), was.augment != Augment::NONE);
+    // The device draws parts of what testing sees of a photo, threads parts of the photo.
+    if outline.draws && random && home.of(&outline, random) != was.home.of(&outline, random) {
+        split.notes.push(format!(
+            "the pictures lay elsewhere ({:?}), where other parts of them are drawn: this goes on to other bits than the run in \
+             one would",
+            was.home
+        ));
+    }
     let options = TrainOptions {
-        home: args.data_home.into(),
+        home,
         prefetch: args.prefetch,
         workers: args.workers.unwrap_or(0),
-        on_bad: args.on_bad.into(),
+        on_bad: args.on_bad.map_or(state.options.on_bad, Into::into),
         epochs: args.epochs.unwrap_or(state.options.epochs),
         max_steps: args.max_steps,
         patience: args.patience.or(state.options.patience),

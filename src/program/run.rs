@@ -478,6 +478,24 @@ impl Run {
         Ok(snapshots.iter().map(of).collect())
     }
 
+    /// What a training accumulated since the last snapshot; it goes on from there.
+    pub(crate) async fn unfinished_metrics(&mut self) -> Result<Metrics> {
+        let Goal::Train { metrics, .. } = *self.program.goal else {
+            return Err(wrong_goal("training"));
+        };
+        Ok(Metrics::new(&self.tensor(metrics).await?.data))
+    }
+
+    /// Has a training accumulate on from `metrics`, which no more steps were added to than a device can: those of one snapshot.
+    pub(crate) fn resume_metrics(&mut self, so_far: &Metrics) -> Result<()> {
+        let Goal::Train { metrics, .. } = *self.program.goal else {
+            return Err(wrong_goal("training"));
+        };
+        Ok(self
+            .runtime
+            .write(metrics, so_far.sums().as_slice().into())?)
+    }
+
     /// One training step, waited for. `step` counts from 1.
     ///
     /// # Errors

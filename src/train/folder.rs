@@ -18,7 +18,7 @@ use crate::program::Parameters;
 use crate::train::checkpoint::{self, Metadata};
 
 /// A folder that a run writes to: `config.json`, `metrics.jsonl`, `curve.svg`, `last.safetensors`, `best.safetensors`,
-/// `resume.safetensors`, which holds the parameters that training goes on with, the optimizer's moments and the run's state, and `bad-pictures.txt` if pictures
+/// `kernels.json` on a GPU, `resume.safetensors`, which holds the parameters that training goes on with, the optimizer's moments and the run's state, and `bad-pictures.txt` if pictures
 /// could not be loaded.
 #[derive(Debug)]
 pub struct RunFolder {
@@ -48,6 +48,7 @@ pub struct Resumed {
 const RESUME: &str = "resume.safetensors";
 const METRICS: &str = "metrics.jsonl";
 const CONFIG: &str = "config.json";
+const KERNELS: &str = "kernels.json";
 const BAD: &str = "bad-pictures.txt";
 
 fn holds_a_run(folder: &Path) -> bool {
@@ -171,7 +172,7 @@ impl RunFolder {
         let text = read(&path)?;
         let kept: String = text
             .split_inclusive('\n')
-            .take_while(|line| !is_later(line, metadata.step))
+            .take_while(|line| !is_later(line, &metadata))
             .collect();
         write_whole(&path, kept.as_bytes())?;
         let metrics = File::options()
@@ -204,6 +205,22 @@ impl RunFolder {
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.folder
+    }
+
+    /// The kernels that the run computes by ([`Gpu::kernels`](crate::gpu::Gpu::kernels)), if it began on a GPU.
+    pub fn kernels(&self) -> Option<Vec<u8>> {
+        std::fs::read(self.folder.join(KERNELS)).ok()
+    }
+
+    /// Keeps the kernels that the run computes by, in `kernels.json`.
+    ///
+    /// # Errors
+    /// [`TrainError::Write`].
+    pub fn keep_kernels(&self, json: &[u8]) -> Result<()> {
+        if self.kernels().as_deref() == Some(json) {
+            return Ok(());
+        }
+        Ok(write_whole(&self.folder.join(KERNELS), json)?)
     }
 
     /// Writes what an event has for the disk.
@@ -279,10 +296,17 @@ impl RunFolder {
     }
 }
 
-/// Whether a line of `metrics.jsonl` is of a step after `step`, of the end of the run, or torn off.
-fn is_later(line: &str, step: u64) -> bool {
+/// Whether a line of `metrics.jsonl` will be written again when the run of this checkpoint goes on, or is torn off: those of later
+/// steps and epochs, of the end of the run, and of an interval or an epoch that it was stopped in.
+fn is_later(line: &str, at: &Metadata) -> bool {
     let parsed: Option<serde_json::Value> = serde_json::from_str(line).ok();
-    let is_later =
-        |line: serde_json::Value| line["kind"] == "test" || line["step"].as_u64() > Some(step);
+    let cut = at.resume.as_ref();
+    let cut = cut.is_some_and(|state| state.interval_so_far.images() > 0);
+    let whole_steps = if cut { at.step - 1 } else { at.step };
+    let is_later = |line: serde_json::Value| match line["kind"].as_str() {
+        Some("test") => true,
+        Some("epoch") => line["epoch"].as_u64() > Some(at.epoch),
+        _ => line["step"].as_u64() > Some(whole_steps),
+    };
     !line.ends_with('\n') || parsed.is_none_or(is_later)
 }

@@ -13,6 +13,7 @@ mod init;
 mod made;
 mod optimizer;
 mod options;
+mod parts;
 mod photos;
 mod pictures;
 mod profile;

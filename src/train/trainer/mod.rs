@@ -29,7 +29,8 @@ use crate::train::{Plateau, State, TrainError, TrainOptions};
 pub struct Summary {
     /// Steps done, those before a resumption included.
     pub steps: u64,
-    /// Accuracy of the best epoch on the validation set, or on the test set if there is none.
+    /// Accuracy of the best whole epoch on the validation set, or on the test set if there is none; of the first as far as it went,
+    /// if [`TrainOptions::max_steps`] ended it.
     pub best_accuracy: f64,
     /// That epoch; 0 before the first test.
     pub best_epoch: u64,
@@ -59,6 +60,8 @@ pub struct Trainer<'a> {
     warned: Vec<usize>,
     /// What people should know of, before the first step.
     notices: Vec<String>,
+    /// Accuracy within an epoch, where the steps ended.
+    within: Option<f64>,
     stop: Arc<AtomicBool>,
     save: Arc<AtomicBool>,
 }
@@ -68,6 +71,8 @@ struct Waiting {
     step: u64,
     interval: u64,
     learning_rate: f64,
+    /// Whether the run was stopped within the interval.
+    cut: bool,
 }
 
 impl<'a> Trainer<'a> {
@@ -119,6 +124,7 @@ impl<'a> Trainer<'a> {
                 names: split.names,
                 untested: false,
                 epoch_so_far: Metrics::empty(),
+                interval_so_far: Metrics::empty(),
                 best_accuracy: 0.0,
                 best_epoch: 0,
                 plateau: Plateau::default(),
@@ -129,6 +135,7 @@ impl<'a> Trainer<'a> {
             since: Instant::now(),
             warned: Vec::new(),
             notices: Vec::new(),
+            within: None,
             stop: Arc::default(),
             save: Arc::default(),
         })
@@ -158,6 +165,10 @@ impl<'a> Trainer<'a> {
         self.state.plateau = state.plateau.clone();
         (self.step, self.first_step) = (step, step);
         self.state.epoch_so_far = state.epoch_so_far.clone();
+        self.state.interval_so_far = state.interval_so_far.clone();
+        if state.interval_so_far.images() > 0 {
+            self.train.resume_metrics(&state.interval_so_far)?;
+        }
         self.state.untested = state.untested;
         self.state.best_accuracy = state.best_accuracy;
         self.state.best_epoch = state.best_epoch;
@@ -233,7 +244,8 @@ impl<'a> Trainer<'a> {
                     }
                 };
                 let learning_rate = self.state.options.learning_rate_at(self.at(self.step));
-                let trained = &self.state.epoch_so_far;
+                let mut trained = self.state.epoch_so_far.clone();
+                trained.add(&self.state.interval_so_far);
                 tell(Event::Epoch(Epoch {
                     epoch,
                     train_loss: trained.loss(),
@@ -244,24 +256,33 @@ impl<'a> Trainer<'a> {
                     seconds: start.elapsed().as_secs_f64(),
                     waited: self.waited[1].as_secs_f64(),
                 }))?;
-                best = self.state.best_epoch == 0 || accuracy > self.state.best_accuracy;
-                if best {
-                    self.state.best_accuracy = accuracy;
-                    self.state.best_epoch = epoch;
-                }
                 if self.step.is_multiple_of(per_epoch) {
+                    best = self.state.best_epoch == 0 || accuracy > self.state.best_accuracy;
+                    if best {
+                        self.state.best_accuracy = accuracy;
+                        self.state.best_epoch = epoch;
+                    }
                     let schedule = self.state.options.schedule;
                     self.state.plateau.after_epoch(accuracy, schedule);
                     self.state.epoch_so_far = Metrics::empty();
+                } else {
+                    // A run that goes on from here must become what it would have become in one, so only whole epochs are
+                    // compared; before the first of them, this is what there is.
+                    best = self.state.best_epoch == 0;
+                    self.within = Some(accuracy);
                 }
             }
             self.checkpoint(&weights, best, &mut tell)?;
             self.since = Instant::now();
         }
+        let (best_epoch, best_accuracy) = match (self.state.best_epoch, self.within) {
+            (0, Some(accuracy)) => (1, accuracy),
+            (epoch, _) => (epoch, self.state.best_accuracy),
+        };
         Ok(Summary {
             steps: self.step,
-            best_accuracy: self.state.best_accuracy,
-            best_epoch: self.state.best_epoch,
+            best_accuracy,
+            best_epoch,
             stopped,
             early: self.without_progress() && self.step < self.all_steps(),
         })
