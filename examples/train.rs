@@ -45,6 +45,9 @@ use nin_wgpu::train::{Event, RunFolder, Trainer, evaluate_telling, profile, trai
 use screen::Screen;
 use setup::Setup;
 
+/// What a training ends with whose last state is in memory only.
+const UNSAVED: &str = "the end of the run could not be saved";
+
 fn main() -> ExitCode {
     match run(&Args::parse()) {
         Ok(code) => code,
@@ -152,7 +155,7 @@ fn train(args: &Args) -> Result<ExitCode> {
     }
     let mut trainer = Trainer::new(&device, &model, &split, &parameters, options.clone())?;
     screen.tuned(&device, args.tune);
-    keep_kernels(&device, &folder)?;
+    screen.saved(keep_kernels(&device, &folder));
     if let Some(resumed) = &resumed {
         let step = resumed.metadata.step;
         trainer.resume(step, &resumed.moments, &resumed.state)?;
@@ -160,25 +163,30 @@ fn train(args: &Args) -> Result<ExitCode> {
     }
     signals::stop_by(trainer.stop_flag())?;
     screen.ready(start);
-    let mut record = |event: &Event<'_>| -> nin_wgpu::Result<()> {
-        folder.record(event)?;
+    let record = |folder: &mut RunFolder, event: &Event<'_>| -> nin_wgpu::Result<()> {
+        // What cannot be saved now is tried again: the training is worth more.
+        screen.saved(folder.record(event));
         if let (Event::FirstStep(tensors), Some(path)) = (event, &args.dump) {
             checkpoint::save(path, tensors, None)?;
         }
         screen.show(event);
         Ok(())
     };
-    let summary = trainer.run(|event| record(&event))?;
+    let ended = trainer.run(|event| record(&mut folder, &event));
+    let saved = folder.finish().context(UNSAVED);
+    let summary = ended?;
+    saved?;
 
     let best = out.join("best.safetensors");
     if !summary.stopped && split.val.is_some() {
         let (parameters, _) = checkpoint::load(&best)?;
         let metrics =
             evaluate_telling(&device, &model, &parameters, &split.test, &options, |bad| {
-                record(&Event::BadPictures(bad))
+                record(&mut folder, &Event::BadPictures(bad))
             })?;
-        record(&Event::Tested(metrics.accuracy()))?;
-        keep_kernels(&device, &folder)?;
+        record(&mut folder, &Event::Tested(metrics.accuracy()))?;
+        folder.finish().context(UNSAVED)?;
+        screen.saved(keep_kernels(&device, &folder));
     }
     if !summary.stopped
         && let Some(path) = &args.export
@@ -198,9 +206,9 @@ fn train(args: &Args) -> Result<ExitCode> {
 }
 
 /// The kernels that a GPU computes by belong to the run.
-fn keep_kernels(device: &Device, folder: &RunFolder) -> Result<()> {
+fn keep_kernels(device: &Device, folder: &RunFolder) -> nin_wgpu::Result<()> {
     match device {
-        Device::Gpu(gpu) => Ok(folder.keep_kernels(&gpu.kernels())?),
+        Device::Gpu(gpu) => folder.keep_kernels(&gpu.kernels()),
         Device::Cpu | Device::PreciseCpu => Ok(()),
     }
 }

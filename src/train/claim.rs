@@ -40,4 +40,9 @@ impl Claim {
             }
         }
     }
+
+    /// Whether the folder is there, with what a claim left in it.
+    pub(super) fn is_of(folder: &Path) -> bool {
+        folder.join(LOCK).exists()
+    }
 }

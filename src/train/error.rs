@@ -69,6 +69,9 @@ pub enum TrainError {
         "{0} is in use by another training; wait for its end, or stop it, or name another folder"
     )]
     InUse(PathBuf),
+    /// The run folder went away, and was made again; what it held is lost but for what is written from now on.
+    #[error("{0} was removed, and what it held; it was made again")]
+    Removed(PathBuf),
     /// A folder to go on with has none.
     #[error("{0} holds no run to go on with (no resume.safetensors), name the folder of one")]
     NoRun(PathBuf),
