@@ -2,6 +2,8 @@
 
 #[path = "common/adapters.rs"]
 mod adapters;
+#[path = "train/again.rs"]
+mod again;
 #[path = "train/args.rs"]
 mod args;
 #[path = "common/cache.rs"]
@@ -28,9 +30,11 @@ mod tuning;
 mod values;
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use again::Again;
 use anyhow::{Context, Result};
 use args::Args;
 use clap::Parser;
@@ -106,6 +110,7 @@ fn print_plan(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// Trains, and goes on after a fault as often as the flags let it.
 fn train(args: &Args) -> Result<ExitCode> {
     let start = Instant::now();
     // Now, not at the end of hours.
@@ -114,14 +119,31 @@ fn train(args: &Args) -> Result<ExitCode> {
             output::check(path).context(flag)?;
         }
     }
-    let resumed = args.resume.as_ref().map(|out| RunFolder::resume(out));
+    let mut again = Again::new(args);
+    loop {
+        let mut out = None;
+        match attempt(args, &again, &mut out, start) {
+            Err(error) if out.is_some_and(|out| again.goes_on(&error, &out)) => {}
+            ended => return ended,
+        }
+    }
+}
+
+/// Trains until the end or a fault; says in which folder.
+fn attempt(
+    args: &Args,
+    again: &Again,
+    into: &mut Option<PathBuf>,
+    start: Instant,
+) -> Result<ExitCode> {
+    let resumed = again.resume.as_ref().map(|out| RunFolder::resume(out));
     let resumed = resumed.transpose().context("--resume")?;
     let (device, warnings) = device::open(args, resumed.as_ref())?;
     for warning in warnings {
         eprintln!("warning: {warning}");
     }
     let setup = match resumed {
-        Some(run) => setup::resumed_run(args, run)?,
+        Some(run) => setup::resumed_run(args, run, again.rate)?,
         None => {
             let default = if device.is_software() {
                 "nin-small"
@@ -147,7 +169,8 @@ fn train(args: &Args) -> Result<ExitCode> {
         resumed,
     } = setup;
     let out = folder.path().to_owned();
-    if args.profile {
+    *into = Some(out.clone());
+    if args.profile && again.first {
         let (profile, waiting) = profile(&device, &model, &split.train, &parameters, &options)?;
         screen.profile(&profile, waiting.as_ref());
         let trace = profile.chrome_trace();
@@ -170,6 +193,12 @@ fn train(args: &Args) -> Result<ExitCode> {
             checkpoint::save(path, tensors, None)?;
         }
         screen.show(event);
+        if let (Event::Interval(interval), Some(at), Device::Gpu(gpu)) =
+            (event, args.lose_device_at.filter(|_| again.first), &device)
+            && interval.step >= at
+        {
+            gpu.destroy();
+        }
         Ok(())
     };
     let ended = trainer.run(|event| record(&mut folder, &event));

@@ -15,8 +15,8 @@ use crate::pictures::{FitName, InvertName};
 use crate::size::size;
 use crate::tuning::Tuning;
 use crate::values::{
-    AugmentName, ClassWeights, HomeName, InitChoice, OnBadName, RecipeName, TuneName, at_least_one,
-    rate, share, smoothing,
+    AugmentName, ClassWeights, HomeName, InitChoice, OnBadName, OnNan, RecipeName, TuneName,
+    at_least_one, rate, share, smoothing,
 };
 
 /// Train Network in Network, or a small network like it, on a GPU or on the CPU.
@@ -180,6 +180,27 @@ pub(crate) struct Args {
     /// Stop early after N epochs without a better accuracy on the held-out images (on the test images without --val-split)
     #[arg(long, value_name = "N", value_parser = at_least_one::<u64>, help_heading = "How to train")]
     pub(crate) patience: Option<u64>,
+
+    /// What becomes of a training whose loss is no number any more: stop ends it, rollback goes on from the last checkpoint at half
+    /// the learning rate, five times at most
+    #[arg(
+        long,
+        value_enum,
+        default_value = "stop",
+        help_heading = "How to train"
+    )]
+    pub(crate) on_nan: OnNan,
+    /// Open a GPU that was lost again, N times at most, and go on from the last checkpoint
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        help_heading = "Where to run"
+    )]
+    pub(crate) retries: u32,
+    /// Lose the GPU after this step, to test what becomes of the run
+    #[arg(long, value_name = "STEP", hide = true)]
+    pub(crate) lose_device_at: Option<u64>,
 
     /// Go on with the run in this folder where it stopped, as if it had not; only --epochs, --max-steps and where it runs and
     /// finds its pictures may change

@@ -13,7 +13,7 @@ use nin_wgpu::ops::{Augment, Normalize};
 use nin_wgpu::program::{Loss, Parameters, Program};
 use nin_wgpu::train::{
     Home, OnBad, Resumed, RunFolder, TrainError, TrainOptions, balanced_class_weights,
-    training_program,
+    check_memory, training_program,
 };
 
 use crate::args::Args;
@@ -237,7 +237,7 @@ fn loss(args: &Args, train: &Dataset) -> Result<Loss> {
 }
 
 /// Data, options and parameters of a new run, as the flags say.
-pub(crate) fn prepare(args: &Args, model: &Model) -> Result<Prepared> {
+pub(crate) fn prepare(args: &Args, model: &Model, device: &Device) -> Result<Prepared> {
     let (name, data_dir) = args.dataset();
     let limits = [args.limit_train, args.limit_test];
     let loader = Loader::new(name)
@@ -280,6 +280,7 @@ pub(crate) fn prepare(args: &Args, model: &Model) -> Result<Prepared> {
         };
         anyhow!(error).context(context)
     })?;
+    check_memory(device, model, &split, &options)?;
     let of = describe(model.name, image, classes);
     let parameters = parameters(args, &program, &of, initial)?;
     let mut metadata = Metadata::new(model, &split.train, statistics, args.seed);
@@ -299,7 +300,7 @@ pub(crate) fn new_run(args: &Args, model: Model, device: &Device) -> Result<Setu
         options,
         parameters,
         metadata,
-    } = prepare(args, &model)?;
+    } = prepare(args, &model, device)?;
     let config = args.config(&model, device, &options);
     let folder = match &args.out {
         Some(out) => RunFolder::create(out, &config, metadata),
@@ -317,8 +318,12 @@ pub(crate) fn new_run(args: &Args, model: Model, device: &Device) -> Result<Setu
     })
 }
 
-/// A run where it stopped.
-pub(crate) fn resumed_run(args: &Args, (folder, resumed): (RunFolder, Resumed)) -> Result<Setup> {
+/// A run where it stopped, its learning rate multiplied by `rate`.
+pub(crate) fn resumed_run(
+    args: &Args,
+    (folder, resumed): (RunFolder, Resumed),
+    rate: f64,
+) -> Result<Setup> {
     let (metadata, state) = (&resumed.metadata, &resumed.state);
     let model = metadata.preset().context("--resume")?;
     let data_dir = args.data_dir.clone();
@@ -366,6 +371,7 @@ pub(crate) fn resumed_run(args: &Args, (folder, resumed): (RunFolder, Resumed)) 
         workers: args.workers.unwrap_or(0),
         on_bad: args.on_bad.map_or(state.options.on_bad, Into::into),
         epochs: args.epochs.unwrap_or(state.options.epochs),
+        learning_rate: was.learning_rate * rate,
         max_steps: args.max_steps,
         patience: args.patience.or(state.options.patience),
         ..state.options.clone()

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::claim::Claim;
 use super::metrics_file::MetricsFile;
-use super::saving::{BEST, LAST, Moment, RESUME, Unsaved};
+use super::saving::{BEST, LAST, Moment, RESUME, Unsaved, mended};
 use super::{Event, State, TrainError};
 use crate::data::Bad;
 use crate::error::{Error, Result};
@@ -175,6 +175,7 @@ impl RunFolder {
             return Err(TrainError::Resume(message).into());
         };
         let [parameters, moments] = checkpoint::part_moments(tensors);
+        mended(folder, &parameters, &moments, &metadata)?;
         let path = folder.join(METRICS);
         let text = match path.exists() {
             true => read(&path)?,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::checkpoint::{CheckpointError, Metadata, save};
+use super::checkpoint::{CheckpointError, Metadata, load_trained, save};
 use crate::program::Parameters;
 
 pub(super) const RESUME: &str = "resume.safetensors";
@@ -39,7 +39,7 @@ fn plain(metadata: &Metadata) -> Metadata {
 impl Unsaved {
     /// Writes a moment, and what is still to be written. What cannot be is kept, for [`Unsaved::retry`].
     ///
-    /// The order is such that a run killed between two files goes on from a moment whose best epoch is there.
+    /// What a run goes on from comes first: of a run that is killed before the others are there, [`mended`] writes them.
     pub(super) fn save(
         &mut self,
         folder: &Path,
@@ -53,16 +53,16 @@ impl Unsaved {
         // What is newer is what counts.
         self.last = None;
         let saved = self.retry(folder).and_then(|()| {
-            let plain = plain(moment.metadata);
-            if best {
-                save(&folder.join(BEST), moment.parameters, Some(&plain))?;
-            }
-            save(&folder.join(LAST), moment.parameters, Some(&plain))?;
             save(
                 &folder.join(RESUME),
                 &of_all().collect(),
                 Some(moment.metadata),
-            )
+            )?;
+            let plain = plain(moment.metadata);
+            if best {
+                save(&folder.join(BEST), moment.parameters, Some(&plain))?;
+            }
+            save(&folder.join(LAST), moment.parameters, Some(&plain))
         });
         if saved.is_err() {
             let parameters = moment.parameters.clone();
@@ -81,10 +81,51 @@ impl Unsaved {
             self.best = None;
         }
         if let Some((parameters, trained, metadata)) = &self.last {
-            save(&folder.join(LAST), parameters, Some(&plain(metadata)))?;
             save(&folder.join(RESUME), trained, Some(metadata))?;
+            save(&folder.join(LAST), parameters, Some(&plain(metadata)))?;
             self.last = None;
         }
         Ok(())
     }
+}
+
+/// Writes what a run that was killed had no time for behind `resume.safetensors`, which holds these parameters and moments: the other
+/// checkpoints of the same moment.
+pub(super) fn mended(
+    folder: &Path,
+    trained: &Parameters,
+    moments: &Parameters,
+    metadata: &Metadata,
+) -> Result<(), CheckpointError> {
+    let Some(state) = &metadata.resume else {
+        return Ok(());
+    };
+    let per_epoch = (state.train_images / state.options.step_images().max(1)) as u64;
+    let at_end = metadata.step == metadata.epoch * per_epoch && !state.untested;
+    let is_best = at_end && metadata.epoch > 0 && state.best_epoch == metadata.epoch;
+    let plain = plain(metadata);
+    for (name, wanted) in [(BEST, is_best), (LAST, true)] {
+        let path = folder.join(name);
+        let is_there = || {
+            let file = load_trained(&path);
+            file.is_ok_and(|(_, of)| of.step == metadata.step)
+        };
+        if wanted && !is_there() {
+            save(&path, &for_use(trained, moments), Some(&plain))?;
+        }
+    }
+    Ok(())
+}
+
+/// The averages of parameters that have one, and the others as they are.
+fn for_use(trained: &Parameters, moments: &Parameters) -> Parameters {
+    let average = |name: &str| {
+        let of = |other: &str| other.strip_suffix(".ema") == Some(name);
+        moments.iter().find(|(other, _)| of(other))
+    };
+    let used = trained.iter().map(|(name, tensor)| {
+        let used = average(name).map_or(tensor, |(_, average)| average);
+        (name.clone(), used.clone())
+    });
+    used.collect()
 }

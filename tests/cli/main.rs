@@ -1,6 +1,7 @@
 //! The programs as a user meets them: what they write, what they print, and how they refuse.
 
 mod adapters;
+mod again;
 mod cache;
 mod claims;
 mod classify;
@@ -10,7 +11,9 @@ mod doctor;
 mod errors;
 mod files;
 mod init;
+mod killed;
 mod made;
+mod memory;
 mod optimizer;
 mod options;
 mod parts;

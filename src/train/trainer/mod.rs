@@ -15,11 +15,13 @@ use crate::backend::device::Device;
 use crate::backend::wait::block_on;
 use crate::data::{Bad, Dataset, Split};
 use crate::error::Result;
+use crate::graph::tensor::Tensor;
 use crate::models::{At, Model};
 use crate::program::{Metrics, Parameters, Run, Weights};
 use crate::train::evaluate::Examination;
 use crate::train::events::{Epoch, Event, Progress};
 use crate::train::extension;
+use crate::train::memory::check_memory;
 use crate::train::program::training_program_on;
 use crate::train::supply::Supply;
 use crate::train::{Plateau, State, TrainError, TrainOptions};
@@ -101,6 +103,7 @@ impl<'a> Trainer<'a> {
         parameters: &Parameters,
         options: TrainOptions,
     ) -> Result<Self> {
+        check_memory(device, model, split, &options)?;
         let program = training_program_on(device, model, &split.train.outline(), &options)?;
         let supply = Supply::new(&split.train, &options, options.step_images(), true);
         let mut train = program.load_async(device).await?;
@@ -191,7 +194,8 @@ impl<'a> Trainer<'a> {
     /// Trains to the end, telling `tell` of every event.
     ///
     /// # Errors
-    /// [`TrainError::NonFinite`] if the loss diverges, those of the device, and whatever `tell` returns.
+    /// [`TrainError::NonFinite`] if the loss diverges, [`TrainError::NonFiniteParameter`] if it does behind the last step before a
+    /// checkpoint, those of the device, and whatever `tell` returns.
     pub fn run(&mut self, tell: impl FnMut(Event<'_>) -> Result<()>) -> Result<Summary> {
         block_on(self.run_async(tell, Pause::sleep))
     }
@@ -321,13 +325,21 @@ impl<'a> Trainer<'a> {
             .is_some_and(|patience| since >= patience)
     }
 
-    /// Hands everything that the run depends on to `tell`.
+    /// Hands everything that the run depends on to `tell`, if it is numbers.
     fn checkpoint(
         &mut self,
         weights: &Weights,
         best: bool,
         tell: &mut impl FnMut(Event<'_>) -> Result<()>,
     ) -> Result<()> {
+        let broken = |(_, tensor): &&(String, Tensor)| tensor.data.iter().any(|x| !x.is_finite());
+        if let Some((name, _)) = weights.used.iter().find(broken) {
+            return Err(TrainError::NonFiniteParameter {
+                name: name.clone(),
+                step: self.step,
+            }
+            .into());
+        }
         tell(Event::Checkpoint {
             epoch: self.step / self.steps_per_epoch(),
             step: self.step,
