@@ -8,6 +8,8 @@ mod again;
 mod args;
 #[path = "common/cache.rs"]
 mod cache;
+#[path = "train/debug_nan.rs"]
+mod debug_nan;
 #[path = "train/device.rs"]
 mod device;
 #[path = "train/find_lr.rs"]
@@ -203,7 +205,15 @@ fn attempt(
     };
     let ended = trainer.run(|event| record(&mut folder, &event));
     let saved = folder.finish().context(UNSAVED);
-    let summary = ended?;
+    let summary = match ended {
+        Err(error) if args.debug_nan && error.is_divergence() => {
+            drop(trainer);
+            let found = debug_nan::find(&model, &split, &options, &parameters, &out);
+            let found = found.unwrap_or_else(|error| format!("it cannot be found: {error}"));
+            return Err(anyhow::Error::from(error).context(format!("--debug-nan: {found}")));
+        }
+        ended => ended?,
+    };
     saved?;
 
     let best = out.join("best.safetensors");

@@ -190,6 +190,10 @@ pub(crate) struct Args {
         help_heading = "How to train"
     )]
     pub(crate) on_nan: OnNan,
+    /// When the loss is no number any more, run the steps since the last checkpoint once more, on the CPU, and say which layer first
+    /// had a value that is not finite
+    #[arg(long, help_heading = "How to train")]
+    pub(crate) debug_nan: bool,
     /// Open a GPU that was lost again, N times at most, and go on from the last checkpoint
     #[arg(
         long,

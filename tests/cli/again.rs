@@ -39,6 +39,14 @@ fn a_training_that_diverges_goes_back_to_its_checkpoint_at_half_the_rate() {
     let flags: Vec<&str> = flags.split(' ').collect();
     let error = refused(short_run(&stops).args(&flags));
     assert_says(&error, &["error: ", "step ", "lower learning rate"]);
+    let named = folder.path().join("named");
+    let error = refused(short_run(&named).args(&flags).arg("--debug-nan"));
+    let says = [
+        "error: --debug-nan: step ",
+        "not finite is of `",
+        "lower learning rate",
+    ];
+    assert_says(&error, &says);
     let ended = run(short_run(&back).args(&flags).args(["--on-nan", "rollback"]));
     let warnings = ended.stderr.lines();
     let warnings = warnings.filter(|line| line.contains("at half the learning rate"));
@@ -47,7 +55,7 @@ fn a_training_that_diverges_goes_back_to_its_checkpoint_at_half_the_rate() {
     // Whether five halvings are enough or not, what was saved is numbers.
     let steps = metrics(&back, "step");
     assert!(steps.iter().all(|line| line["loss"].is_number()));
-    for name in ["stops", "back"] {
+    for name in ["stops", "named", "back"] {
         let path = folder.path().join(name).join("resume.safetensors");
         if let Ok((tensors, _)) = nin_wgpu::checkpoint::load_trained(&path) {
             let finite = |x: &f32| x.is_finite();

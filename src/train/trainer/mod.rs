@@ -292,6 +292,13 @@ impl<'a> Trainer<'a> {
         })
     }
 
+    /// Behind [`TrainError::NonFinite`], on the CPU and with log intervals of one step: the first value of the last step that is not
+    /// finite, by the name of its layer, and the step.
+    pub fn first_non_finite(&mut self) -> Option<(String, u64)> {
+        let step = self.step;
+        self.train.first_non_finite().map(|name| (name, step))
+    }
+
     fn steps_per_epoch(&self) -> u64 {
         (self.split.train.len() / self.state.options.step_images()) as u64
     }
