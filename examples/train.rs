@@ -2,10 +2,16 @@
 
 #[path = "common/adapters.rs"]
 mod adapters;
+#[path = "train/again.rs"]
+mod again;
 #[path = "train/args.rs"]
 mod args;
 #[path = "common/cache.rs"]
 mod cache;
+#[path = "train/debug_nan.rs"]
+mod debug_nan;
+#[path = "train/device.rs"]
+mod device;
 #[path = "train/find_lr.rs"]
 mod find_lr;
 #[path = "train/optimizer.rs"]
@@ -26,22 +32,27 @@ mod tuning;
 mod values;
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use again::Again;
 use anyhow::{Context, Result};
 use args::Args;
 use clap::Parser;
 use nin_wgpu::checkpoint;
 use nin_wgpu::data;
 use nin_wgpu::device::{Device, DeviceChoice};
-use nin_wgpu::gpu::{Checks, Gpu};
+use nin_wgpu::gpu::Gpu;
 use nin_wgpu::ops::{Augment, Normalize};
 use nin_wgpu::output;
 use nin_wgpu::plan::{Plan, PlanOptions};
-use nin_wgpu::train::{Event, Trainer, evaluate_telling, profile, training_program};
+use nin_wgpu::train::{Event, RunFolder, Trainer, evaluate_telling, profile, training_program};
 use screen::Screen;
 use setup::Setup;
+
+/// What a training ends with whose last state is in memory only.
+const UNSAVED: &str = "the end of the run could not be saved";
 
 fn main() -> ExitCode {
     match run(&Args::parse()) {
@@ -101,6 +112,7 @@ fn print_plan(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// Trains, and goes on after a fault as often as the flags let it.
 fn train(args: &Args) -> Result<ExitCode> {
     let start = Instant::now();
     // Now, not at the end of hours.
@@ -109,23 +121,31 @@ fn train(args: &Args) -> Result<ExitCode> {
             output::check(path).context(flag)?;
         }
     }
-    let device = Device::open_among(&adapters::adapters(), args.device)
-        .with_context(|| format!("--device {}", args.device))?;
-    let device = if args.precise {
-        device.precise()
-    } else {
-        device
-    };
-    device.set_tune(args.tune.into());
-    if args.checked {
-        device.set_checks(Checks::All);
+    let mut again = Again::new(args);
+    loop {
+        let mut out = None;
+        match attempt(args, &again, &mut out, start) {
+            Err(error) if out.is_some_and(|out| again.goes_on(&error, &out)) => {}
+            ended => return ended,
+        }
     }
-    cache::of_pipelines(&device);
-    if let Some(folder) = cache::folder() {
-        device.set_tune_cache(folder);
+}
+
+/// Trains until the end or a fault; says in which folder.
+fn attempt(
+    args: &Args,
+    again: &Again,
+    into: &mut Option<PathBuf>,
+    start: Instant,
+) -> Result<ExitCode> {
+    let resumed = again.resume.as_ref().map(|out| RunFolder::resume(out));
+    let resumed = resumed.transpose().context("--resume")?;
+    let (device, warnings) = device::open(args, resumed.as_ref())?;
+    for warning in warnings {
+        eprintln!("warning: {warning}");
     }
-    let setup = match &args.resume {
-        Some(out) => setup::resumed_run(args, out)?,
+    let setup = match resumed {
+        Some(run) => setup::resumed_run(args, run, again.rate)?,
         None => {
             let default = if device.is_software() {
                 "nin-small"
@@ -151,7 +171,8 @@ fn train(args: &Args) -> Result<ExitCode> {
         resumed,
     } = setup;
     let out = folder.path().to_owned();
-    if args.profile {
+    *into = Some(out.clone());
+    if args.profile && again.first {
         let (profile, waiting) = profile(&device, &model, &split.train, &parameters, &options)?;
         screen.profile(&profile, waiting.as_ref());
         let trace = profile.chrome_trace();
@@ -159,6 +180,7 @@ fn train(args: &Args) -> Result<ExitCode> {
     }
     let mut trainer = Trainer::new(&device, &model, &split, &parameters, options.clone())?;
     screen.tuned(&device, args.tune);
+    screen.saved(keep_kernels(&device, &folder));
     if let Some(resumed) = &resumed {
         let step = resumed.metadata.step;
         trainer.resume(step, &resumed.moments, &resumed.state)?;
@@ -166,24 +188,44 @@ fn train(args: &Args) -> Result<ExitCode> {
     }
     signals::stop_by(trainer.stop_flag())?;
     screen.ready(start);
-    let mut record = |event: &Event<'_>| -> nin_wgpu::Result<()> {
-        folder.record(event)?;
+    let record = |folder: &mut RunFolder, event: &Event<'_>| -> nin_wgpu::Result<()> {
+        // What cannot be saved now is tried again: the training is worth more.
+        screen.saved(folder.record(event));
         if let (Event::FirstStep(tensors), Some(path)) = (event, &args.dump) {
             checkpoint::save(path, tensors, None)?;
         }
         screen.show(event);
+        if let (Event::Interval(interval), Some(at), Device::Gpu(gpu)) =
+            (event, args.lose_device_at.filter(|_| again.first), &device)
+            && interval.step >= at
+        {
+            gpu.destroy();
+        }
         Ok(())
     };
-    let summary = trainer.run(|event| record(&event))?;
+    let ended = trainer.run(|event| record(&mut folder, &event));
+    let saved = folder.finish().context(UNSAVED);
+    let summary = match ended {
+        Err(error) if args.debug_nan && error.is_divergence() => {
+            drop(trainer);
+            let found = debug_nan::find(&model, &split, &options, &parameters, &out);
+            let found = found.unwrap_or_else(|error| format!("it cannot be found: {error}"));
+            return Err(anyhow::Error::from(error).context(format!("--debug-nan: {found}")));
+        }
+        ended => ended?,
+    };
+    saved?;
 
     let best = out.join("best.safetensors");
     if !summary.stopped && split.val.is_some() {
         let (parameters, _) = checkpoint::load(&best)?;
         let metrics =
             evaluate_telling(&device, &model, &parameters, &split.test, &options, |bad| {
-                record(&Event::BadPictures(bad))
+                record(&mut folder, &Event::BadPictures(bad))
             })?;
-        record(&Event::Tested(metrics.accuracy()))?;
+        record(&mut folder, &Event::Tested(metrics.accuracy()))?;
+        folder.finish().context(UNSAVED)?;
+        screen.saved(keep_kernels(&device, &folder));
     }
     if !summary.stopped
         && let Some(path) = &args.export
@@ -200,4 +242,12 @@ fn train(args: &Args) -> Result<ExitCode> {
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// The kernels that a GPU computes by belong to the run.
+fn keep_kernels(device: &Device, folder: &RunFolder) -> nin_wgpu::Result<()> {
+    match device {
+        Device::Gpu(gpu) => folder.keep_kernels(&gpu.kernels()),
+        Device::Cpu | Device::PreciseCpu => Ok(()),
+    }
 }

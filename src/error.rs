@@ -55,6 +55,24 @@ pub enum Error {
     Train(#[from] TrainError),
 }
 
+impl Error {
+    /// Whether the GPU went away. One that is opened anew may go on from the last checkpoint.
+    pub fn is_lost(&self) -> bool {
+        matches!(
+            self,
+            Self::Gpu(GpuError::Lost(_)) | Self::Runtime(RuntimeError::Gpu(GpuError::Lost(_)))
+        )
+    }
+
+    /// Whether a training diverged.
+    pub fn is_divergence(&self) -> bool {
+        matches!(
+            self,
+            Self::Train(TrainError::NonFinite { .. } | TrainError::NonFiniteParameter { .. })
+        )
+    }
+}
+
 impl From<LoadError> for Error {
     fn from(error: LoadError) -> Self {
         match error {

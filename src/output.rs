@@ -1,7 +1,7 @@
 //! Writing files so that nothing is lost.
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 /// A file or folder cannot be written. What was there is unchanged.
@@ -56,7 +56,8 @@ pub fn check(path: &Path) -> Result<(), WriteError> {
     tried.map_err(WriteError::of(path))
 }
 
-/// Writes a file so that `path` holds either its old contents or all of `bytes`.
+/// Writes a file so that `path` holds either its old contents or all of `bytes`, also after a loss of power: file and folder are on
+/// the disk before this returns.
 ///
 /// # Errors
 /// [`WriteError`] if it cannot.
@@ -66,12 +67,37 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
         return fs::write(path, bytes).map_err(error);
     }
     let temporary = temporary(path);
-    let written = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
+    let written = write_to_disk(&temporary, bytes)
+        .and_then(|()| fs::rename(&temporary, path))
+        .and_then(|()| sync_folder(path));
     if written.is_err() {
         // The first error is the one to report; the leftover may not even exist.
         let _ = fs::remove_file(&temporary);
     }
     written.map_err(error)
+}
+
+fn write_to_disk(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    // A device, by a link, has nothing to bring anywhere.
+    match file.metadata()?.is_file() {
+        true => file.sync_all(),
+        false => Ok(()),
+    }
+}
+
+/// Brings the name of a file to the disk; elsewhere than on Unix the system does that with the file.
+fn sync_folder(of: &Path) -> io::Result<()> {
+    if !cfg!(unix) {
+        return Ok(());
+    }
+    let folder = of.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match File::open(folder.unwrap_or(Path::new(".")))?.sync_all() {
+        // Some network file systems have no such call.
+        Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),
+        synced => synced,
+    }
 }
 
 /// Whether it is a device or a pipe, which must be written to and not replaced by a file.

@@ -15,8 +15,8 @@ use crate::pictures::{FitName, InvertName};
 use crate::size::size;
 use crate::tuning::Tuning;
 use crate::values::{
-    AugmentName, ClassWeights, HomeName, InitChoice, OnBadName, RecipeName, TuneName, at_least_one,
-    rate, share, smoothing,
+    AugmentName, ClassWeights, HomeName, InitChoice, OnBadName, OnNan, RecipeName, TuneName,
+    at_least_one, rate, share, smoothing,
 };
 
 /// Train Network in Network, or a small network like it, on a GPU or on the CPU.
@@ -77,12 +77,13 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value = "auto", help_heading = "Pictures")]
     pub(crate) invert: InvertName,
     /// What becomes of pictures that cannot be read: stop ends the run, skip goes on without them and lists them
-    #[arg(long, value_enum, default_value = "stop", help_heading = "Pictures")]
-    pub(crate) on_bad: OnBadName,
+    /// [default: stop]
+    #[arg(long, value_enum, help_heading = "Pictures")]
+    pub(crate) on_bad: Option<OnBadName>,
     /// Where the pictures lie: resident on the device, or streamed to it by threads that load the next batches meanwhile;
-    /// auto chooses by their size
-    #[arg(long, value_enum, default_value = "auto", help_heading = "Pictures")]
-    pub(crate) data_home: HomeName,
+    /// auto chooses by their size [default: auto]
+    #[arg(long, value_enum, help_heading = "Pictures")]
+    pub(crate) data_home: Option<HomeName>,
     /// Batches that are loaded ahead of a streamed training; they bound its memory
     #[arg(long, value_name = "N", value_parser = at_least_one::<usize>, default_value_t = 4, help_heading = "Pictures")]
     pub(crate) prefetch: usize,
@@ -180,7 +181,33 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = at_least_one::<u64>, help_heading = "How to train")]
     pub(crate) patience: Option<u64>,
 
-    /// Go on with the run in this folder where it stopped; only --epochs, --max-steps, --device and --data-dir may change
+    /// What becomes of a training whose loss is no number any more: stop ends it, rollback goes on from the last checkpoint at half
+    /// the learning rate, five times at most
+    #[arg(
+        long,
+        value_enum,
+        default_value = "stop",
+        help_heading = "How to train"
+    )]
+    pub(crate) on_nan: OnNan,
+    /// When the loss is no number any more, run the steps since the last checkpoint once more, on the CPU, and say which layer first
+    /// had a value that is not finite
+    #[arg(long, help_heading = "How to train")]
+    pub(crate) debug_nan: bool,
+    /// Open a GPU that was lost again, N times at most, and go on from the last checkpoint
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        help_heading = "Where to run"
+    )]
+    pub(crate) retries: u32,
+    /// Lose the GPU after this step, to test what becomes of the run
+    #[arg(long, value_name = "STEP", hide = true)]
+    pub(crate) lose_device_at: Option<u64>,
+
+    /// Go on with the run in this folder where it stopped, as if it had not; only --epochs, --max-steps and where it runs and
+    /// finds its pictures may change
     #[arg(
         long,
         value_name = "DIR",
@@ -300,6 +327,8 @@ impl Args {
             "dataset": self.dataset().0,
             "data_dir": self.dataset().1.and_then(|folder| std::path::absolute(folder).ok()),
             "device": device.to_string(),
+            "precise": self.precise,
+            "checked": self.checked,
             "recipe": format!("{:?}", self.recipe).to_lowercase(),
             "init": self.init.as_ref().map(|init| format!("{init:?}")),
             "batch_size": options.batch_size,

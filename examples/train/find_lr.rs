@@ -18,7 +18,7 @@ const EVERY: usize = 10;
 
 /// Runs the test, prints what came of it and how to go on, and writes it beside what the folder holds.
 pub(crate) fn run(args: &Args, model: &Model, device: &Device) -> Result<()> {
-    let prepared = setup::prepare(args, model)?;
+    let prepared = setup::prepare(args, model, device)?;
     let Prepared {
         split,
         options,

@@ -1,6 +1,6 @@
 //! What `train` shows: results on stdout, progress on stderr.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
@@ -38,6 +38,8 @@ pub(crate) struct Screen {
     tested: Cell<Option<f64>>,
     /// Times that a picture was left out.
     bad: Cell<usize>,
+    /// What cannot be saved, as it was told last.
+    unsaved: RefCell<Option<String>>,
 }
 
 impl Screen {
@@ -64,6 +66,7 @@ impl Screen {
             classes: classes.to_vec(),
             tested: Cell::new(None),
             bad: Cell::new(0),
+            unsaved: RefCell::new(None),
         }
     }
 
@@ -191,6 +194,23 @@ impl Screen {
     pub(crate) fn ready(&self, start: Instant) {
         if !self.quiet {
             told!("ready after {:.1} s", start.elapsed().as_secs_f64());
+        }
+    }
+
+    /// Warns of what cannot be saved, once, and tells when it is.
+    pub(crate) fn saved(&self, saved: nin_wgpu::Result<()>) {
+        let now = saved.err().map(|error| {
+            let error = anyhow::Error::from(error);
+            format!("{error:#}")
+        });
+        let before = self.unsaved.replace(now.clone());
+        match (before, now) {
+            (Some(before), Some(now)) if before == now => {}
+            (_, Some(now)) => self.bar.suspend(|| {
+                eprintln!("warning: {now}; the training goes on, and tries again with the next log interval");
+            }),
+            (Some(_), None) => self.bar.suspend(|| eprintln!("warning: over; all is saved again")),
+            (None, None) => {}
         }
     }
 

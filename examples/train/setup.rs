@@ -12,7 +12,8 @@ use nin_wgpu::models::{Model, Recipe};
 use nin_wgpu::ops::{Augment, Normalize};
 use nin_wgpu::program::{Loss, Parameters, Program};
 use nin_wgpu::train::{
-    Resumed, RunFolder, TrainError, TrainOptions, balanced_class_weights, training_program,
+    Home, OnBad, Resumed, RunFolder, TrainError, TrainOptions, balanced_class_weights,
+    check_memory, training_program,
 };
 
 use crate::args::Args;
@@ -69,10 +70,10 @@ pub(crate) fn options(
         patience: args.patience,
         first_step: args.dump.is_some(),
         image_size: args.image_size,
-        home: args.data_home.into(),
+        home: args.data_home.map_or(Home::Auto, Into::into),
         prefetch: args.prefetch,
         workers: args.workers.unwrap_or(0),
-        on_bad: args.on_bad.into(),
+        on_bad: args.on_bad.map_or(OnBad::Stop, Into::into),
         balance: args.balance,
     })
 }
@@ -236,7 +237,7 @@ fn loss(args: &Args, train: &Dataset) -> Result<Loss> {
 }
 
 /// Data, options and parameters of a new run, as the flags say.
-pub(crate) fn prepare(args: &Args, model: &Model) -> Result<Prepared> {
+pub(crate) fn prepare(args: &Args, model: &Model, device: &Device) -> Result<Prepared> {
     let (name, data_dir) = args.dataset();
     let limits = [args.limit_train, args.limit_test];
     let loader = Loader::new(name)
@@ -279,6 +280,7 @@ pub(crate) fn prepare(args: &Args, model: &Model) -> Result<Prepared> {
         };
         anyhow!(error).context(context)
     })?;
+    check_memory(device, model, &split, &options)?;
     let of = describe(model.name, image, classes);
     let parameters = parameters(args, &program, &of, initial)?;
     let mut metadata = Metadata::new(model, &split.train, statistics, args.seed);
@@ -298,12 +300,14 @@ pub(crate) fn new_run(args: &Args, model: Model, device: &Device) -> Result<Setu
         options,
         parameters,
         metadata,
-    } = prepare(args, &model)?;
+    } = prepare(args, &model, device)?;
     let config = args.config(&model, device, &options);
-    let out = args.out.clone();
-    // The first of its name and numbers that holds no run.
-    let out = out.unwrap_or_else(|| RunFolder::unused(&run_folder(&model, &args.dataset)));
-    let folder = RunFolder::create(&out, &config, metadata).context("--out")?;
+    let folder = match &args.out {
+        Some(out) => RunFolder::create(out, &config, metadata),
+        // The first of its name and numbers that holds no run, and that no other training is at.
+        None => RunFolder::create_unused(&run_folder(&model, &args.dataset), &config, metadata),
+    };
+    let folder = folder.context("--out")?;
     Ok(Setup {
         model,
         split,
@@ -314,9 +318,12 @@ pub(crate) fn new_run(args: &Args, model: Model, device: &Device) -> Result<Setu
     })
 }
 
-/// The run in `out`, where it stopped.
-pub(crate) fn resumed_run(args: &Args, out: &Path) -> Result<Setup> {
-    let (folder, resumed) = RunFolder::resume(out).context("--resume")?;
+/// A run where it stopped, its learning rate multiplied by `rate`.
+pub(crate) fn resumed_run(
+    args: &Args,
+    (folder, resumed): (RunFolder, Resumed),
+    rate: f64,
+) -> Result<Setup> {
     let (metadata, state) = (&resumed.metadata, &resumed.state);
     let model = metadata.preset().context("--resume")?;
     let data_dir = args.data_dir.clone();
@@ -347,12 +354,24 @@ pub(crate) fn resumed_run(args: &Args, out: &Path) -> Result<Setup> {
         split.train = split.train.limit(both);
         split = split.hold_out(state.val_images, seed);
     }
+    let was = &state.options;
+    let home = args.data_home.map_or(was.home, Into::into);
+    let (outline, random) = (split.train.outline(), was.augment != Augment::NONE);
+    // The device draws parts of what testing sees of a photo, threads parts of the photo.
+    if outline.draws && random && home.of(&outline, random) != was.home.of(&outline, random) {
+        split.notes.push(format!(
+            "the pictures lay elsewhere ({:?}), where other parts of them are drawn: this goes on to other bits than the run in \
+             one would",
+            was.home
+        ));
+    }
     let options = TrainOptions {
-        home: args.data_home.into(),
+        home,
         prefetch: args.prefetch,
         workers: args.workers.unwrap_or(0),
-        on_bad: args.on_bad.into(),
+        on_bad: args.on_bad.map_or(state.options.on_bad, Into::into),
         epochs: args.epochs.unwrap_or(state.options.epochs),
+        learning_rate: was.learning_rate * rate,
         max_steps: args.max_steps,
         patience: args.patience.or(state.options.patience),
         ..state.options.clone()

@@ -54,6 +54,13 @@ impl From<OnBadName> for OnBad {
     }
 }
 
+/// What becomes of a training that diverged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnNan {
+    Stop,
+    Rollback,
+}
+
 /// Where the pictures lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum HomeName {

@@ -192,6 +192,19 @@ impl Device {
         }
     }
 
+    /// Bytes of the machine's memory that a graph takes, but for what single nodes need while they run; `None` for a GPU with memory
+    /// of its own, and for what it cannot run.
+    pub fn host_bytes(&self, graph: &Graph) -> Option<u64> {
+        match self {
+            Self::Cpu | Self::PreciseCpu => Some(reference::bytes(graph)),
+            Self::Gpu(gpu) if self.is_software() => {
+                let plan = Plan::new(graph.clone(), &gpu.plan_options()).ok()?;
+                Some(plan.bytes())
+            }
+            Self::Gpu(_) => None,
+        }
+    }
+
     /// Gives a graph memory on this device, ready to run.
     ///
     /// # Errors

@@ -257,6 +257,15 @@ impl Gpu {
         self.queue.submit([encoder.finish()]);
     }
 
+    /// Destroys the device, as a driver does that is reset: whatever is asked of it from now on ends in [`GpuError::Lost`]. For tests.
+    pub fn destroy(&self) {
+        self.fault
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(GpuError::Lost("it was destroyed".into()));
+        self.device.destroy();
+    }
+
     pub(super) fn limits(&self) -> &PlanLimits {
         &self.limits
     }

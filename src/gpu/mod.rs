@@ -18,4 +18,4 @@ pub use checks::Checks;
 pub use device::{Gpu, Objects, Work};
 pub use error::GpuError;
 pub use executor::Executor;
-pub use tune::{Trial, Trials, Tune};
+pub use tune::{KernelsError, Trial, Trials, Tune};

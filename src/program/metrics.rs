@@ -41,6 +41,13 @@ impl Metrics {
         }
     }
 
+    /// What [`Metrics::new`] made it of, bit for bit.
+    pub(super) fn sums(&self) -> Vec<f32> {
+        let head = [self.loss, self.correct, self.rows].into_iter();
+        let all = head.chain(self.active.iter().copied()).chain([self.weight]);
+        all.map(|x| x as f32).collect()
+    }
+
     fn weight(&self) -> f64 {
         if self.weight == 0.0 {
             self.rows

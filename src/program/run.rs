@@ -478,6 +478,40 @@ impl Run {
         Ok(snapshots.iter().map(of).collect())
     }
 
+    /// What a training accumulated since the last snapshot; it goes on from there.
+    pub(crate) async fn unfinished_metrics(&mut self) -> Result<Metrics> {
+        let Goal::Train { metrics, .. } = *self.program.goal else {
+            return Err(wrong_goal("training"));
+        };
+        Ok(Metrics::new(&self.tensor(metrics).await?.data))
+    }
+
+    /// Has a training accumulate on from `metrics`, which no more steps were added to than a device can: those of one snapshot.
+    pub(crate) fn resume_metrics(&mut self, so_far: &Metrics) -> Result<()> {
+        let Goal::Train { metrics, .. } = *self.program.goal else {
+            return Err(wrong_goal("training"));
+        };
+        Ok(self
+            .runtime
+            .write(metrics, so_far.sums().as_slice().into())?)
+    }
+
+    /// The first value of the last run, in the order of computation, that is not finite; `None` if all are, or on a device that does
+    /// not keep them: only the CPU does.
+    pub(crate) fn first_non_finite(&mut self) -> Option<String> {
+        let graph = &self.program.graph;
+        let computed = |id: &ValueId| {
+            let role = graph.value(*id).role;
+            matches!(role, Role::Activation | Role::Output | Role::Gradient(_))
+        };
+        let ids: Vec<ValueId> = graph.ids().filter(computed).collect();
+        let id = ids.into_iter().find(|&id| {
+            let values = self.runtime.read(id);
+            values.is_ok_and(|values| values.iter().any(|x| !x.is_finite()))
+        })?;
+        Some(self.name(id))
+    }
+
     /// One training step, waited for. `step` counts from 1.
     ///
     /// # Errors

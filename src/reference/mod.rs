@@ -315,6 +315,24 @@ impl<'a, T: Real> Io<'a, T> {
     }
 }
 
+/// Bytes that [`Reference::<f32>::new`] takes for a graph.
+pub(crate) fn bytes(graph: &Graph) -> u64 {
+    let used = graph.used();
+    let places = unread_places(graph);
+    let held = graph
+        .ids()
+        .filter(|id| used[id.index()] && !places.contains(id));
+    let bytes = held.map(|id| {
+        let value = graph.value(id);
+        let each = match value.dtype {
+            DType::U8 => 1,
+            DType::F32 | DType::U32 => 4,
+        };
+        each * value.shape.len() as u64
+    });
+    bytes.sum()
+}
+
 /// Runs a graph on the CPU.
 #[derive(Debug)]
 pub struct Reference<T = f32> {

@@ -23,6 +23,17 @@ pub enum TrainError {
         /// Its epoch.
         epoch: u64,
     },
+    /// A parameter is no number any more, and is not written over a checkpoint that is whole.
+    #[error(
+        "`{name}` is no number any more after step {step}, and no checkpoint of it was written; use a lower learning rate or a \
+         longer warm-up"
+    )]
+    NonFiniteParameter {
+        /// The first of them.
+        name: String,
+        /// The last step.
+        step: u64,
+    },
     /// No learning rate of a range test made the loss less.
     #[error(
         "the loss fell at no learning rate between 1e-6 and 1; look at the data and at the initial parameters (--init)"
@@ -37,6 +48,23 @@ pub enum TrainError {
         batch: usize,
         /// Images of the training set.
         len: usize,
+    },
+    /// A training that takes more of the machine's memory than there is.
+    #[error(
+        "a training in batches of {batch} takes {} MB of memory, but {} MB are available; {}",
+        need.div_ceil(1_000_000),
+        available / 1_000_000,
+        smaller(*fits)
+    )]
+    Memory {
+        /// Images of a batch.
+        batch: usize,
+        /// Bytes that it takes.
+        need: u64,
+        /// Bytes that there are.
+        available: u64,
+        /// The largest batch that fits, 0 if none does.
+        fits: usize,
     },
     /// An option outside its range.
     #[error("{option} is {got}, expected {want}")]
@@ -64,6 +92,14 @@ pub enum TrainError {
     /// A new run would overwrite another.
     #[error("{0} holds a run already; go on with it by --resume, or name another folder")]
     HoldsRun(PathBuf),
+    /// Another training writes to the folder.
+    #[error(
+        "{0} is in use by another training; wait for its end, or stop it, or name another folder"
+    )]
+    InUse(PathBuf),
+    /// The run folder went away, and was made again; what it held is lost but for what is written from now on.
+    #[error("{0} was removed, and what it held; it was made again")]
+    Removed(PathBuf),
     /// A folder to go on with has none.
     #[error("{0} holds no run to go on with (no resume.safetensors), name the folder of one")]
     NoRun(PathBuf),
@@ -149,6 +185,13 @@ pub enum CheckpointError {
         /// What the model needs.
         want: String,
     },
+}
+
+fn smaller(fits: usize) -> String {
+    match fits {
+        0 => "not even a batch of one fits; use a smaller --model, --width or --image-size".into(),
+        fits => format!("use --batch-size {fits} or less"),
+    }
 }
 
 /// A line that makes a safetensors file of what `torch.save` wrote.

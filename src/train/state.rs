@@ -23,9 +23,12 @@ pub struct State {
     /// Whether an epoch was trained to its end and could not be tested.
     #[serde(default)]
     pub untested: bool,
-    /// Sums over the epoch so far.
+    /// Sums over the whole log intervals of the epoch so far.
     pub epoch_so_far: Metrics,
-    /// Best accuracy so far on the validation set, or on the test set if there is none.
+    /// Sums over the log interval that the run was stopped in, if it was.
+    #[serde(default = "Metrics::empty")]
+    pub interval_so_far: Metrics,
+    /// Best accuracy of a whole epoch so far on the validation set, or on the test set if there is none.
     pub best_accuracy: f64,
     /// Its epoch; 0 before the first.
     pub best_epoch: u64,

@@ -1,7 +1,9 @@
 //! The programs as a user meets them: what they write, what they print, and how they refuse.
 
 mod adapters;
+mod again;
 mod cache;
+mod claims;
 mod classify;
 mod compare;
 mod disk;
@@ -9,9 +11,12 @@ mod doctor;
 mod errors;
 mod files;
 mod init;
+mod killed;
 mod made;
+mod memory;
 mod optimizer;
 mod options;
+mod parts;
 mod photos;
 mod pictures;
 mod profile;

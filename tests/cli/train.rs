@@ -67,6 +67,7 @@ fn train_writes_metrics_checkpoints_and_configuration() {
     let files = contents(trained());
     let names: Vec<_> = files.keys().filter_map(|path| path.file_name()).collect();
     let want = [
+        ".lock",
         "best.safetensors",
         "config.json",
         "curve.svg",

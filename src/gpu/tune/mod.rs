@@ -7,6 +7,7 @@ mod clock;
 mod store;
 mod trial;
 
+pub use store::KernelsError;
 pub use trial::{Trial, Trials};
 
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use std::sync::{MutexGuard, PoisonError};
 use web_time::{Duration, Instant};
 
 use self::clock::Clock;
-use self::store::Store;
+use self::store::{Choices, Store};
 use super::{AdapterKind, Gpu, GpuError};
 use crate::graph::Graph;
 use crate::ops::Geometry;
@@ -47,6 +48,10 @@ pub(super) struct Tuner {
     cache: Option<PathBuf>,
     known: Option<Store>,
     trials: Vec<Trial>,
+    /// What [`Gpu::set_kernels`] asks for.
+    wanted: Choices,
+    /// What serves the graphs that were loaded.
+    chosen: Choices,
 }
 
 impl Gpu {
@@ -75,6 +80,23 @@ impl Gpu {
         Trials(self.tuner().trials.clone())
     }
 
+    /// The algorithms that serve the graphs loaded so far, with adapter, driver and a hash of all shaders: JSON for
+    /// [`Gpu::set_kernels`], by which a later process computes the same bits.
+    pub fn kernels(&self) -> Vec<u8> {
+        store::to_json(&self.description().to_string(), &self.tuner().chosen)
+    }
+
+    /// Has the graphs that are loaded from now on served as those of [`Gpu::kernels`] were, whatever was measured. What they did
+    /// not compute is chosen as ever.
+    ///
+    /// # Errors
+    /// [`KernelsError`] if they are of another adapter, driver or version.
+    pub fn set_kernels(&self, json: &[u8]) -> Result<(), KernelsError> {
+        let wanted = store::from_json(&self.description().to_string(), json)?;
+        self.tuner().wanted = wanted;
+        Ok(())
+    }
+
     /// [`Gpu::plan_options`] with the fastest algorithm of each convolution of `graph`, as far as that is known.
     ///
     /// # Errors
@@ -87,10 +109,9 @@ impl Gpu {
             cache,
             known,
             trials,
+            wanted,
+            chosen,
         } = &mut *tuner;
-        if *mode == Tune::Off {
-            return Ok(options);
-        }
         let known = known.get_or_insert_with(|| Store::load(cache.clone(), self.description()));
         let start = Instant::now();
         let mut clock = None;
@@ -103,16 +124,19 @@ impl Gpu {
             return Ok(options);
         };
         for (direction, geometry) in computations(&plan) {
+            let wanted = wanted.get(&(direction, geometry)).filter(|a| allowed(a));
             let tried_now =
                 |trial: &Trial| (trial.direction, trial.geometry) == (direction, geometry);
-            let measures = match mode {
-                Tune::Full => !trials.iter().any(tried_now),
-                _ => {
-                    hardware
-                        && known.get(direction, &geometry).is_none()
-                        && start.elapsed() < BUDGET
-                }
-            };
+            let measures = wanted.is_none()
+                && match mode {
+                    Tune::Off => false,
+                    Tune::Cached => {
+                        hardware
+                            && known.get(direction, &geometry).is_none()
+                            && start.elapsed() < BUDGET
+                    }
+                    Tune::Full => !trials.iter().any(tried_now),
+                };
             if measures {
                 let algorithms = candidates(*mode, *self.limits(), direction, &geometry, allowed);
                 let clock = match &mut clock {
@@ -125,9 +149,15 @@ impl Gpu {
                 }
                 trials.extend(tried);
             }
-            if let Some(algorithm) = known.get(direction, &geometry).filter(allowed) {
+            let measured = match mode {
+                Tune::Off => None,
+                _ => known.get(direction, &geometry).filter(allowed),
+            };
+            if let Some(algorithm) = wanted.copied().or(measured) {
                 options.conv2d.set(direction, geometry, algorithm);
             }
+            let serves = options.conv2d.of(direction, &geometry, *self.limits());
+            chosen.insert((direction, geometry), serves);
         }
         // What was measured without some algorithms is not what is fastest of all.
         if !self.is_precise() {

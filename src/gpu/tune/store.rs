@@ -47,13 +47,76 @@ pub(super) fn folder(cache: &Path) -> PathBuf {
     cache.join("nin-wgpu/tune")
 }
 
+/// Kernels that cannot be used: those of another adapter, driver or version.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KernelsError {
+    /// They were chosen elsewhere.
+    #[error("they were chosen on {was}, and this is {is}")]
+    Adapter {
+        /// Adapter and driver that they were chosen on.
+        was: String,
+        /// Those at hand.
+        is: String,
+    },
+    /// The shaders are others, or algorithms are gone.
+    #[error("they were chosen by another version of this program")]
+    Version,
+    /// It is no list of kernels.
+    #[error("the list is damaged ({0})")]
+    Damaged(String),
+}
+
+/// The algorithms of some computations.
+pub(super) type Choices = HashMap<(Direction, Geometry), Conv2dAlgorithm>;
+
+/// The JSON of choices that were made on an adapter.
+pub(super) fn to_json(adapter: &str, choices: &Choices) -> Vec<u8> {
+    let entry = |(&(direction, geometry), &algorithm)| Fastest {
+        direction,
+        geometry,
+        algorithm,
+    };
+    let mut fastest: Vec<_> = choices.iter().map(entry).collect();
+    fastest.sort_by_key(|entry| (entry.geometry.to_string(), entry.direction.to_string()));
+    let file = File {
+        adapter: adapter.to_owned(),
+        shaders: shaders(),
+        fastest,
+    };
+    serde_json::to_vec_pretty(&file).unwrap_or_default()
+}
+
+/// The choices of a file that were made on this adapter, by these shaders.
+pub(super) fn from_json(adapter: &str, json: &[u8]) -> Result<Choices, KernelsError> {
+    let file: File = serde_json::from_slice(json).map_err(|error| match error.classify() {
+        // An algorithm of another version.
+        serde_json::error::Category::Data => KernelsError::Version,
+        _ => KernelsError::Damaged(error.to_string()),
+    })?;
+    if file.adapter != adapter {
+        let is = adapter.to_owned();
+        return Err(KernelsError::Adapter {
+            was: file.adapter,
+            is,
+        });
+    }
+    let known = |entry: &Fastest| Conv2dAlgorithm::ALL.contains(&entry.algorithm);
+    if file.shaders != shaders() || !file.fastest.iter().all(known) {
+        return Err(KernelsError::Version);
+    }
+    let entries = file.fastest.into_iter();
+    let of = |entry: Fastest| ((entry.direction, entry.geometry), entry.algorithm);
+    Ok(entries.map(of).collect())
+}
+
 /// What is known of one adapter, in memory and in a file.
 #[derive(Debug)]
 pub(super) struct Store {
     /// `None` without a cache folder.
     path: Option<PathBuf>,
     adapter: String,
-    fastest: HashMap<(Direction, Geometry), Conv2dAlgorithm>,
+    fastest: Choices,
     changed: bool,
 }
 
@@ -74,14 +137,8 @@ impl Store {
     pub(super) fn load(cache: Option<PathBuf>, adapter: &AdapterDescription) -> Self {
         let mut this = Self::empty(cache, adapter);
         let read = this.path.as_ref().and_then(|path| fs::read(path).ok());
-        let file = read
-            .and_then(|bytes| serde_json::from_slice::<File>(&bytes).ok())
-            .filter(|file| file.adapter == this.adapter && file.shaders == shaders());
-        for entry in file.into_iter().flat_map(|file| file.fastest) {
-            if Conv2dAlgorithm::ALL.contains(&entry.algorithm) {
-                let key = (entry.direction, entry.geometry);
-                this.fastest.insert(key, entry.algorithm);
-            }
+        if let Some(fastest) = read.and_then(|json| from_json(&this.adapter, &json).ok()) {
+            this.fastest = fastest;
         }
         this
     }
@@ -106,20 +163,8 @@ impl Store {
             return;
         };
         self.changed = false;
-        let entry = |(&(direction, geometry), &algorithm)| Fastest {
-            direction,
-            geometry,
-            algorithm,
-        };
-        let mut fastest: Vec<_> = self.fastest.iter().map(entry).collect();
-        fastest.sort_by_key(|entry| (entry.geometry.to_string(), entry.direction.to_string()));
-        let file = File {
-            adapter: self.adapter.clone(),
-            shaders: shaders(),
-            fastest,
-        };
         let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
-        let bytes = serde_json::to_vec_pretty(&file).unwrap_or_default();
+        let bytes = to_json(&self.adapter, &self.fastest);
         if folder.is_err() || output::write_whole(path, &bytes).is_err() {
             tracing::warn!(path = %path.display(), "what was measured cannot be kept");
         }
@@ -162,6 +207,30 @@ mod tests {
         assert_eq!(again.get(Direction::Wgrad, &geometry()), None);
         let other = Store::load(folder(), &adapter("1.1"));
         assert_eq!(other.get(Direction::Dgrad, &geometry()), None);
+    }
+
+    #[test]
+    fn choices_are_for_the_adapter_and_the_version_that_made_them() {
+        let choices = Choices::from([((Direction::Dgrad, geometry()), Conv2dAlgorithm::Direct)]);
+        let json = to_json("card", &choices);
+        assert_eq!(from_json("card", &json), Ok(choices));
+        let error = from_json("other", &json).expect_err("of another");
+        assert!(matches!(error, KernelsError::Adapter { .. }), "{error}");
+        let text = String::from_utf8(json).expect("UTF-8");
+        for (from, to, want) in [
+            (shaders(), "0".to_owned(), KernelsError::Version),
+            (
+                "\"direct\"".to_owned(),
+                "\"gone\"".to_owned(),
+                KernelsError::Version,
+            ),
+        ] {
+            assert!(text.contains(&from), "{from} in {text}");
+            let other = text.replace(&from, &to);
+            assert_eq!(from_json("card", other.as_bytes()), Err(want));
+        }
+        let error = from_json("card", &text.as_bytes()[..20]).expect_err("cut");
+        assert!(matches!(error, KernelsError::Damaged(_)), "{error}");
     }
 
     #[test]

@@ -37,7 +37,8 @@ impl Trainer<'_> {
         let random = (options.seed as u32, self.step as u32 + 1);
         let supply = self.supply.clone();
         let mut batches = supply.batches(order, Some(random));
-        let mut interval = 0;
+        // Of an interval that the run was stopped in, the device has the sums.
+        let mut interval = self.state.interval_so_far.images() / images as u64;
         loop {
             pause(Pause::Step).await;
             let before_batch = batches.waited();
@@ -47,6 +48,7 @@ impl Trainer<'_> {
                 Err(error) => {
                     // What was trained until then is not lost.
                     self.collect(epoch, tell, pause).await?;
+                    self.state.interval_so_far = self.train.unfinished_metrics().await?;
                     let weights = self.train.weights().await?;
                     self.checkpoint(&weights, false, tell)?;
                     return Err(error);
@@ -64,7 +66,8 @@ impl Trainer<'_> {
             let last = self.step == end || self.stop.load(Ordering::Relaxed);
             let every = |steps: u64| steps > 0 && self.step.is_multiple_of(steps);
             let save = every(options.checkpoint_every) | self.save.swap(false, Ordering::Relaxed);
-            let snapshot = last || save || every(options.log_every);
+            let whole = save || every(options.log_every) || self.step.is_multiple_of(per_epoch);
+            let snapshot = last || whole;
             let rate = options.learning_rate_at(self.at(self.step));
             self.train
                 .queue_train_step(batch, rate, self.step, options.seed as u32, snapshot)?;
@@ -78,6 +81,7 @@ impl Trainer<'_> {
                     step: self.step,
                     interval,
                     learning_rate: rate,
+                    cut: !whole,
                 });
                 interval = 0;
             }
@@ -85,8 +89,7 @@ impl Trainer<'_> {
             let most = if last || save { 0 } else { IN_FLIGHT };
             loop {
                 for metrics in self.train.take_metrics(false)? {
-                    self.state.epoch_so_far.add(&metrics);
-                    self.report(epoch, &metrics, tell)?;
+                    self.report(epoch, metrics, tell)?;
                 }
                 let done = self.first_step + self.train.completed() - before;
                 let [images, of] = [done, end - before].map(|steps| steps * images as u64);
@@ -130,8 +133,7 @@ impl Trainer<'_> {
     ) -> Result<()> {
         while !self.waiting.is_empty() {
             for metrics in self.train.take_metrics(false)? {
-                self.state.epoch_so_far.add(&metrics);
-                self.report(epoch, &metrics, tell)?;
+                self.report(epoch, metrics, tell)?;
             }
             pause(Pause::Ahead).await;
         }
@@ -142,13 +144,14 @@ impl Trainer<'_> {
     fn report(
         &mut self,
         epoch: u64,
-        metrics: &Metrics,
+        metrics: Metrics,
         tell: &mut impl FnMut(Event<'_>) -> Result<()>,
     ) -> Result<()> {
         let Some(Waiting {
             step,
             interval,
             learning_rate,
+            cut,
         }) = self.waiting.pop_front()
         else {
             return Ok(());
@@ -180,6 +183,11 @@ impl Trainer<'_> {
         if metrics.images() >= 256 && !dead.is_empty() && dead != self.warned {
             tell(Event::DeadClasses(dead.clone()))?;
             self.warned = dead;
+        }
+        self.state.interval_so_far = Metrics::empty();
+        match cut {
+            true => self.state.interval_so_far = metrics,
+            false => self.state.epoch_so_far.add(&metrics),
         }
         Ok(())
     }

@@ -15,11 +15,13 @@ use crate::backend::device::Device;
 use crate::backend::wait::block_on;
 use crate::data::{Bad, Dataset, Split};
 use crate::error::Result;
+use crate::graph::tensor::Tensor;
 use crate::models::{At, Model};
 use crate::program::{Metrics, Parameters, Run, Weights};
 use crate::train::evaluate::Examination;
 use crate::train::events::{Epoch, Event, Progress};
 use crate::train::extension;
+use crate::train::memory::check_memory;
 use crate::train::program::training_program_on;
 use crate::train::supply::Supply;
 use crate::train::{Plateau, State, TrainError, TrainOptions};
@@ -29,7 +31,8 @@ use crate::train::{Plateau, State, TrainError, TrainOptions};
 pub struct Summary {
     /// Steps done, those before a resumption included.
     pub steps: u64,
-    /// Accuracy of the best epoch on the validation set, or on the test set if there is none.
+    /// Accuracy of the best whole epoch on the validation set, or on the test set if there is none; of the first as far as it went,
+    /// if [`TrainOptions::max_steps`] ended it.
     pub best_accuracy: f64,
     /// That epoch; 0 before the first test.
     pub best_epoch: u64,
@@ -59,6 +62,8 @@ pub struct Trainer<'a> {
     warned: Vec<usize>,
     /// What people should know of, before the first step.
     notices: Vec<String>,
+    /// Accuracy within an epoch, where the steps ended.
+    within: Option<f64>,
     stop: Arc<AtomicBool>,
     save: Arc<AtomicBool>,
 }
@@ -68,6 +73,8 @@ struct Waiting {
     step: u64,
     interval: u64,
     learning_rate: f64,
+    /// Whether the run was stopped within the interval.
+    cut: bool,
 }
 
 impl<'a> Trainer<'a> {
@@ -96,6 +103,7 @@ impl<'a> Trainer<'a> {
         parameters: &Parameters,
         options: TrainOptions,
     ) -> Result<Self> {
+        check_memory(device, model, split, &options)?;
         let program = training_program_on(device, model, &split.train.outline(), &options)?;
         let supply = Supply::new(&split.train, &options, options.step_images(), true);
         let mut train = program.load_async(device).await?;
@@ -119,6 +127,7 @@ impl<'a> Trainer<'a> {
                 names: split.names,
                 untested: false,
                 epoch_so_far: Metrics::empty(),
+                interval_so_far: Metrics::empty(),
                 best_accuracy: 0.0,
                 best_epoch: 0,
                 plateau: Plateau::default(),
@@ -129,6 +138,7 @@ impl<'a> Trainer<'a> {
             since: Instant::now(),
             warned: Vec::new(),
             notices: Vec::new(),
+            within: None,
             stop: Arc::default(),
             save: Arc::default(),
         })
@@ -158,6 +168,10 @@ impl<'a> Trainer<'a> {
         self.state.plateau = state.plateau.clone();
         (self.step, self.first_step) = (step, step);
         self.state.epoch_so_far = state.epoch_so_far.clone();
+        self.state.interval_so_far = state.interval_so_far.clone();
+        if state.interval_so_far.images() > 0 {
+            self.train.resume_metrics(&state.interval_so_far)?;
+        }
         self.state.untested = state.untested;
         self.state.best_accuracy = state.best_accuracy;
         self.state.best_epoch = state.best_epoch;
@@ -180,7 +194,8 @@ impl<'a> Trainer<'a> {
     /// Trains to the end, telling `tell` of every event.
     ///
     /// # Errors
-    /// [`TrainError::NonFinite`] if the loss diverges, those of the device, and whatever `tell` returns.
+    /// [`TrainError::NonFinite`] if the loss diverges, [`TrainError::NonFiniteParameter`] if it does behind the last step before a
+    /// checkpoint, those of the device, and whatever `tell` returns.
     pub fn run(&mut self, tell: impl FnMut(Event<'_>) -> Result<()>) -> Result<Summary> {
         block_on(self.run_async(tell, Pause::sleep))
     }
@@ -233,7 +248,8 @@ impl<'a> Trainer<'a> {
                     }
                 };
                 let learning_rate = self.state.options.learning_rate_at(self.at(self.step));
-                let trained = &self.state.epoch_so_far;
+                let mut trained = self.state.epoch_so_far.clone();
+                trained.add(&self.state.interval_so_far);
                 tell(Event::Epoch(Epoch {
                     epoch,
                     train_loss: trained.loss(),
@@ -244,27 +260,43 @@ impl<'a> Trainer<'a> {
                     seconds: start.elapsed().as_secs_f64(),
                     waited: self.waited[1].as_secs_f64(),
                 }))?;
-                best = self.state.best_epoch == 0 || accuracy > self.state.best_accuracy;
-                if best {
-                    self.state.best_accuracy = accuracy;
-                    self.state.best_epoch = epoch;
-                }
                 if self.step.is_multiple_of(per_epoch) {
+                    best = self.state.best_epoch == 0 || accuracy > self.state.best_accuracy;
+                    if best {
+                        self.state.best_accuracy = accuracy;
+                        self.state.best_epoch = epoch;
+                    }
                     let schedule = self.state.options.schedule;
                     self.state.plateau.after_epoch(accuracy, schedule);
                     self.state.epoch_so_far = Metrics::empty();
+                } else {
+                    // A run that goes on from here must become what it would have become in one, so only whole epochs are
+                    // compared; before the first of them, this is what there is.
+                    best = self.state.best_epoch == 0;
+                    self.within = Some(accuracy);
                 }
             }
             self.checkpoint(&weights, best, &mut tell)?;
             self.since = Instant::now();
         }
+        let (best_epoch, best_accuracy) = match (self.state.best_epoch, self.within) {
+            (0, Some(accuracy)) => (1, accuracy),
+            (epoch, _) => (epoch, self.state.best_accuracy),
+        };
         Ok(Summary {
             steps: self.step,
-            best_accuracy: self.state.best_accuracy,
-            best_epoch: self.state.best_epoch,
+            best_accuracy,
+            best_epoch,
             stopped,
             early: self.without_progress() && self.step < self.all_steps(),
         })
+    }
+
+    /// Behind [`TrainError::NonFinite`], on the CPU and with log intervals of one step: the first value of the last step that is not
+    /// finite, by the name of its layer, and the step.
+    pub fn first_non_finite(&mut self) -> Option<(String, u64)> {
+        let step = self.step;
+        self.train.first_non_finite().map(|name| (name, step))
     }
 
     fn steps_per_epoch(&self) -> u64 {
@@ -300,13 +332,21 @@ impl<'a> Trainer<'a> {
             .is_some_and(|patience| since >= patience)
     }
 
-    /// Hands everything that the run depends on to `tell`.
+    /// Hands everything that the run depends on to `tell`, if it is numbers.
     fn checkpoint(
         &mut self,
         weights: &Weights,
         best: bool,
         tell: &mut impl FnMut(Event<'_>) -> Result<()>,
     ) -> Result<()> {
+        let broken = |(_, tensor): &&(String, Tensor)| tensor.data.iter().any(|x| !x.is_finite());
+        if let Some((name, _)) = weights.used.iter().find(broken) {
+            return Err(TrainError::NonFiniteParameter {
+                name: name.clone(),
+                step: self.step,
+            }
+            .into());
+        }
         tell(Event::Checkpoint {
             epoch: self.step / self.steps_per_epoch(),
             step: self.step,

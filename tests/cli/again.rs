@@ -1,0 +1,69 @@
+//! Trainings that go on by themselves: after the device was lost, and after they diverged.
+
+use crate::parts::assert_same;
+use crate::programs::{assert_says, metrics, new_folder, ok, refused, run, short_run};
+
+#[test]
+fn a_lost_device_is_opened_again_and_the_run_is_that_of_one_that_never_was() {
+    if std::env::var("NIN_TEST_GPU").is_ok_and(|value| value == "off") {
+        return;
+    }
+    let folder = new_folder();
+    let [one, lost, ended] = ["one", "lost", "ended"].map(|name| folder.path().join(name));
+    let flags = ["--device", "gpu:0", "--batch-size", "8", "--log-every", "2"];
+    let flags = flags.iter().chain(&["--checkpoint-every", "4"]);
+    ok(short_run(&one).args(flags.clone()));
+    let mut command = short_run(&lost);
+    command.args(flags.clone());
+    let again = run(command.args(["--lose-device-at", "10", "--retries", "1"]));
+    assert_eq!(again.code, Some(0), "{}", again.stderr);
+    let says = [
+        "warning: the GPU device was lost",
+        "the device is opened again",
+    ];
+    assert_says(&again.stderr, &says);
+    assert_same(&lost, &one);
+    let mut command = short_run(&ended);
+    command.args(flags);
+    let error = refused(command.args(["--lose-device-at", "10"]));
+    assert_says(&error, &["error: the GPU device was lost"]);
+    assert!(ended.join("resume.safetensors").exists());
+}
+
+#[test]
+fn a_training_that_diverges_goes_back_to_its_checkpoint_at_half_the_rate() {
+    let folder = new_folder();
+    let [stops, back] = ["stops", "back"].map(|name| folder.path().join(name));
+    // The rate rises from nothing, so that there is a checkpoint before it is far too large.
+    let flags = "--optimizer sgd --lr 3e5 --warmup 24 --schedule constant --batch-size 8 --log-every 1 --checkpoint-every 1";
+    let flags: Vec<&str> = flags.split(' ').collect();
+    let error = refused(short_run(&stops).args(&flags));
+    assert_says(&error, &["error: ", "step ", "lower learning rate"]);
+    let named = folder.path().join("named");
+    let error = refused(short_run(&named).args(&flags).arg("--debug-nan"));
+    let says = [
+        "error: --debug-nan: step ",
+        "not finite is of `",
+        "lower learning rate",
+    ];
+    assert_says(&error, &says);
+    let ended = run(short_run(&back).args(&flags).args(["--on-nan", "rollback"]));
+    let warnings = ended.stderr.lines();
+    let warnings = warnings.filter(|line| line.contains("at half the learning rate"));
+    assert!((1..=5).contains(&warnings.count()), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+    // Whether five halvings are enough or not, what was saved is numbers.
+    let steps = metrics(&back, "step");
+    assert!(steps.iter().all(|line| line["loss"].is_number()));
+    for name in ["stops", "named", "back"] {
+        let path = folder.path().join(name).join("resume.safetensors");
+        if let Ok((tensors, _)) = nin_wgpu::checkpoint::load_trained(&path) {
+            let finite = |x: &f32| x.is_finite();
+            assert!(
+                tensors
+                    .iter()
+                    .all(|(_, tensor)| tensor.data.iter().all(finite))
+            );
+        }
+    }
+}
