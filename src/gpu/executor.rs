@@ -8,7 +8,9 @@ use super::profile;
 use super::readback::{self, Readback};
 use super::{Gpu, GpuError};
 use crate::backend::profile::Entry;
-use crate::backend::runtime::{Reading, Runtime, RuntimeError, check_write, check_write_rows};
+use crate::backend::runtime::{
+    Reading, Runtime, RuntimeError, check_read, check_write, check_write_rows,
+};
 use crate::backend::wait::block_on;
 use crate::graph::shape::DType;
 use crate::graph::tensor::HostSlice;
@@ -250,10 +252,10 @@ impl Runtime for Executor {
     }
 
     fn queue_read(&mut self, id: ValueId) -> Result<Reading, RuntimeError> {
+        check_read(self.plan.graph(), id)?;
         let value = self.plan.graph().value(id);
-        let region = match self.plan.region(id) {
-            Some(region) if value.role != Role::Activation => region,
-            _ => return Err(GpuError::NotKept(value.name.clone()).into()),
+        let Some(region) = self.plan.region(id) else {
+            return Err(RuntimeError::Unused(value.name.clone()));
         };
         let regions = match self.plan.pages(id) {
             [] => vec![region],
@@ -279,15 +281,13 @@ impl Runtime for Executor {
 
     fn run_and_snapshot(&mut self, of: &[ValueId]) -> Result<(), RuntimeError> {
         let snapped = |&id: &ValueId| {
+            check_read(self.plan.graph(), id)?;
             let value = self.plan.graph().value(id);
-            let accumulates = value.role == Role::Accumulator;
-            match self.plan.region(id) {
-                Some(region) if value.role != Role::Activation => Ok(Snapped {
-                    region,
-                    accumulates,
-                }),
-                _ => Err(GpuError::NotKept(value.name.clone())),
-            }
+            let unused = || RuntimeError::Unused(value.name.clone());
+            Ok::<_, RuntimeError>(Snapped {
+                region: self.plan.region(id).ok_or_else(unused)?,
+                accumulates: value.role == Role::Accumulator,
+            })
         };
         let snapshot: Vec<_> = of.iter().map(snapped).collect::<Result<_, _>>()?;
         let bytes = snapshot.iter().map(|part| part.region.bytes).sum();

@@ -308,7 +308,7 @@ impl Plan {
 
     /// Where a value lies, or its first page does; `None` if nothing uses it.
     pub fn region(&self, id: ValueId) -> Option<Region> {
-        self.regions[id.index()]
+        self.regions.get(id.index()).copied().flatten()
     }
 
     /// Bytes of all slots.

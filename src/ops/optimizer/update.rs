@@ -136,6 +136,15 @@ impl Definition for Update {
             kinds.push("sum");
         }
         let n = self.count(operands.len() - 1, 1 + kinds.len());
+        let want = 1 + usize::from(clipped) + n * (1 + kinds.len());
+        if operands.len() != want {
+            return Err(ShapeError::Count {
+                op,
+                what: "operands",
+                got: operands.len(),
+                want: format!("a gradient, {} for each parameter", kinds.join(", ")),
+            });
+        }
         if n == 0 {
             let what = "there is no parameter to update".to_owned();
             return Err(ShapeError::Parameter { op, what });
