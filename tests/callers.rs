@@ -8,6 +8,7 @@ use nin_wgpu::data::{DataError, Dataset, Draw, Fit, View, resized_crop};
 use nin_wgpu::device::Device;
 use nin_wgpu::graph::{Graph, GraphBuilder, GraphError, Phase, Role, ValueId};
 use nin_wgpu::ops::*;
+use nin_wgpu::plan::PlanError;
 use nin_wgpu::program::{Program, RunError, Source};
 use nin_wgpu::shape::{DType, Shape};
 
@@ -133,14 +134,6 @@ fn what_cannot_be_read_back_is_the_same_error_on_both_backends() {
         assert!(
             matches!(runtime.read(unused), Err(RuntimeError::Unused(name)) if name == "unused")
         );
-        assert!(
-            matches!(runtime.read(y), Err(RuntimeError::NotKept(_))),
-            "{device}"
-        );
-        assert!(matches!(
-            runtime.run_and_snapshot(&[y]),
-            Err(RuntimeError::NotKept(_))
-        ));
         assert!(matches!(
             runtime.run_and_snapshot(&[unused]),
             Err(RuntimeError::Unused(_))
@@ -281,9 +274,12 @@ fn too_few_operands_or_too_many_are_refused_and_the_rest_runs() {
                     outputs.iter().for_each(|&id| graph.keep(id));
                     let mut runtime = Device::Cpu.load(graph.clone()).expect("loads");
                     runtime.run().expect("runs");
-                    if let Err(error) = nin_wgpu::plan::Plan::new(graph, &Default::default()) {
-                        panic!("{op:?} of {inputs:?}, {updates:?}: {error}");
-                    }
+                    // Or else it is refused for the roles of its operands.
+                    let plan = nin_wgpu::plan::Plan::new(graph, &Default::default());
+                    assert!(
+                        matches!(plan, Ok(_) | Err(PlanError::Role { .. })),
+                        "{op:?}: {plan:?}"
+                    );
                     taken += 1;
                 }
             }

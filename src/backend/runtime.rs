@@ -7,7 +7,7 @@ use crate::backend::wait::block_on;
 use crate::gpu::error::GpuError;
 use crate::graph::shape::DType;
 use crate::graph::tensor::HostSlice;
-use crate::graph::{Graph, GraphError, Role, ValueId};
+use crate::graph::{Graph, GraphError, ValueId};
 use crate::ops::IGNORE;
 
 /// Errors of running a graph.
@@ -103,8 +103,8 @@ pub trait Runtime {
     /// Only inputs, parameters, gradients, moments, accumulators and outputs keep their contents after a run.
     ///
     /// # Errors
-    /// [`RuntimeError::NotKept`] if `id` is an activation, [`RuntimeError::Unused`] if no node uses it, and
-    /// [`RuntimeError::Gpu`] if the device failed.
+    /// [`RuntimeError::Unused`] if no node uses the value, [`RuntimeError::NotKept`] for an activation on a GPU (the CPU has them all),
+    /// and [`RuntimeError::Gpu`] if the device failed.
     fn read(&mut self, id: ValueId) -> Result<Vec<f32>, RuntimeError> {
         block_on(self.queue_read(id)?)
     }
@@ -169,20 +169,13 @@ fn check_labels(graph: &Graph, id: ValueId, data: HostSlice<'_>) -> Result<(), R
     }
 }
 
-/// Checks that a value can be read back after a run.
+/// Checks that a value has memory to be read from.
 pub(crate) fn check_read(graph: &Graph, id: ValueId) -> Result<(), RuntimeError> {
     graph.known(id)?;
-    let value = graph.value(id);
-    if value.role == Role::Activation {
-        return Err(RuntimeError::NotKept(value.name.clone()));
-    }
-    match graph
-        .nodes()
-        .iter()
-        .any(|node| node.operands().any(|of| of == id))
-    {
+    let mut nodes = graph.nodes().iter();
+    match nodes.any(|node| node.operands().any(|of| of == id)) {
         true => Ok(()),
-        false => Err(RuntimeError::Unused(value.name.clone())),
+        false => Err(RuntimeError::Unused(graph.value(id).name.clone())),
     }
 }
 

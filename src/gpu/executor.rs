@@ -121,6 +121,16 @@ impl Executor {
         &self.buffers[self.plan.slot_of(region.buffer).index()]
     }
 
+    /// Where a value lies that outlives a run.
+    fn kept(&self, id: ValueId) -> Result<Region, RuntimeError> {
+        check_read(self.plan.graph(), id)?;
+        let value = self.plan.graph().value(id);
+        let region = self.plan.region(id);
+        region
+            .filter(|_| value.role != Role::Activation)
+            .ok_or_else(|| RuntimeError::NotKept(value.name.clone()))
+    }
+
     /// Writes `bytes` into a region, from byte `offset` of it on, which is a multiple of 4.
     fn upload(&self, region: Region, offset: u64, bytes: &[u8]) {
         // Writes come in whole words; up to three last bytes go in a word of their own.
@@ -252,11 +262,8 @@ impl Runtime for Executor {
     }
 
     fn queue_read(&mut self, id: ValueId) -> Result<Reading, RuntimeError> {
-        check_read(self.plan.graph(), id)?;
+        let region = self.kept(id)?;
         let value = self.plan.graph().value(id);
-        let Some(region) = self.plan.region(id) else {
-            return Err(RuntimeError::Unused(value.name.clone()));
-        };
         let regions = match self.plan.pages(id) {
             [] => vec![region],
             pages => pages.iter().map(|page| page.region).collect(),
@@ -281,12 +288,9 @@ impl Runtime for Executor {
 
     fn run_and_snapshot(&mut self, of: &[ValueId]) -> Result<(), RuntimeError> {
         let snapped = |&id: &ValueId| {
-            check_read(self.plan.graph(), id)?;
-            let value = self.plan.graph().value(id);
-            let unused = || RuntimeError::Unused(value.name.clone());
             Ok::<_, RuntimeError>(Snapped {
-                region: self.plan.region(id).ok_or_else(unused)?,
-                accumulates: value.role == Role::Accumulator,
+                region: self.kept(id)?,
+                accumulates: self.plan.graph().value(id).role == Role::Accumulator,
             })
         };
         let snapshot: Vec<_> = of.iter().map(snapped).collect::<Result<_, _>>()?;

@@ -27,6 +27,7 @@ pub(crate) mod relu;
 pub(crate) mod soft_target_cross_entropy;
 pub(crate) mod softmax;
 pub(crate) mod softmax_cross_entropy;
+mod sum;
 
 #[doc(hidden)]
 pub use convolving::Convolving;

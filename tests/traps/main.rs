@@ -10,6 +10,7 @@ mod loss;
 mod numbers;
 mod pools;
 mod sizes;
+mod sums;
 
 use crate::cases::{Case, CaseBuilder, gpu, on_gpu, on_reference};
 use nin_wgpu::ops::Op;

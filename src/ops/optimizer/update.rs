@@ -180,7 +180,7 @@ impl Definition for Update {
         // What the rule or the batch has no use for is another one once more, and left alone.
         let moment = |i: usize| node.updates.get(i * n).copied().unwrap_or(p);
         let of = [p, moment(1), moment(2), g, sums.unwrap_or(g)];
-        for [p, m, v, g, sums_or_g] in to.slabs(of) {
+        for [p, m, v, g, sums_or_g] in to.slabs(of)? {
             let mut bindings = vec![hyper];
             bindings.extend(&[p, m, v][..1 + moments]);
             if rule.name != ADAM.name {
