@@ -89,14 +89,28 @@ fn panel_bytes(columns: usize, depth: usize) -> u64 {
     4 * columns.next_multiple_of(PACKED) as u64 * paired(depth) as u64
 }
 
-/// Whether the columns of one image fit in a binding of their own, and its terms in a loop.
-pub(super) fn fits(direction: Direction, g: &Geometry, max_binding: u64) -> bool {
-    let (columns, depth) = match direction {
-        Direction::Forward => (g.pixels(), g.terms()),
-        Direction::Dgrad => (g.h * g.w, g.window() * g.k),
-        Direction::Wgrad => (g.gradient_columns(), g.pixels()),
+/// Bytes of the product of so many rows, in whole panels, and columns.
+fn product_bytes(product: &Product, rows: usize, columns: usize) -> u64 {
+    4 * product.whole(rows) as u64 * columns.next_multiple_of(PACKED) as u64
+}
+
+/// Whether both factors of one image and their product fit in bindings of their own, and its terms in a loop.
+pub(super) fn fits(
+    direction: Direction,
+    g: &Geometry,
+    product: &Product,
+    max_binding: u64,
+) -> bool {
+    let (rows, columns, depth) = match direction {
+        Direction::Forward => (g.k, g.pixels(), g.terms()),
+        Direction::Dgrad => (g.c, g.h * g.w, g.window() * g.k),
+        Direction::Wgrad => (g.k, g.gradient_columns(), g.pixels()),
     };
-    depth <= TERMS && panel_bytes(columns, depth) <= max_binding
+    let packed_rows = 4 * product.whole(rows) as u64 * paired(depth) as u64;
+    let most = packed_rows
+        .max(panel_bytes(columns, depth))
+        .max(product_bytes(product, rows, columns));
+    depth <= TERMS && most <= max_binding
 }
 
 /// Cuts a batch into runs of images that fit: whose panels, `bytes` for so many images, are no more than `most` and whose
@@ -229,7 +243,14 @@ fn over_pixels(
         panels.to.run_once();
     }
     let mut scratch = None;
-    for images in chunks(batch, CHUNK, bytes, |_| depth) {
+    // Rows are rounded up to whole panels, so that the product may be larger than what it is of.
+    let limit = panels.to.options().limits.max_binding;
+    let product = panels.product;
+    let held = |images: usize| match product_bytes(product, rows, images * pixels) <= limit {
+        true => bytes(images),
+        false => u64::MAX,
+    };
+    for images in chunks(batch, CHUNK, held, |_| depth) {
         let columns = images.len() * pixels;
         // The first run of images is the longest.
         let [packed, product] = *scratch.get_or_insert_with(|| {
