@@ -49,6 +49,10 @@ fn run(args: &Args) -> Result<()> {
     if let Some(folder) = &args.data_dir {
         loader = loader.data_dir(Some(folder));
     }
+    #[cfg(feature = "download")]
+    if let Some(url) = &args.mirror {
+        loader = loader.mirror(url);
+    }
     let bar = ProgressBar::new_spinner().with_message("reading");
     bar.enable_steady_tick(Duration::from_millis(200));
     let split = loader

@@ -11,7 +11,7 @@
 // An element of a channel is counted over images, then over pixels. Reference: src/reference/batch_norm.rs
 
 import package::common::number::is_negative;
-import package::common::workgroup_sum::{LANES, workgroup_sum};
+import package::common::workgroup_sum::{LANES, STRETCH, workgroup_sum};
 
 struct Uniform {
     channels: u32,
@@ -51,14 +51,22 @@ fn place(e: u32, c: u32) -> u32 {
 fn moments_of(c: u32, first: u32, end: u32, local: u32) -> vec2f {
     let count = f32(end - first);
     var sum = 0.0;
-    for (var e = first + local; e < end; e += LANES) {
-        sum += x[place(e, c)];
+    for (var far = first + local; far < end; far += STRETCH) {
+        var block = 0.0;
+        for (var e = far; e < min(far + STRETCH, end); e += LANES) {
+            block += x[place(e, c)];
+        }
+        sum += block;
     }
     let mean = workgroup_sum(vec2f(sum, 0.0), local).x / count;
     var sums = vec2f(0.0);
-    for (var e = first + local; e < end; e += LANES) {
-        let off = x[place(e, c)] - mean;
-        sums += vec2f(off, off * off);
+    for (var far = first + local; far < end; far += STRETCH) {
+        var block = vec2f(0.0);
+        for (var e = far; e < min(far + STRETCH, end); e += LANES) {
+            let off = x[place(e, c)] - mean;
+            block += vec2f(off, off * off);
+        }
+        sums += block;
     }
     let total = workgroup_sum(sums, local);
     let squares = total.y - total.x * total.x / count;

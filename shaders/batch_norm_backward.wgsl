@@ -9,7 +9,7 @@
 //   apply: 1, 2, 3, 5, 6 as above   4 partial_in read [chunks,2,C]
 // Reference: src/reference/batch_norm.rs
 
-import package::common::workgroup_sum::{LANES, workgroup_sum};
+import package::common::workgroup_sum::{LANES, STRETCH, workgroup_sum};
 
 struct Uniform {
     channels: u32,
@@ -39,9 +39,13 @@ fn place(e: u32, c: u32) -> u32 {
 fn sums_of(c: u32, first: u32, end: u32, local: u32) -> vec2f {
     let mean = saved[c];
     var sum = vec2f(0.0);
-    for (var e = first + local; e < end; e += LANES) {
-        let at = place(e, c);
-        sum += dy[at] * vec2f(x[at] - mean, 1.0);
+    for (var far = first + local; far < end; far += STRETCH) {
+        var block = vec2f(0.0);
+        for (var e = far; e < min(far + STRETCH, end); e += LANES) {
+            let at = place(e, c);
+            block += dy[at] * vec2f(x[at] - mean, 1.0);
+        }
+        sum += block;
     }
     return workgroup_sum(sum, local) * vec2f(saved[u.channels + c], 1.0);
 }

@@ -6,7 +6,7 @@
 //   6 partial_dw write [chunks,2,C]: dweight, dbias   7 dx write [N,C,pixels]
 // Reference: src/reference/batch_norm.rs
 
-import package::common::workgroup_sum::{LANES, workgroup_sum};
+import package::common::workgroup_sum::{LANES, STRETCH, workgroup_sum};
 
 struct Uniform {
     channels: u32,
@@ -35,12 +35,16 @@ fn backward(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_i
     let first = workgroup.x * u.chunk;
     let end = min(first + u.chunk, u.len);
     var sum = vec2f(0.0);
-    for (var e = first + local; e < end; e += LANES) {
-        // Elements of a channel are counted over images, then over pixels.
-        let n = e / u.pixels;
-        let at = (n * u.channels + c) * u.pixels + e - n * u.pixels;
-        sum += dy[at] * vec2f(x[at] - mean[c], 1.0);
-        dx[at] = select(scale * dy[at], 0.0, u.masked == 1u && x[at] <= 0.0);
+    for (var far = first + local; far < end; far += STRETCH) {
+        var block = vec2f(0.0);
+        for (var e = far; e < min(far + STRETCH, end); e += LANES) {
+            // Elements of a channel are counted over images, then over pixels.
+            let n = e / u.pixels;
+            let at = (n * u.channels + c) * u.pixels + e - n * u.pixels;
+            block += dy[at] * vec2f(x[at] - mean[c], 1.0);
+            dx[at] = select(scale * dy[at], 0.0, u.masked == 1u && x[at] <= 0.0);
+        }
+        sum += block;
     }
     let whole = workgroup_sum(sum, local) * vec2f(invstd, 1.0);
     if local == 0u {

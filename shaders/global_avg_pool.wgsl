@@ -22,6 +22,28 @@ struct Uniform {
 @group(0) @binding(2) var<storage, read> mask: array<f32>;
 @group(0) @binding(3) var<storage, read_write> dx: array<f32>;
 
+// Turns of an innermost sum: sums of so many are summed themselves, since one running sum of a million would lose digits.
+const BLOCK: u32 = 64u;
+
+// The sum of x[first..end]: of blocks, of blocks of those, and of what is left.
+fn sum_of(first: u32, end: u32) -> f32 {
+    var sum = 0.0;
+    for (var far = first; far < end; far += BLOCK * BLOCK) {
+        let far_end = min(far + BLOCK * BLOCK, end);
+        var middle = 0.0;
+        for (var near = far; near < far_end; near += BLOCK) {
+            let near_end = min(near + BLOCK, far_end);
+            var block = 0.0;
+            for (var at = near; at < near_end; at++) {
+                block += x[at];
+            }
+            middle += block;
+        }
+        sum += middle;
+    }
+    return sum;
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn forward(
     @builtin(workgroup_id) workgroup: vec3u,
@@ -32,11 +54,7 @@ fn forward(
     if i >= u.maps {
         return;
     }
-    var sum = 0.0;
-    for (var at = i * u.pixels; at < (i + 1u) * u.pixels; at++) {
-        sum += x[at];
-    }
-    y[i] = sum / f32(u.pixels);
+    y[i] = sum_of(i * u.pixels, (i + 1u) * u.pixels) / f32(u.pixels);
 }
 
 @compute @workgroup_size(WORKGROUP)

@@ -10,6 +10,8 @@
 import package::common::gradient::with_part;
 
 const LANES: u32 = 256;
+// Turns of an innermost sum: sums of so many are summed themselves, since one running sum of a million would lose digits.
+const BLOCK: u32 = 64u;
 
 struct Uniform {
     len: u32,
@@ -49,9 +51,14 @@ fn squares(
     @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) local: u32,
 ) {
+    let stride = workgroups.x * LANES;
     var sum = 0.0;
-    for (var i = workgroup.x * LANES + local; i < u.len; i += workgroups.x * LANES) {
-        sum += g[i] * g[i];
+    for (var far = workgroup.x * LANES + local; far < u.len; far += BLOCK * stride) {
+        var block = 0.0;
+        for (var i = far; i < min(far + BLOCK * stride, u.len); i += stride) {
+            block += g[i] * g[i];
+        }
+        sum += block;
     }
     let all = add_lanes(local, sum);
     if local == 0u {
@@ -65,11 +72,16 @@ fn squares_part(
     @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) local: u32,
 ) {
+    let stride = workgroups.x * LANES;
     var sum = 0.0;
-    for (var i = workgroup.x * LANES + local; i < u.len; i += workgroups.x * LANES) {
-        let gradient = with_part(s[i], g_part[i], hyper[3], hyper[4]);
-        s[i] = gradient;
-        sum += gradient * gradient;
+    for (var far = workgroup.x * LANES + local; far < u.len; far += BLOCK * stride) {
+        var block = 0.0;
+        for (var i = far; i < min(far + BLOCK * stride, u.len); i += stride) {
+            let gradient = with_part(s[i], g_part[i], hyper[3], hyper[4]);
+            s[i] = gradient;
+            block += gradient * gradient;
+        }
+        sum += block;
     }
     let all = add_lanes(local, sum);
     if local == 0u {

@@ -14,6 +14,8 @@ struct Uniform {
 }
 
 const LANES: u32 = 256;
+// Turns of an innermost sum: sums of so many are summed themselves, since one running sum of a million would lose digits.
+const BLOCK: u32 = 64u;
 
 @group(0) @binding(0) var<uniform> u: Uniform;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -29,8 +31,12 @@ var<workgroup> partial: array<vec4f, LANES>;
 @compute @workgroup_size(LANES)
 fn forward(@builtin(local_invocation_index) local: u32) {
     var counted = 0.0;
-    for (var n = 0u; n < u.n; n++) {
-        counted += weights[n];
+    for (var first = 0u; first < u.n; first += BLOCK) {
+        var block = 0.0;
+        for (var n = first; n < min(first + BLOCK, u.n); n++) {
+            block += weights[n];
+        }
+        counted += block;
     }
     // Rows without any weight divide by 1.
     let rows = select(counted, 1.0, counted == 0.0);
@@ -41,15 +47,20 @@ fn forward(@builtin(local_invocation_index) local: u32) {
         var loss = 0.0;
         var predicted = 0u;
         var right = 0u;
+        var block = 0.0;
         for (var f = 0u; f < u.features; f++) {
+            if f % BLOCK == 0u {
+                loss += block;
+                block = 0.0;
+            }
             let off = x[row + f] - targets[row + f];
-            loss += off * off;
+            block += off * off;
             dx[row + f] = select(2.0 * off / f32(u.features) * weights[n] / rows, 0.0, weights[n] == 0.0);
             // Strictly greater: ties go to the first.
             predicted = select(predicted, f, x[row + f] > x[row + predicted]);
             right = select(right, f, targets[row + f] > targets[row + right]);
         }
-        loss /= f32(u.features);
+        loss = (loss + block) / f32(u.features);
         losses[n] = select(loss, 0.0, weights[n] == 0.0);
         if weights[n] > 0.0 {
             sums += vec4f(weights[n] * loss, select(0.0, 1.0, predicted == right), 1.0, weights[n]);
@@ -60,8 +71,12 @@ fn forward(@builtin(local_invocation_index) local: u32) {
 
     if local == 0u {
         var total = vec4f(0.0);
-        for (var i = 0u; i < LANES; i++) {
-            total += partial[i];
+        for (var first = 0u; first < LANES; first += 16u) {
+            var block = vec4f(0.0);
+            for (var i = first; i < first + 16u; i++) {
+                block += partial[i];
+            }
+            total += block;
         }
         metrics[0] += total.x;
         metrics[1] += total.y;

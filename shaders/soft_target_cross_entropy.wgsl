@@ -20,6 +20,8 @@ struct Uniform {
 }
 
 const LANES: u32 = 256;
+// Turns of an innermost sum: sums of so many are summed themselves, since one running sum of a million would lose digits.
+const BLOCK: u32 = 64u;
 
 @group(0) @binding(0) var<uniform> u: Uniform;
 @group(0) @binding(1) var<storage, read> logits: array<f32>;
@@ -40,8 +42,12 @@ fn weighted(row: u32, l: u32) -> f32 {
 @compute @workgroup_size(LANES)
 fn forward(@builtin(local_invocation_index) local: u32) {
     var counted = 0.0;
-    for (var n = 0u; n < u.n; n++) {
-        counted += weights[n];
+    for (var first = 0u; first < u.n; first += BLOCK) {
+        var block = 0.0;
+        for (var n = first; n < min(first + BLOCK, u.n); n++) {
+            block += weights[n];
+        }
+        counted += block;
     }
     // Rows without any weight divide by 1.
     let rows = select(counted, 1.0, counted == 0.0);
@@ -78,8 +84,12 @@ fn forward(@builtin(local_invocation_index) local: u32) {
 
     if local == 0u {
         var total = vec4f(0.0);
-        for (var i = 0u; i < LANES; i++) {
-            total += partial[i];
+        for (var first = 0u; first < LANES; first += 16u) {
+            var block = vec4f(0.0);
+            for (var i = first; i < first + 16u; i++) {
+                block += partial[i];
+            }
+            total += block;
         }
         metrics[0] += total.x;
         metrics[1] += total.y;

@@ -26,6 +26,8 @@ struct Uniform {
 }
 
 const LANES: u32 = 256;
+// Turns of an innermost sum: sums of so many are summed themselves, since one running sum of a million would lose digits.
+const BLOCK: u32 = 64u;
 const IGNORE: u32 = 0xffffffffu;
 
 @group(0) @binding(0) var<uniform> u: Uniform;
@@ -53,14 +55,22 @@ fn weight_of(label: u32) -> f32 {
 
 fn cross_entropy(local: u32) {
     var counted = 0.0;
-    for (var n = 0u; n < u.n; n++) {
-        counted += weight_of(labels[n]);
+    for (var first = 0u; first < u.n; first += BLOCK) {
+        var block = 0.0;
+        for (var n = first; n < min(first + BLOCK, u.n); n++) {
+            block += weight_of(labels[n]);
+        }
+        counted += block;
     }
     // Rows without any weight divide by 1.
     let rows = select(counted, 1.0, counted == 0.0);
     var all_weights = 0.0;
-    for (var l = 0u; l < u.classes; l++) {
-        all_weights += class_weights[l];
+    for (var first = 0u; first < u.classes; first += BLOCK) {
+        var block = 0.0;
+        for (var l = first; l < min(first + BLOCK, u.classes); l++) {
+            block += class_weights[l];
+        }
+        all_weights += block;
     }
 
     var sums = vec4f(0.0);
@@ -100,8 +110,12 @@ fn cross_entropy(local: u32) {
 
     if local == 0u {
         var total = vec4f(0.0);
-        for (var i = 0u; i < LANES; i++) {
-            total += partial[i];
+        for (var first = 0u; first < LANES; first += 16u) {
+            var block = vec4f(0.0);
+            for (var i = first; i < first + 16u; i++) {
+                block += partial[i];
+            }
+            total += block;
         }
         metrics[0] += total.x;
         metrics[1] += total.y;
@@ -118,6 +132,25 @@ fn cross_entropy(local: u32) {
     }
 }
 
+// The sum of x[first..end]: of blocks, of blocks of those, and of what is left.
+fn sum_of(first: u32, end: u32) -> f32 {
+    var sum = 0.0;
+    for (var far = first; far < end; far += BLOCK * BLOCK) {
+        let far_end = min(far + BLOCK * BLOCK, end);
+        var middle = 0.0;
+        for (var near = far; near < far_end; near += BLOCK) {
+            let near_end = min(near + BLOCK, far_end);
+            var block = 0.0;
+            for (var at = near; at < near_end; at++) {
+                block += x[at];
+            }
+            middle += block;
+        }
+        sum += middle;
+    }
+    return sum;
+}
+
 @compute @workgroup_size(LANES)
 fn forward(@builtin(local_invocation_index) local: u32) {
     cross_entropy(local);
@@ -126,11 +159,7 @@ fn forward(@builtin(local_invocation_index) local: u32) {
 @compute @workgroup_size(LANES)
 fn pooled(@builtin(local_invocation_index) local: u32) {
     for (var map = local; map < u.n * u.classes; map += LANES) {
-        var sum = 0.0;
-        for (var i = map * u.pixels; i < (map + 1u) * u.pixels; i++) {
-            sum += x[i];
-        }
-        logits[map] = sum / f32(u.pixels);
+        logits[map] = sum_of(map * u.pixels, (map + 1u) * u.pixels) / f32(u.pixels);
     }
     storageBarrier();
     cross_entropy(local);

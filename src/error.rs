@@ -87,7 +87,9 @@ impl From<RunError> for Error {
         match error {
             RunError::Runtime(error) => error.into(),
             RunError::Data(error) => error.into(),
-            RunError::WrongProgram(_) | RunError::NoMaps => Self::Run(error),
+            RunError::WrongProgram(_) | RunError::NoMaps | RunError::Step { .. } => {
+                Self::Run(error)
+            }
         }
     }
 }

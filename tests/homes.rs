@@ -258,8 +258,7 @@ impl PictureSource for Drawn {
             invert: false,
         };
         let picture = Picture::from_planes(self.image(), &self.0.image(i)?)?;
-        view.fill(&picture, Some(draw), pixels);
-        Ok(())
+        view.fill(&picture, Some(draw), pixels)
     }
 }
 

@@ -195,7 +195,8 @@ fn random_parts_are_those_of_streamed_pictures_within_a_level() {
         for (n, out) in want.chunks_mut(c * h * w).enumerate() {
             let bytes = &pictures[n % len * c * src_h * src_w..][..c * src_h * src_w];
             let picture = Picture::from_planes([c, src_h, src_w], bytes).expect("a picture");
-            view.fill(&picture, Some(cases::gather::draw(n, augment)), out);
+            let draw = Some(cases::gather::draw(n, augment));
+            view.fill(&picture, draw, out).expect("fits");
         }
         let on_cpu = [on_reference::<f64>(&case), on_reference::<f32>(&case)];
         let on_gpu = gpu().map(|gpu| on_gpu(gpu, &case, Conv2dAlgorithm::HARDWARE));

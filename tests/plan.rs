@@ -4,7 +4,7 @@ mod cases;
 
 use nin_wgpu::graph::{Graph, GraphBuilder, GraphError, Role, ValueId};
 use nin_wgpu::models::{MODELS, Model, layers};
-use nin_wgpu::ops::{Adam, Conv2d, Conv2dWgrad};
+use nin_wgpu::ops::{Adam, Conv2d, Conv2dDgrad, Conv2dWgrad, Op};
 use nin_wgpu::plan::{
     Access, Conv2dAlgorithm, Conv2dChoices, Plan, PlanError, PlanLimits, PlanOptions,
 };
@@ -477,4 +477,58 @@ fn layers_in_a_row_hand_their_sums_on() {
         ["conv.0.4", "conv.2.4", "conv.4.4"]
     );
     assert_eq!(of("conv2d_unpack.forward")[3..], small);
+}
+
+/// Its panels would be larger than a binding, so that layer alone is computed without.
+#[test]
+fn a_convolution_whose_panels_do_not_fit_takes_direct_kernels_and_the_others_keep_theirs() {
+    let mut graph = Graph::default();
+    let mut add = |name: &str, dims: &[usize], role| {
+        let shape = Shape::new(dims).expect("a shape");
+        graph.add_value(name, shape, DType::F32, role)
+    };
+    let x = add("x", &[1, 24, 1025, 1025], Role::Input);
+    let w = add("w", &[1, 24, 1, 1], Role::Parameter);
+    let v = add("v", &[8, 1, 3, 3], Role::Parameter);
+    let dy = add("dy", &[1, 1, 1025, 1025], Role::Input);
+    let pointwise = Conv2d::new(1, 1, 0).expect("valid").without_bias();
+    let small = Conv2d::new(3, 8, 0).expect("valid").without_bias();
+    let mut push = |layer: &str, op: Op, inputs: &[ValueId]| {
+        let y = graph.push(layer, op, inputs, &[]).expect("fits")[0];
+        graph.keep(y);
+        y
+    };
+    let y = push("large", pointwise.into(), &[x, w]);
+    push("small", small.into(), &[y, v]);
+    push("large", Conv2dWgrad::new(pointwise).into(), &[x, dy]);
+    push(
+        "large",
+        Conv2dDgrad::new(pointwise, 1025, 1025).into(),
+        &[dy, w],
+    );
+    for subgroup in [0, 8] {
+        let limits = PlanLimits {
+            subgroup,
+            ..PlanLimits::default()
+        };
+        let options = PlanOptions {
+            limits,
+            conv2d: Conv2dChoices::SOFTWARE,
+        };
+        let plan = Plan::new(graph.clone(), &options).expect("falls back");
+        let kernels = |layer: &str| -> Vec<String> {
+            let of = plan.dispatches().iter().filter(|each| each.layer == layer);
+            of.map(|each| each.name()).collect()
+        };
+        let (large, small) = (kernels("large"), kernels("small"));
+        assert!(
+            large.iter().any(|name| name.contains("direct")),
+            "{large:?}"
+        );
+        assert!(
+            small.iter().all(|name| !name.contains("direct")),
+            "{small:?}"
+        );
+        assert!(plan.to_string().contains("direct"), "{plan}");
+    }
 }

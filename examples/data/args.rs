@@ -17,6 +17,10 @@ pub(crate) struct Args {
     /// Folder with the data set's files, for a name
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Download from here instead of the official address: URL/FILE; only files of the official checksums are taken
+    #[cfg(feature = "download")]
+    #[arg(long, value_name = "URL")]
+    pub(crate) mirror: Option<String>,
     /// Network whose size photos are brought to
     #[arg(long, default_value = "nin")]
     pub(crate) model: String,

@@ -45,6 +45,9 @@ pub(crate) struct Args {
     /// Folder with the data set's files [default: the system's, then the user's cache folder, then a download]
     #[arg(long, value_name = "DIR", help_heading = "What to train")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Download from here instead of the official address: URL/FILE; only files of the official checksums are taken
+    #[arg(long, value_name = "URL", help_heading = "What to train")]
+    pub(crate) mirror: Option<String>,
     /// Use only the first N training images
     #[arg(long, value_name = "N", value_parser = at_least_one::<usize>, help_heading = "What to train")]
     pub(crate) limit_train: Option<usize>,

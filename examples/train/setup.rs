@@ -236,6 +236,14 @@ fn loss(args: &Args, train: &Dataset) -> Result<Loss> {
     })
 }
 
+/// The same with the mirror that was named.
+fn mirrored<'a>(loader: Loader<'a>, args: &Args) -> Loader<'a> {
+    match &args.mirror {
+        Some(url) => loader.mirror(url),
+        None => loader,
+    }
+}
+
 /// Data, options and parameters of a new run, as the flags say.
 pub(crate) fn prepare(args: &Args, model: &Model, device: &Device) -> Result<Prepared> {
     let (name, data_dir) = args.dataset();
@@ -248,6 +256,7 @@ pub(crate) fn prepare(args: &Args, model: &Model, device: &Device) -> Result<Pre
         .fit(args.fit.into())
         .invert(args.invert.into())
         .pictures_cache(args.pictures_cache());
+    let loader = mirrored(loader, args);
     let mut split = load_data(loader, limits)?;
     if let Some(share) = args.val_split
         && split.val.is_none()
@@ -337,6 +346,7 @@ pub(crate) fn resumed_run(
         .fit(preparation.fit)
         .invert(preparation.invert)
         .pictures_cache(args.pictures_cache());
+    let loader = mirrored(loader, args);
     let mut split = load_data(loader, [None, None])?;
     if split.train.classes() != metadata.classes {
         bail!(

@@ -2,6 +2,9 @@
 
 const LANES: u32 = 256;
 const GROUPS: u32 = 16;
+// Elements that the lanes sum in one go: 64 of each. Sums of those are summed themselves, since one running sum of a lane's
+// thousands would lose digits.
+const STRETCH: u32 = 64 * LANES;
 
 var<workgroup> lanes: array<vec2f, LANES>;
 var<workgroup> groups: array<vec2f, GROUPS>;

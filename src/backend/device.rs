@@ -125,9 +125,14 @@ impl Device {
             DeviceChoice::Cpu => Ok(Self::Cpu),
             DeviceChoice::Auto => {
                 let named = filter.name.is_some();
-                match open("hardware GPU", &|i, d| named || hardware(i, d)).await {
-                    opened @ (Ok(_) | Err(GpuError::Name { .. })) => opened,
-                    Err(_) => Ok(Self::Cpu),
+                let wanted = |i, d: &AdapterDescription| named || hardware(i, d);
+                let (opened, failed) = Gpu::open_any(filter, "hardware GPU", wanted).await;
+                for error in failed {
+                    tracing::warn!(%error, "not used; the next device is tried");
+                }
+                match opened {
+                    Err(error @ GpuError::Name { .. }) => Err(error),
+                    opened => Ok(opened.map_or(Self::Cpu, Self::Gpu)),
                 }
             }
             DeviceChoice::Gpu => open("hardware GPU", &hardware).await,

@@ -7,7 +7,8 @@ use crate::backend::wait::block_on;
 use crate::gpu::error::GpuError;
 use crate::graph::shape::DType;
 use crate::graph::tensor::HostSlice;
-use crate::graph::{Graph, ValueId};
+use crate::graph::{Graph, GraphError, ValueId};
+use crate::ops::IGNORE;
 
 /// Errors of running a graph.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +28,29 @@ pub enum RuntimeError {
         /// Their type.
         got: DType,
     },
+    /// A label beyond the classes.
+    #[error(
+        "label {got} at index {index} of `{name}`, expected one below {classes}, the number of classes"
+    )]
+    Label {
+        /// The value written to.
+        name: String,
+        /// Where among what was written.
+        index: usize,
+        /// The label.
+        got: u32,
+        /// Classes of the loss that reads it.
+        classes: usize,
+    },
+    /// A value that does not outlive a run was read.
+    #[error("`{0}` is not kept after a run; mark it with `Graph::keep` before planning")]
+    NotKept(String),
+    /// A value that no node reads or writes was read: it has no memory.
+    #[error("no node of the graph uses `{0}`, so it has no memory; read a value that one does")]
+    Unused(String),
+    /// A value of another graph was named.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
     /// The GPU failed.
     #[error(transparent)]
     Gpu(#[from] GpuError),
@@ -44,7 +68,8 @@ pub trait Runtime {
     /// Writes a value; it keeps its contents until it is written again or a run changes it.
     ///
     /// # Errors
-    /// [`RuntimeError::Write`] if length or type differ from the value's.
+    /// [`RuntimeError::Write`] if length or type differ from the value's, [`RuntimeError::Label`] for a label that is not below
+    /// the classes of the loss that reads it.
     fn write(&mut self, id: ValueId, data: HostSlice<'_>) -> Result<(), RuntimeError>;
 
     /// Writes some rows of a value, along its first dimension, from row `first` on; the others keep what they hold. Rows of
@@ -78,7 +103,8 @@ pub trait Runtime {
     /// Only inputs, parameters, gradients, moments, accumulators and outputs keep their contents after a run.
     ///
     /// # Errors
-    /// [`RuntimeError::Gpu`] if the device failed or `id` is an activation.
+    /// [`RuntimeError::Unused`] if no node uses the value, [`RuntimeError::NotKept`] for an activation on a GPU (the CPU has them all),
+    /// and [`RuntimeError::Gpu`] if the device failed.
     fn read(&mut self, id: ValueId) -> Result<Vec<f32>, RuntimeError> {
         block_on(self.queue_read(id)?)
     }
@@ -93,7 +119,7 @@ pub trait Runtime {
     /// are accumulators, without waiting. All snapshots that are under way are of the same values.
     ///
     /// # Errors
-    /// As [`Runtime::run`]; [`RuntimeError::Gpu`] if a value is an activation.
+    /// As [`Runtime::run`]; [`RuntimeError::NotKept`] and [`RuntimeError::Unused`] as [`Runtime::read`].
     fn run_and_snapshot(&mut self, of: &[ValueId]) -> Result<(), RuntimeError>;
 
     /// Copies that have arrived, oldest first; with `wait`, all that were queued.
@@ -118,11 +144,39 @@ pub(crate) fn check_write(
     id: ValueId,
     data: HostSlice<'_>,
 ) -> Result<(), RuntimeError> {
+    graph.known(id)?;
     let value = graph.value(id);
     if value.shape.len() == data.len() && value.dtype == data.dtype() {
-        return Ok(());
+        return check_labels(graph, id, data);
     }
     Err(write_error(graph, id, value.shape.len(), data))
+}
+
+/// Checks that labels are below the classes of the loss that reads them: kernels take a row's element by its label.
+fn check_labels(graph: &Graph, id: ValueId, data: HostSlice<'_>) -> Result<(), RuntimeError> {
+    let (HostSlice::U32(labels), Some(classes)) = (data, graph.classes_of(id)) else {
+        return Ok(());
+    };
+    let beyond = |label: u32| label != IGNORE && label as usize >= classes;
+    match labels.iter().position(|&label| beyond(label)) {
+        None => Ok(()),
+        Some(index) => Err(RuntimeError::Label {
+            name: graph.value(id).name.clone(),
+            index,
+            got: labels[index],
+            classes,
+        }),
+    }
+}
+
+/// Checks that a value has memory to be read from.
+pub(crate) fn check_read(graph: &Graph, id: ValueId) -> Result<(), RuntimeError> {
+    graph.known(id)?;
+    let mut nodes = graph.nodes().iter();
+    match nodes.any(|node| node.operands().any(|of| of == id)) {
+        true => Ok(()),
+        false => Err(RuntimeError::Unused(graph.value(id).name.clone())),
+    }
 }
 
 pub(crate) fn write_error(
@@ -148,13 +202,15 @@ pub(crate) fn check_write_rows(
     first: usize,
     data: HostSlice<'_>,
 ) -> Result<usize, RuntimeError> {
+    graph.known(id)?;
     let value = graph.value(id);
     let rows = value.shape.dims().first().copied().unwrap_or(1);
     let row = value.shape.len() / rows;
-    let end = first + data.len().div_ceil(row);
+    let end = first.saturating_add(data.len().div_ceil(row));
     let starts = |at: usize| value.dtype != DType::U8 || at.is_multiple_of(4);
     let whole = data.len().is_multiple_of(row) && end <= rows;
     if whole && value.dtype == data.dtype() && starts(first) && (starts(end) || end == rows) {
+        check_labels(graph, id, data)?;
         return Ok(row);
     }
     Err(write_error(

@@ -179,7 +179,9 @@ impl Dataset {
     pub fn class_counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.classes.len()];
         for i in 0..self.len() {
-            counts[usize::from(self.label(i))] += 1;
+            if let Some(count) = counts.get_mut(usize::from(self.label(i))) {
+                *count += 1;
+            }
         }
         counts
     }
@@ -196,7 +198,7 @@ impl Dataset {
 
     /// The file that picture `i` is, if it is one.
     pub fn path(&self, i: usize) -> Option<PathBuf> {
-        self.source.path(self.order[i] as usize)
+        self.source.path(*self.order.get(i)? as usize)
     }
 
     /// The pictures in `range`.
@@ -209,18 +211,18 @@ impl Dataset {
 
     /// What picture `i` is called in messages: its file, if it has one.
     pub fn describe(&self, i: usize) -> String {
-        self.source.describe(self.order[i] as usize)
+        match self.order.get(i) {
+            Some(&at) => self.source.describe(at as usize),
+            None => format!("{} {i}", self.name),
+        }
     }
 
     /// Brings picture `i`, `[C,H,W]`; with a [`Draw`] as that has it, if the source [draws](PictureSource::draws).
     ///
     /// # Errors
     ///
-    /// Those of its source, and [`DataError::PictureBytes`] if `pixels` has another length.
-    ///
-    /// # Panics
-    ///
-    /// If `i` is not below [`len`](Self::len), as indexing does.
+    /// Those of its source, [`DataError::PictureBytes`] if `pixels` has another length, and [`DataError::NoPicture`] if `i` is not
+    /// below [`len`](Self::len).
     pub fn load(&self, i: usize, draw: Option<Draw>, pixels: &mut [u8]) -> Result<(), DataError> {
         if pixels.len() != self.image_len() {
             return Err(DataError::PictureBytes {
@@ -228,7 +230,14 @@ impl Dataset {
                 want: self.shape,
             });
         }
-        let at = self.order[i] as usize;
+        let Some(&at) = self.order.get(i) else {
+            return Err(DataError::NoPicture {
+                name: self.name.clone(),
+                got: i,
+                len: self.len(),
+            });
+        };
+        let at = at as usize;
         match draw {
             Some(draw) => self.source.load_drawn(at, draw, pixels),
             None => self.source.load(at, pixels),
@@ -238,10 +247,6 @@ impl Dataset {
     /// Picture `i`, `[C,H,W]`.
     ///
     /// # Errors
-    ///
-    /// As [`load`](Self::load).
-    ///
-    /// # Panics
     ///
     /// As [`load`](Self::load).
     pub fn image(&self, i: usize) -> Result<Vec<u8>, DataError> {

@@ -8,10 +8,12 @@ use std::error::Error;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ring::digest::{Context, SHA256};
 use ureq::http::{Response, StatusCode, header};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
 /// How often a broken connection is taken up again within one [`fetch`].
@@ -19,6 +21,8 @@ const RETRIES: u32 = 3;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest silence of a server.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// Addresses that a server may send on to, one after the other.
+const REDIRECTS: u32 = 10;
 const CHUNK: usize = 64 * 1024;
 
 /// A file on the net and what is known of it.
@@ -111,7 +115,8 @@ pub enum DownloadError {
 /// Downloads a file to `path`, making its folder if need be, and reports after every piece.
 ///
 /// Blocks until the file is there or cannot be had. Two at a time must not write the same file.
-/// A proxy is used if the environment names one.
+/// A proxy is used if the environment names one (`HTTPS_PROXY`, `ALL_PROXY`), and the system's certificates, or those that
+/// `SSL_CERT_FILE` names.
 ///
 /// # Errors
 ///
@@ -150,7 +155,9 @@ fn agent(url: &str) -> Agent {
         .timeout_resolve(Some(CONNECT_TIMEOUT))
         .timeout_connect(Some(CONNECT_TIMEOUT))
         .timeout_recv_response(Some(READ_TIMEOUT))
-        .timeout_per_read(Some(READ_TIMEOUT));
+        .timeout_per_read(Some(READ_TIMEOUT))
+        .max_redirects(REDIRECTS)
+        .tls_config(tls(url));
     // A proxy cannot reach this machine under that name.
     let local = ["http://127.0.0.1", "http://localhost", "http://[::1]"];
     if local.iter().any(|host| url.starts_with(host)) {
@@ -158,6 +165,27 @@ fn agent(url: &str) -> Agent {
     } else {
         config.build().into()
     }
+}
+
+/// Trusts whom the system trusts, and where it has no certificates, as in a small container, whom Mozilla does.
+///
+/// So a proxy that a company or a university reads traffic by works as in a browser; `SSL_CERT_FILE` and `SSL_CERT_DIR` name
+/// others.
+fn tls(url: &str) -> TlsConfig {
+    let own = match url.starts_with("https://") {
+        true => rustls_native_certs::load_native_certs().certs,
+        false => Vec::new(),
+    };
+    let roots = match own.as_slice() {
+        [] => RootCerts::WebPki,
+        own => {
+            let own = own
+                .iter()
+                .map(|each| Certificate::from_der(each).to_owned());
+            RootCerts::Specific(Arc::new(own.collect()))
+        }
+    };
+    TlsConfig::builder().root_certs(roots).build()
 }
 
 /// Adds to the part what it lacks.

@@ -314,6 +314,16 @@ pub enum DataError {
         /// Labels found.
         got_labels: usize,
     },
+    /// A picture was asked for that there is none of.
+    #[error("{name} has no picture {got}; it has {len}, counted from 0")]
+    NoPicture {
+        /// The data set.
+        name: String,
+        /// The picture asked for.
+        got: usize,
+        /// Pictures that there are.
+        len: usize,
+    },
     /// A label is not the index of a class.
     #[error("label {index} of {name} is {got}, want less than {classes}, the number of classes")]
     Label {

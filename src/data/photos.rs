@@ -46,8 +46,7 @@ impl Photos {
         let crops = draw.is_some_and(|draw| draw.crop);
         let cache = self.cache.as_ref().filter(|_| !crops || self.keeps_parts());
         let Some((cache, size)) = cache.and_then(|cache| Some((cache, cache.size(i)?))) else {
-            self.view.fill(&self.decode(path)?, draw, pixels);
-            return Ok(());
+            return self.view.fill(&self.decode(path)?, draw, pixels);
         };
         COPY.with_borrow_mut(|copy| {
             // Rows that are not seen are not read.
@@ -63,8 +62,7 @@ impl Photos {
                 picture = self.view.fitted(&picture)?;
             }
             cache.put(i, picture.shape(), picture.pixels());
-            self.view.fill(&picture, draw, pixels);
-            Ok(())
+            self.view.fill(&picture, draw, pixels)
         })
     }
 

@@ -68,7 +68,8 @@ impl View {
     /// min(H, W) · 256/224. Others are scaled once.
     pub fn shorter(&self) -> Option<usize> {
         let [_, height, width] = self.shape;
-        (self.fit == Fit::Crop).then(|| (16 * height.min(width) + 7) / 14)
+        (self.fit == Fit::Crop)
+            .then(|| (height.min(width).saturating_mul(16).saturating_add(7)) / 14)
     }
 
     /// Whether it can be made.
@@ -100,12 +101,32 @@ impl View {
     /// With a `draw` of a part it is torchvision's `RandomResizedCrop`, whatever the fit. Without, a picture of the wanted size
     /// is taken as it is, any other by [`Fit`]. Half of the draws are mirrored if they are to be.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// If `picture` has not C channels, or `out` another length.
-    pub fn fill(&self, picture: &Picture<'_>, draw: Option<Draw>, out: &mut [u8]) {
-        let [height, width, _] = picture.shape();
+    /// [`DataError::TargetShape`] if the view is no picture's or `picture` has not C channels, [`DataError::PictureBytes`] if `out`
+    /// has another length.
+    pub fn fill(
+        &self,
+        picture: &Picture<'_>,
+        draw: Option<Draw>,
+        out: &mut [u8],
+    ) -> Result<(), DataError> {
+        self.check()?;
+        let [height, width, channels] = picture.shape();
+        if channels != self.shape[0] {
+            return Err(DataError::TargetShape {
+                got: self.shape,
+                limit: MAX_EXTENT,
+            });
+        }
+        if out.len() != self.shape.iter().product::<usize>() {
+            return Err(DataError::PictureBytes {
+                got: out.len(),
+                want: self.shape,
+            });
+        }
         self.fill_from(picture, self.part([height, width], draw), draw, out);
+        Ok(())
     }
 
     /// What of a picture of size `[h,w]` is seen.
@@ -127,7 +148,7 @@ impl View {
         }
     }
 
-    /// As [`fill`](Self::fill), of a part that is known.
+    /// As [`fill`](Self::fill), of a part that is known, for a picture and a length that fit.
     pub(super) fn fill_from(
         &self,
         picture: &Picture<'_>,
@@ -136,10 +157,6 @@ impl View {
         out: &mut [u8],
     ) {
         let [channels, _, width] = self.shape;
-        let got = picture.shape()[2];
-        assert_eq!(got, channels, "channels of the picture and of the view");
-        let len: usize = self.shape.iter().product();
-        assert_eq!(out.len(), len, "bytes of the view");
         if out.is_empty() {
             return;
         }
@@ -173,14 +190,14 @@ impl View {
 }
 
 /// torchvision's `RandomResizedCrop` of a picture: 0.08 to 1 of its area, proportions of 3/4 to 4/3, uniform in their
-/// logarithm; after ten tries that stick out, the largest part in the middle of such proportions.
-///
-/// `height` and `width` are at least 1.
+/// logarithm; after ten tries that stick out, the largest part in the middle of such proportions. A side of 0 counts as 1.
 pub fn resized_crop(height: usize, width: usize, draw: Draw) -> CropBox {
     const AREA: [f64; 2] = [0.08, 1.0];
     const RATIO: [f64; 2] = [3.0 / 4.0, 4.0 / 3.0];
     const TRIES: u32 = 10;
 
+    // What is empty has a pixel at least.
+    let [height, width] = [height, width].map(|side| side.max(1));
     let (high, wide) = (height as f64, width as f64);
     let between = |[low, top]: [f64; 2], word: u32| {
         low + (top - low) * f64::from(word >> 8) / f64::from(1 << 24)

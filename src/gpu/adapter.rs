@@ -66,6 +66,38 @@ const FEATURES: [(wgpu::Features, &str); 3] = [
     (wgpu::Features::SUBGROUP, "subgroups"),
 ];
 
+/// What drivers that compute on CPU cores call themselves or their device, whatever type they say that it has: Mesa's, Google's,
+/// Microsoft's (behind WSL's D3D12 and as WARP), Apple's and those of wrappers around them.
+const SOFTWARE: [&str; 9] = [
+    "llvmpipe",
+    "lavapipe",
+    "softpipe",
+    "swrast",
+    "software rasterizer",
+    "swiftshader",
+    "microsoft basic render",
+    "apple software renderer",
+    "(warp)",
+];
+
+/// What an adapter runs on: by its type, and by the names of adapter, driver and the driver's version, since some call themselves integrated, virtual or
+/// other GPUs.
+fn kind_of(device_type: wgpu::DeviceType, names: [&str; 3]) -> AdapterKind {
+    let names = names.map(str::to_lowercase);
+    let is_named = |known: &&str| names.iter().any(|name| name.contains(*known));
+    if device_type == wgpu::DeviceType::Cpu || SOFTWARE.iter().any(|known| is_named(known)) {
+        return AdapterKind::Software;
+    }
+    AdapterKind::Hardware
+}
+
+fn kind_of_info(info: &wgpu::AdapterInfo) -> AdapterKind {
+    kind_of(
+        info.device_type,
+        [&info.name, &info.driver, &info.driver_info],
+    )
+}
+
 impl AdapterDescription {
     fn new(adapter: &wgpu::Adapter) -> Self {
         let info = adapter.get_info();
@@ -84,10 +116,7 @@ impl AdapterDescription {
                 .trim()
                 .to_owned(),
             backend: info.backend.to_string(),
-            kind: match info.device_type {
-                wgpu::DeviceType::Cpu => AdapterKind::Software,
-                _ => AdapterKind::Hardware,
-            },
+            kind: kind_of_info(&info),
             limits: plan_limits(&adapter.limits(), subgroup(adapter)),
             features: offered.map(|(_, name)| *name).collect(),
         }
@@ -176,9 +205,9 @@ pub(super) async fn adapters(
     adapters.sort_by_key(|adapter| {
         let info = adapter.get_info();
         let kind = match info.device_type {
+            _ if kind_of_info(&info) == AdapterKind::Software => 3,
             wgpu::DeviceType::DiscreteGpu => 0,
             wgpu::DeviceType::IntegratedGpu => 1,
-            wgpu::DeviceType::Cpu => 3,
             _ => 2,
         };
         (kind, info.backend == wgpu::Backend::Gl)
@@ -231,6 +260,104 @@ fn list<'a>(described: impl Iterator<Item = &'a AdapterDescription>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_adapter_that_computes_on_cpu_cores_is_software_whatever_it_calls_itself() {
+        use wgpu::DeviceType::{Cpu, DiscreteGpu, IntegratedGpu, Other, VirtualGpu};
+        let software = [
+            (
+                "llvmpipe (LLVM 19.1.7, 256 bits)",
+                "llvmpipe",
+                "Mesa 25.0.7",
+                Cpu,
+            ),
+            (
+                "llvmpipe (LLVM 15.0.7, 256 bits)",
+                "",
+                "4.5 (Core Profile) Mesa 23.2.1",
+                Other,
+            ),
+            ("softpipe", "", "3.3 (Core Profile) Mesa 24.0.5", Other),
+            (
+                "SwiftShader Device (Subzero)",
+                "SwiftShader driver",
+                "",
+                IntegratedGpu,
+            ),
+            ("Google SwiftShader", "", "", VirtualGpu),
+            (
+                "Microsoft Basic Render Driver",
+                "10.0.22621.1",
+                "",
+                IntegratedGpu,
+            ),
+            (
+                "D3D12 (Microsoft Basic Render Driver)",
+                "",
+                "4.2 Mesa 23.2.1",
+                Other,
+            ),
+            (
+                "Microsoft Direct3D12 (Microsoft Basic Render Driver)",
+                "Dozen",
+                "Mesa 24.1",
+                DiscreteGpu,
+            ),
+            (
+                "ANGLE (Google, Vulkan 1.3.0 (SwiftShader Device (LLVM 10.0.0)), SwiftShader driver)",
+                "",
+                "",
+                Other,
+            ),
+            ("Apple Software Renderer", "", "", Other),
+            ("Software Rasterizer", "", "", Other),
+            ("a virtual device", "lavapipe", "", VirtualGpu),
+            ("some processor", "some driver", "1.0", Cpu),
+        ];
+        let hardware = [
+            ("NVIDIA H100 80GB HBM3", "NVIDIA", "570.86", DiscreteGpu),
+            (
+                "AMD Radeon RX 7900 XTX (RADV NAVI31)",
+                "radv",
+                "Mesa 25.0.7 (LLVM 19.1.7)",
+                DiscreteGpu,
+            ),
+            (
+                "Intel(R) Iris(R) Xe Graphics (TGL GT2)",
+                "Intel open-source Mesa driver",
+                "Mesa 24.2",
+                IntegratedGpu,
+            ),
+            (
+                "Microsoft Direct3D12 (NVIDIA GeForce RTX 3060)",
+                "Dozen",
+                "Mesa 24.1",
+                DiscreteGpu,
+            ),
+            (
+                "D3D12 (Intel(R) UHD Graphics)",
+                "",
+                "4.2 Mesa 23.2.1",
+                Other,
+            ),
+            ("Apple M2", "", "", IntegratedGpu),
+            (
+                "Virtio-GPU Venus (Apple M1)",
+                "venus",
+                "Mesa 24",
+                VirtualGpu,
+            ),
+        ];
+        for (kind, adapters) in [
+            (AdapterKind::Software, &software[..]),
+            (AdapterKind::Hardware, &hardware),
+        ] {
+            for &(name, driver, driver_info, device_type) in adapters {
+                let found = kind_of(device_type, [name, driver, driver_info]);
+                assert_eq!(found, kind, "{name}, {driver}");
+            }
+        }
+    }
 
     #[test]
     fn a_device_is_opened_at_the_default_limits_or_at_lower_ones_if_the_adapter_has_no_more() {

@@ -110,17 +110,43 @@ impl Gpu {
         wanted: impl Fn(usize, &AdapterDescription) -> bool,
         roomy: bool,
     ) -> Result<Self, GpuError> {
-        let adapters = adapters(filter).await?;
-        let mut found = adapters.iter().enumerate();
-        match found.find(|(i, (_, description))| wanted(*i, description)) {
-            Some((_, (adapter, description))) => {
-                Self::from_adapter(adapter, description.clone(), roomy).await
+        let (opened, _) = Self::open_first(filter, wants, wanted, [roomy, false]).await;
+        opened
+    }
+
+    /// Opens the first adapter that `wanted` accepts; with `on`, the next one where that does not open. With what was tried in
+    /// vain.
+    async fn open_first(
+        filter: &AdapterFilter,
+        wants: &str,
+        wanted: impl Fn(usize, &AdapterDescription) -> bool,
+        [roomy, on]: [bool; 2],
+    ) -> (Result<Self, GpuError>, Vec<GpuError>) {
+        let adapters = match adapters(filter).await {
+            Ok(adapters) => adapters,
+            Err(error) => return (Err(error), Vec::new()),
+        };
+        let mut failed = Vec::new();
+        for (i, (adapter, description)) in adapters.iter().enumerate() {
+            if !wanted(i, description) {
+                continue;
             }
-            None => {
-                let described: Vec<_> = adapters.iter().map(|(_, each)| each).collect();
-                Err(no_adapter(filter, wants, &described))
+            match Self::from_adapter(adapter, description.clone(), roomy).await {
+                Err(error) if on => failed.push(error),
+                opened => return (opened, failed),
             }
         }
+        let described: Vec<_> = adapters.iter().map(|(_, each)| each).collect();
+        (Err(no_adapter(filter, wants, &described)), failed)
+    }
+
+    /// Opens the first of the adapters that opens, and says which did not, and why.
+    pub(crate) async fn open_any(
+        filter: &AdapterFilter,
+        wants: &str,
+        wanted: impl Fn(usize, &AdapterDescription) -> bool,
+    ) -> (Result<Self, GpuError>, Vec<GpuError>) {
+        Self::open_first(filter, wants, wanted, [true, true]).await
     }
 
     async fn from_adapter(

@@ -59,9 +59,6 @@ pub enum GpuError {
     /// A call that waits, on a thread that cannot: a page's.
     #[error("a browser's GPU cannot be waited for; await the call that ends in `_async`")]
     CannotWait,
-    /// A value that does not outlive a run was read.
-    #[error("`{0}` is not kept after a run; mark it with `Graph::keep` before planning")]
-    NotKept(String),
     /// A shader does not link.
     #[error(transparent)]
     Shader(#[from] ShaderError),

@@ -8,7 +8,9 @@ use super::profile;
 use super::readback::{self, Readback};
 use super::{Gpu, GpuError};
 use crate::backend::profile::Entry;
-use crate::backend::runtime::{Reading, Runtime, RuntimeError, check_write, check_write_rows};
+use crate::backend::runtime::{
+    Reading, Runtime, RuntimeError, check_read, check_write, check_write_rows,
+};
 use crate::backend::wait::block_on;
 use crate::graph::shape::DType;
 use crate::graph::tensor::HostSlice;
@@ -117,6 +119,16 @@ impl Executor {
 
     fn slot(&self, region: Region) -> &wgpu::Buffer {
         &self.buffers[self.plan.slot_of(region.buffer).index()]
+    }
+
+    /// Where a value lies that outlives a run.
+    fn kept(&self, id: ValueId) -> Result<Region, RuntimeError> {
+        check_read(self.plan.graph(), id)?;
+        let value = self.plan.graph().value(id);
+        let region = self.plan.region(id);
+        region
+            .filter(|_| value.role != Role::Activation)
+            .ok_or_else(|| RuntimeError::NotKept(value.name.clone()))
     }
 
     /// Writes `bytes` into a region, from byte `offset` of it on, which is a multiple of 4.
@@ -250,11 +262,8 @@ impl Runtime for Executor {
     }
 
     fn queue_read(&mut self, id: ValueId) -> Result<Reading, RuntimeError> {
+        let region = self.kept(id)?;
         let value = self.plan.graph().value(id);
-        let region = match self.plan.region(id) {
-            Some(region) if value.role != Role::Activation => region,
-            _ => return Err(GpuError::NotKept(value.name.clone()).into()),
-        };
         let regions = match self.plan.pages(id) {
             [] => vec![region],
             pages => pages.iter().map(|page| page.region).collect(),
@@ -279,15 +288,10 @@ impl Runtime for Executor {
 
     fn run_and_snapshot(&mut self, of: &[ValueId]) -> Result<(), RuntimeError> {
         let snapped = |&id: &ValueId| {
-            let value = self.plan.graph().value(id);
-            let accumulates = value.role == Role::Accumulator;
-            match self.plan.region(id) {
-                Some(region) if value.role != Role::Activation => Ok(Snapped {
-                    region,
-                    accumulates,
-                }),
-                _ => Err(GpuError::NotKept(value.name.clone())),
-            }
+            Ok::<_, RuntimeError>(Snapped {
+                region: self.kept(id)?,
+                accumulates: self.plan.graph().value(id).role == Role::Accumulator,
+            })
         };
         let snapshot: Vec<_> = of.iter().map(snapped).collect::<Result<_, _>>()?;
         let bytes = snapshot.iter().map(|part| part.region.bytes).sum();

@@ -74,6 +74,16 @@ pub enum GraphError {
         /// The layers that have parameters.
         layers: String,
     },
+    /// A value of another graph was named.
+    #[error(
+        "there is no value {id} in this graph, which has {values}; name values that this graph returned"
+    )]
+    Unknown {
+        /// Its number.
+        id: usize,
+        /// Values of the graph.
+        values: usize,
+    },
     /// A training without anything that it would move.
     #[error("the network has no parameter to train; freeze fewer, or add a layer that has some")]
     NothingToTrain,
@@ -195,6 +205,19 @@ impl Graph {
     /// One value.
     pub fn value(&self, id: ValueId) -> &Value {
         &self.values[id.index()]
+    }
+
+    /// The shape of a value that a caller names.
+    ///
+    /// # Errors
+    /// [`GraphError::Unknown`] if the value is another graph's.
+    pub(crate) fn known(&self, id: ValueId) -> Result<Shape, GraphError> {
+        let value = self.values.get(id.index());
+        let unknown = GraphError::Unknown {
+            id: id.index(),
+            values: self.values.len(),
+        };
+        Ok(value.ok_or(unknown)?.shape)
     }
 
     pub(crate) fn shape(&self, id: ValueId) -> Shape {
@@ -326,6 +349,22 @@ impl Graph {
         operands.map(|id| self.touched(node, id)).sum()
     }
 
+    /// If `labels` are the labels of a loss, or of the data set whose batches are, the number of its classes.
+    pub(crate) fn classes_of(&self, labels: ValueId) -> Option<usize> {
+        let features = |id: ValueId| self.shape(id).dims().get(1).copied();
+        let of_node = |node: &Node| match (&node.op, node.inputs.as_slice()) {
+            (Op::SoftmaxCrossEntropy(_) | Op::PooledCrossEntropy(_), &[x, of, ..])
+                if of == labels =>
+            {
+                features(x)
+            }
+            (Op::OneHot(_), &[of, ..]) if of == labels => features(node.outputs[0]),
+            (Op::Gather(_), &[_, of, ..]) if of == labels => self.classes_of(node.outputs[1]),
+            _ => None,
+        };
+        self.nodes.iter().filter_map(of_node).min()
+    }
+
     /// The value with this name.
     pub fn find(&self, name: &str) -> Option<ValueId> {
         self.ids().find(|&id| self.value(id).name == name)
@@ -351,9 +390,9 @@ impl Graph {
 
     /// Keeps `id` readable after a run.
     pub fn keep(&mut self, id: ValueId) {
-        let role = &mut self.values[id.index()].role;
-        if *role == Role::Activation {
-            *role = Role::Output;
+        let value = self.values.get_mut(id.index());
+        if let Some(value) = value.filter(|value| value.role == Role::Activation) {
+            value.role = Role::Output;
         }
     }
 
@@ -375,15 +414,21 @@ impl Graph {
         updates: &[ValueId],
     ) -> Result<Vec<ValueId>, GraphError> {
         let op = op.into();
+        let misfit = |source| GraphError::Shape {
+            layer: layer.to_owned(),
+            source,
+        };
+        for &id in inputs.iter().chain(updates) {
+            self.known(id)?;
+        }
+        op.check_counts(inputs.len(), updates.len())
+            .map_err(misfit)?;
         let signatures: Vec<Signature> = inputs
             .iter()
             .chain(updates)
             .map(|&id| (self.shape(id), self.value(id).dtype))
             .collect();
-        let inferred = op.infer(&signatures).map_err(|source| GraphError::Shape {
-            layer: layer.to_owned(),
-            source,
-        })?;
+        let inferred = op.infer(&signatures).map_err(misfit)?;
         let outputs: Vec<ValueId> = inferred
             .into_iter()
             .enumerate()

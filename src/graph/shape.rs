@@ -63,6 +63,18 @@ pub enum ShapeError {
         /// The input's shape.
         got: Shape,
     },
+    /// An op was given too few operands or too many.
+    #[error("{op}: takes {want} {what}, got {got}")]
+    Count {
+        /// The op that was being built.
+        op: &'static str,
+        /// Inputs, or values that it updates.
+        what: &'static str,
+        /// How many were given.
+        got: usize,
+        /// How many it takes, in words.
+        want: String,
+    },
     /// A hyper-parameter outside its range.
     #[error("{op}: {what}")]
     Parameter {

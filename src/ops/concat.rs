@@ -207,10 +207,11 @@ impl Definition for Concat {
 impl ConcatBackward {
     fn part(&self, whole: Shape) -> Result<Shape, ShapeError> {
         let mut dims = whole.dims().to_vec();
+        let end = self.first.saturating_add(self.channels);
         match dims.get_mut(1) {
-            Some(all) if self.first + self.channels <= *all => *all = self.channels,
+            Some(all) if end <= *all => *all = self.channels,
             _ => {
-                let want = format!("at least {} channels", self.first + self.channels);
+                let want = format!("at least {end} channels");
                 return Err(whole.mismatch(self.name(), "dy", want));
             }
         }

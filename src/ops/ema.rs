@@ -70,7 +70,7 @@ impl Definition for Ema {
 
     fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<(), PlanError> {
         let weight = to.value(node.inputs[0]);
-        for [p, e] in to.slabs([node.inputs[1], node.updates[0]]) {
+        for [p, e] in to.slabs([node.inputs[1], node.updates[0]])? {
             let len = (e.bytes / 4) as usize;
             let uniform = EmaUniform { len: len as u32 };
             to.elementwise(

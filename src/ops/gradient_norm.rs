@@ -96,7 +96,7 @@ impl Definition for GradientNorm {
 
     fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<(), PlanError> {
         let g = self.gradients(node)[0];
-        let slabs = to.slabs([g, node.updates.first().copied().unwrap_or(g)]);
+        let slabs = to.slabs([g, node.updates.first().copied().unwrap_or(g)])?;
         let workgroups = |slab: Region| (slab.bytes / 4).div_ceil(LANES).min(LANES);
         let count = slabs.iter().map(|[g, _]| workgroups(*g)).sum::<u64>();
         let partial = to.scratch("squares", count as usize);

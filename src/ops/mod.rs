@@ -8,6 +8,7 @@
 
 mod activation;
 mod add;
+mod arity;
 mod avg_pool2d;
 mod batch_norm;
 mod concat;
@@ -271,16 +272,20 @@ fn operand(
     what: &'static str,
     want: DType,
 ) -> Result<Shape, ShapeError> {
-    let (shape, got) = operands[index];
-    if got == want {
-        Ok(shape)
-    } else {
-        Err(ShapeError::Type {
+    match operands.get(index) {
+        Some(&(shape, got)) if got == want => Ok(shape),
+        Some(&(_, got)) => Err(ShapeError::Type {
             op,
             what,
             got,
             want,
-        })
+        }),
+        None => Err(ShapeError::Count {
+            op,
+            what: "operands",
+            got: operands.len(),
+            want: format!("`{what}` too, so {} or more", index + 1),
+        }),
     }
 }
 

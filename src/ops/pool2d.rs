@@ -29,6 +29,9 @@ pub struct Pool2d {
     ceil_mode: bool,
 }
 
+/// The largest window, stride and dilation.
+const LARGEST: usize = 65_535;
+
 fn refuse(what: impl Into<String>) -> ShapeError {
     ShapeError::Parameter {
         op: "pool2d",
@@ -48,10 +51,14 @@ impl Pool2d {
     /// A pool of `window` rows and columns, `stride` rows and columns apart, without padding.
     ///
     /// # Errors
-    /// [`ShapeError::Parameter`] if a side of window or stride is zero.
+    /// [`ShapeError::Parameter`] if a side of window or stride is zero or above 65,535.
     pub fn rectangular(window: [usize; 2], stride: [usize; 2]) -> Result<Self, ShapeError> {
-        if window.contains(&0) || stride.contains(&0) {
-            return Err(refuse("window and stride must be at least 1"));
+        for sides in [window, stride] {
+            if sides.iter().any(|side| !(1..=LARGEST).contains(side)) {
+                return Err(refuse(format!(
+                    "window and stride must be at least 1 and at most {LARGEST}"
+                )));
+            }
         }
         Ok(Self {
             window,
@@ -117,10 +124,12 @@ impl Pool2d {
     /// The same with `dilation` rows and columns from one of a window's elements to the next.
     ///
     /// # Errors
-    /// [`ShapeError::Parameter`] if one is zero.
+    /// [`ShapeError::Parameter`] if one is zero or above 65,535.
     pub fn with_dilation(self, dilation: [usize; 2]) -> Result<Self, ShapeError> {
-        if dilation.contains(&0) {
-            return Err(refuse("dilation must be at least 1"));
+        if dilation.iter().any(|side| !(1..=LARGEST).contains(side)) {
+            return Err(refuse(format!(
+                "dilation must be at least 1 and at most {LARGEST}"
+            )));
         }
         Ok(Self { dilation, ..self })
     }

@@ -174,14 +174,13 @@ static POOLED: Kernel = Kernel {
 /// Checks the labels of `n` rows and the metrics of `classes` classes.
 fn check_operands(
     op: &'static str,
-    [labels, metrics]: [&Signature; 2],
+    operands: &[Signature],
     [n, classes]: [usize; 2],
 ) -> Result<(), ShapeError> {
-    let operands = [*labels, *metrics];
-    let labels = operand(&operands, 0, op, "labels", DType::U32)?;
+    let labels = operand(operands, 1, op, "labels", DType::U32)?;
     same(op, "labels", labels, Shape::new(&[n])?)?;
     let want = Shape::new(&[SoftmaxCrossEntropy::metrics_len(classes)])?;
-    same(op, "metrics", float(&operands, 1, op, "metrics")?, want)
+    same(op, "metrics", float(operands, 2, op, "metrics")?, want)
 }
 
 impl Definition for SoftmaxCrossEntropy {
@@ -195,7 +194,7 @@ impl Definition for SoftmaxCrossEntropy {
         let &[n, classes] = logits.dims() else {
             return Err(logits.mismatch(op, "logits", "two dimensions [N,L]"));
         };
-        check_operands(op, [&operands[1], &operands[2]], [n, classes])?;
+        check_operands(op, operands, [n, classes])?;
         self.check_weights(classes)?;
         Ok(vec![(logits, DType::F32), (Shape::new(&[n])?, DType::F32)])
     }
@@ -252,7 +251,7 @@ impl Definition for PooledCrossEntropy {
         let op = "pooled_cross_entropy";
         let x = float(operands, 0, op, "x")?;
         let [n, classes, ..] = x.nchw(op, "x")?;
-        check_operands(op, [&operands[1], &operands[2]], [n, classes])?;
+        check_operands(op, operands, [n, classes])?;
         self.loss.check_weights(classes)?;
         let losses = Shape::new(&[n])?;
         let logits = Shape::new(&[n, classes])?;

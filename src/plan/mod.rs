@@ -82,6 +82,16 @@ pub enum PlanError {
         /// The device's limit.
         limit: u32,
     },
+    /// A value of another role than an op takes: an optimizer walks parameters, gradients and moments where they lie in slabs.
+    #[error("{op}: `{tensor}` is not {want}; add it to the graph in that role")]
+    Role {
+        /// The op.
+        op: &'static str,
+        /// The value.
+        tensor: String,
+        /// What it should be.
+        want: &'static str,
+    },
     /// A kernel variant that the device's limits exclude.
     #[error("`{kernel}` needs {what}; choose a smaller tile")]
     Variant {
@@ -308,7 +318,7 @@ impl Plan {
 
     /// Where a value lies, or its first page does; `None` if nothing uses it.
     pub fn region(&self, id: ValueId) -> Option<Region> {
-        self.regions[id.index()]
+        self.regions.get(id.index()).copied().flatten()
     }
 
     /// Bytes of all slots.

@@ -166,6 +166,13 @@ impl Program {
     ) -> Result<Self, GraphError> {
         let training = training.into();
         training.check()?;
+        if !(1..=batch).contains(&part) {
+            return Err(GraphError::Option {
+                option: "images of a part of a batch",
+                got: part.to_string(),
+                want: "at least 1, and no more than the batch has",
+            });
+        }
         let (mut net, logits, labels) = forward(Phase::Train, source, size, part, network)?;
         let [metrics, losses, dlogits] = loss(net.graph_mut(), logits, labels, &training.loss)?;
         let random = net.random();
@@ -371,6 +378,7 @@ fn forward(
     let gather = Gather::new(height, width, source.normalize).with_augment(augment);
     let (images, labels) = net.gather(source.len, source.image, batch, gather)?;
     let logits = network(&mut net, images)?;
+    net.graph().known(logits)?;
     net.graph_mut().keep(logits);
     Ok((net, logits, labels))
 }

@@ -25,6 +25,16 @@ pub enum RunError {
     /// A run was asked for what its program does not do.
     #[error("this program is not for {0}; build it with the matching constructor of `Program`")]
     WrongProgram(&'static str),
+    /// A number of a step outside its range.
+    #[error("{what} is {got}, expected {want}")]
+    Step {
+        /// Which number.
+        what: &'static str,
+        /// What it is.
+        got: String,
+        /// What it may be, in words.
+        want: &'static str,
+    },
     /// Class maps were asked of a network that has none.
     #[error(
         "this network has no class maps; only one whose logits come from global average pooling of maps that lie on one grid has"
@@ -372,7 +382,8 @@ impl Run {
     /// snapshot will come from [`Run::take_metrics`].
     ///
     /// # Errors
-    /// [`RuntimeError`] if `indices` is not one batch or the device fails.
+    /// [`RuntimeError`] if `indices` is not one batch or the device fails, [`RunError::Step`] for step 0, or for a learning rate that
+    /// is no number or infinite.
     pub fn queue_train_step(
         &mut self,
         indices: &[u32],
@@ -395,6 +406,7 @@ impl Run {
         else {
             return Err(wrong_goal("training"));
         };
+        check_step(learning_rate, step)?;
         let snapped: Vec<ValueId> = [metrics].into_iter().chain(norm).collect();
         let (part, parts) = (self.program.part, self.program.parts());
         if parts > 1 && indices.len() != self.program.batch {
@@ -630,6 +642,23 @@ impl Run {
     pub fn completed(&self) -> u64 {
         self.runtime.completed() / self.program.parts() as u64
     }
+}
+
+/// Refuses what would make every parameter no number.
+fn check_step(learning_rate: f64, step: u64) -> Result<()> {
+    let refuse = |what, got, want| Err(RunError::Step { what, got, want });
+    if step == 0 {
+        return refuse(
+            "the step",
+            "0".into(),
+            "1 or more, since steps count from 1",
+        );
+    }
+    if !learning_rate.is_finite() {
+        let got = learning_rate.to_string();
+        return refuse("the learning rate", got, "a finite number");
+    }
+    Ok(())
 }
 
 fn wrong_goal(want: &'static str) -> RunError {

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::Real;
+use super::sum::sum_of;
 use crate::ops::{Divisor, PoolGeometry};
 
 /// Elements along an axis of the window at output `at` that are not beyond the padding.
@@ -35,7 +36,7 @@ pub(crate) fn forward<T: Real>(g: &PoolGeometry, divisor: Divisor, x: &[T], y: &
     let maps = y.par_chunks_mut(g.p * g.q).zip(x.par_chunks(g.h * g.w));
     maps.for_each(|(y, x)| {
         windows(g, divisor, |to, places, size| {
-            y[to] = places.map(|at| x[at]).sum::<T>() / size;
+            y[to] = sum_of(places.map(|at| x[at])) / size;
         });
     });
 }

@@ -2,11 +2,14 @@
 
 use rayon::prelude::*;
 
+use super::sum::Pairs;
 use super::{GRAIN, Real, vectorized};
 use crate::ops::Channels;
 
 /// Numbers that are summed side by side, so that a compiler makes vectors of them.
 const LANES: usize = 16;
+/// Numbers of a map that are summed at once; sums of those are added in pairs.
+const CHUNK: usize = 1024;
 
 /// `sum f(a[i], b[i])`, two sums at once; always added in the same order.
 fn sum2<T: Real>(a: &[T], b: &[T], f: impl Fn(T, T) -> [T; 2]) -> [T; 2] {
@@ -37,14 +40,16 @@ fn channel_sum2<T: Real>(
     f: impl Fn(T, T) -> [T; 2],
 ) -> [T; 2] {
     let maps = (0..sizes.len / sizes.pixels).map(|n| (n * sizes.channels + c) * sizes.pixels);
-    let mut sums = [T::default(); 2];
+    let mut sums = [Pairs::new(), Pairs::new()];
     for at in maps {
         let map = at..at + sizes.pixels;
-        let [s, t] = sum2(&a[map.clone()], &b[map], &f);
-        sums[0] += s;
-        sums[1] += t;
+        for (a, b) in a[map.clone()].chunks(CHUNK).zip(b[map].chunks(CHUNK)) {
+            let [s, t] = sum2(a, b, &f);
+            sums[0].push(s);
+            sums[1].push(t);
+        }
     }
-    sums
+    sums.map(|sums| sums.total())
 }
 
 /// Writes mean and `1 / sqrt(var + eps)` of each channel to `saved [2,C]`; returns the unbiased variances.

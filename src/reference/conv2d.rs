@@ -1,5 +1,6 @@
 //! Meaning of the convolutions of [`crate::ops::Conv2d`], in plain loops.
 
+use super::sum::sum;
 use super::{Convolving, Real};
 use crate::ops::Geometry;
 
@@ -109,6 +110,6 @@ pub(crate) fn wgrad<T: Real>(
     let Some(db) = db else { return };
     db.fill(T::default());
     for (i, map) in dy.chunks(g.pixels()).enumerate() {
-        db[i % g.k] += map.iter().copied().sum::<T>();
+        db[i % g.k] += sum(map);
     }
 }

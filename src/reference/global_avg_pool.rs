@@ -1,12 +1,15 @@
 //! Meaning of [`crate::ops::GlobalAvgPool`] and its gradient.
 
-use super::Real;
+use rayon::prelude::*;
+
+use super::sum::sum;
+use super::{GRAIN, Real};
 
 pub(crate) fn forward<T: Real>(x: &[T], y: &mut [T]) {
     let pixels = x.len() / y.len();
-    for (y, map) in y.iter_mut().zip(x.chunks(pixels)) {
-        *y = map.iter().copied().sum::<T>() / T::from_f64(pixels as f64);
-    }
+    let maps = y.par_iter_mut().zip(x.par_chunks(pixels));
+    maps.with_min_len(GRAIN.div_ceil(pixels))
+        .for_each(|(y, map)| *y = sum(map) / T::from_f64(pixels as f64));
 }
 
 pub(crate) fn backward<T: Real>(dy: &[T], mask: Option<&[T]>, dx: &mut [T]) {

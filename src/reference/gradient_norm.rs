@@ -1,12 +1,9 @@
 //! Meaning of [`crate::ops::GradientNorm`].
 
 use super::Real;
-
-/// Terms that are added up one by one; their sums then are, so that millions of terms lose no digits.
-const CHUNK: usize = 1 << 10;
+use super::sum::sum_of;
 
 /// The sum of the squares of `g`.
 pub(crate) fn squares<T: Real>(g: &[T]) -> T {
-    let chunk = |chunk: &[T]| chunk.iter().map(|&g| g * g).sum::<T>();
-    g.chunks(CHUNK).map(chunk).sum()
+    sum_of(g.iter().map(|&g| g * g))
 }

@@ -27,6 +27,7 @@ pub(crate) mod relu;
 pub(crate) mod soft_target_cross_entropy;
 pub(crate) mod softmax;
 pub(crate) mod softmax_cross_entropy;
+mod sum;
 
 #[doc(hidden)]
 pub use convolving::Convolving;
@@ -40,7 +41,9 @@ use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 use web_time::Instant;
 
 use crate::backend::profile::{Entry, medians};
-use crate::backend::runtime::{Reading, Runtime, RuntimeError, check_write, check_write_rows};
+use crate::backend::runtime::{
+    Reading, Runtime, RuntimeError, check_read, check_write, check_write_rows,
+};
 use crate::graph::shape::{DType, Shape};
 use crate::graph::tensor::HostSlice;
 use crate::graph::{Graph, Node, Role, ValueId};
@@ -540,6 +543,7 @@ impl<T: Real> Runtime for Reference<T> {
     }
 
     fn queue_read(&mut self, id: ValueId) -> Result<Reading, RuntimeError> {
+        check_read(&self.graph, id)?;
         let data = match &self.data[id.index()] {
             Data::Real(data) => data.iter().map(|x| x.to_f64() as f32).collect(),
             Data::U32(data) => data.iter().map(|&x| x as f32).collect(),
@@ -549,6 +553,7 @@ impl<T: Real> Runtime for Reference<T> {
     }
 
     fn run_and_snapshot(&mut self, of: &[ValueId]) -> Result<(), RuntimeError> {
+        of.iter().try_for_each(|&id| check_read(&self.graph, id))?;
         self.run()?;
         let mut snapshot = Vec::new();
         for &id in of {

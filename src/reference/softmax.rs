@@ -1,6 +1,7 @@
 //! Meaning of [`crate::ops::Softmax`].
 
 use super::Real;
+use super::sum::sum_of;
 
 pub(crate) fn forward<T: Real>(classes: usize, log: bool, x: &[T], y: &mut [T]) {
     for (x, y) in x.chunks(classes).zip(y.chunks_mut(classes)) {
@@ -23,7 +24,7 @@ impl<T: Real> Row<T> {
     pub(super) fn new(x: &[T]) -> Self {
         let logits = x.iter().copied();
         let max = logits.clone().fold(x[0], |a, b| if b > a { b } else { a });
-        let log_sum = logits.map(|x| (x - max).exp()).sum::<T>().ln();
+        let log_sum = sum_of(logits.map(|x| (x - max).exp())).ln();
         Self { max, log_sum }
     }
 

@@ -2,6 +2,7 @@
 
 use super::Real;
 use super::softmax::Row;
+use super::sum::{Pairs, sum, sum_of};
 use crate::ops::{IGNORE, SoftmaxCrossEntropy};
 
 /// Gradient, metrics and the loss of each row.
@@ -17,10 +18,12 @@ pub(crate) fn forward<T: Real>(
     let [hard, soft] = loss.parts(classes).map(T::from_f64);
     let weights = loss.weights_of(classes);
     let weights: Vec<T> = weights.iter().map(|&w| T::from_f64(w.into())).collect();
-    let all_weights: T = weights.iter().copied().sum();
+    let all_weights: T = sum(&weights);
     let counted = labels.iter().filter(|&&label| label != IGNORE);
-    let counted: T = counted.map(|&label| weights[label as usize]).sum();
+    let counted: T = sum_of(counted.map(|&label| weights[label as usize]));
     let rows = if counted == zero { one } else { counted };
+    // Of this batch, before they join what is there of those before.
+    let [mut total, mut weighed] = [Pairs::new(), Pairs::new()];
     let batch = logits
         .chunks(classes)
         .zip(dlogits.chunks_mut(classes))
@@ -42,18 +45,23 @@ pub(crate) fn forward<T: Real>(
             // Without smoothing an infinite term must not count, even times 0.
             if soft != zero {
                 gradient += soft * (p * all_weights - weights[l]);
-                *loss += soft * weights[l] * -row.log_softmax(x);
             }
             *dx = gradient / rows;
         }
+        if soft != zero {
+            let terms = x.iter().zip(&weights);
+            *loss += sum_of(terms.map(|(&x, &w)| soft * w * -row.log_softmax(x)));
+        }
         // The first of equal maxima, as in PyTorch.
         let predicted = (0..classes).fold(0, |best, l| if x[l] > x[best] { l } else { best });
-        metrics[0] += *loss;
+        total.push(*loss);
+        weighed.push(weights[label]);
         metrics[1] += if predicted == label { one } else { zero };
         metrics[2] += one;
         for (active, &x) in metrics[3..].iter_mut().zip(x) {
             *active += if x != zero { one } else { zero };
         }
-        metrics[3 + classes] += weights[label];
     }
+    metrics[0] += total.total();
+    metrics[3 + classes] += weighed.total();
 }

@@ -264,3 +264,17 @@ fn mirror_with_other_files_than_the_published_ones_is_refused() {
     let want = "get /t10k-labels-idx1-ubyte.gz ";
     assert!(requests[0].starts_with(want), "{requests:?}");
 }
+
+#[test]
+fn a_server_that_sends_on_in_a_circle_is_refused() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("file.gz");
+    let mut on = Answer::new("302 Found", b"");
+    on.headers.push("Location: /file.gz".into());
+    let server = Server::start(vec![on; 11]);
+    let error = get(&server, &path).expect_err("a circle");
+    assert!(matches!(error, DownloadError::Connect { .. }), "{error:?}");
+    let cause = error.source().map(ToString::to_string).unwrap_or_default();
+    assert!(cause.contains("redirect"), "{cause}");
+    assert!(!path.exists() && !part_of(&path).exists());
+}

@@ -7,9 +7,12 @@ mod cases;
 
 mod elementwise;
 mod loss;
+mod nonfinite;
 mod numbers;
 mod pools;
 mod sizes;
+mod sums;
+mod unsafe_code;
 
 use crate::cases::{Case, CaseBuilder, gpu, on_gpu, on_reference};
 use nin_wgpu::ops::Op;

@@ -208,7 +208,7 @@ pub fn fitted(
         Invert::No => false,
     };
     let mut out = vec![0; shape.iter().product()];
-    view.fill(picture, None, &mut out);
+    view.fill(picture, None, &mut out)?;
     Ok(out)
 }
 

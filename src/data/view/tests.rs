@@ -33,7 +33,7 @@ fn seen(shape: [usize; 3], fit: Fit, picture: &Picture<'_>, draw: Option<Draw>) 
         invert: false,
     };
     let mut out = vec![0; shape.iter().product()];
-    view.fill(picture, draw, &mut out);
+    view.fill(picture, draw, &mut out).expect("fits");
     out
 }
 
@@ -176,7 +176,7 @@ fn picture_of_the_wanted_size_is_taken_as_it_is_and_swapped_if_wanted() {
             invert: true,
         };
         let mut out = vec![0; 3 * 9 * 7];
-        view.fill(&picture, None, &mut out);
+        view.fill(&picture, None, &mut out).expect("fits");
         assert!(out.iter().zip(planes(&picture)).all(|(a, b)| a + b == 255));
     }
 }

@@ -19,7 +19,7 @@ impl GraphBuilder {
         conv: Conv2d,
     ) -> Result<ValueId, GraphError> {
         self.layer = name.to_owned();
-        let dims = self.graph.shape(x).nchw("conv2d", "x");
+        let dims = self.graph.known(x)?.nchw("conv2d", "x");
         let [_, c, ..] = dims.map_err(self.misfit())?;
         let filters = conv.filters(c, k).map_err(self.misfit())?;
         let w = self.parameter(format!("{name}.weight"), filters.dims())?;

@@ -11,7 +11,7 @@ impl GraphBuilder {
     /// # Errors
     /// [`GraphError::Shape`] if their shapes differ, naming both.
     pub fn add(&mut self, a: ValueId, b: ValueId) -> Result<ValueId, GraphError> {
-        let named = self.named(&[a, b]);
+        let named = self.named(&[a, b])?;
         Add::check(named[0], named[1]).map_err(self.misfit())?;
         let layer = self.layer.clone();
         let y = self.graph.push1(&layer, Add::default(), &[a, b])?;
@@ -24,7 +24,7 @@ impl GraphBuilder {
     /// # Errors
     /// [`GraphError::Shape`] for fewer than two values, or if two differ in anything but their channels, naming both.
     pub fn concat(&mut self, values: &[ValueId]) -> Result<ValueId, GraphError> {
-        Concat::check(&self.named(values)).map_err(self.misfit())?;
+        Concat::check(&self.named(values)?).map_err(self.misfit())?;
         let layer = self.layer.clone();
         let y = self.graph.push1(&layer, Concat::default(), values)?;
         self.grids.insert(y, self.common_grid(values));
@@ -37,7 +37,7 @@ impl GraphBuilder {
     /// # Errors
     /// [`GraphError::Shape`] if `x` is not of floats.
     pub fn flatten(&mut self, x: ValueId) -> Result<ValueId, GraphError> {
-        let shape = self.graph.shape(x);
+        let shape = self.graph.known(x)?;
         let n = shape.dims()[0];
         let flat = self.shape_of(&[n, shape.len() / n, 1, 1])?;
         let layer = self.layer.clone();
@@ -54,8 +54,9 @@ impl GraphBuilder {
     }
 
     /// Name and shape of each value, as the errors of joins tell them.
-    fn named(&self, values: &[ValueId]) -> Vec<(&str, Shape)> {
-        let value = |&id: &ValueId| (self.graph.value(id).name.as_str(), self.graph.shape(id));
-        values.iter().map(value).collect()
+    fn named(&self, values: &[ValueId]) -> Result<Vec<(&str, Shape)>, GraphError> {
+        let value = |&id: &ValueId| Ok((self.graph.known(id)?, id));
+        let named = |(shape, id)| (self.graph.value(id).name.as_str(), shape);
+        values.iter().map(|id| value(id).map(named)).collect()
     }
 }

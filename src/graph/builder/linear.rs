@@ -27,7 +27,7 @@ impl GraphBuilder {
         op: Linear,
     ) -> Result<ValueId, GraphError> {
         self.layer = name.to_owned();
-        let c = self.graph.shape(x).dims().get(1).copied().unwrap_or(1);
+        let c = self.graph.known(x)?.dims().get(1).copied().unwrap_or(1);
         let w = self.parameter(format!("{name}.weight"), &[k, c])?;
         let mut inputs = vec![x, w];
         if op.has_bias() {

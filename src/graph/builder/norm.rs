@@ -31,7 +31,7 @@ impl GraphBuilder {
         op: BatchNorm,
     ) -> Result<ValueId, GraphError> {
         self.layer = name.to_owned();
-        let c = self.graph.shape(x).dims().get(1).copied().unwrap_or(1);
+        let c = self.graph.known(x)?.dims().get(1).copied().unwrap_or(1);
         let weight = self.parameter(format!("{name}.weight"), &[c])?;
         let bias = self.parameter(format!("{name}.bias"), &[c])?;
         let mean = self.state(format!("{name}.running_mean"), &[c], Role::Statistic)?;

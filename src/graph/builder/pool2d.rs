@@ -44,7 +44,7 @@ impl GraphBuilder {
         x: ValueId,
         output: [usize; 2],
     ) -> Result<ValueId, GraphError> {
-        let shape = self.graph.shape(x);
+        let shape = self.graph.known(x)?;
         let pool = Pool2d::adaptive(shape, output).map_err(self.misfit())?;
         self.avg_pool2d(x, pool)
     }

@@ -250,7 +250,7 @@ impl Definition for BatchNorm {
     fn lower(&self, node: &Node, to: &mut Lowering<'_>) -> Result<(), PlanError> {
         let sizes = Channels::checked(to.shape(node.inputs[0]));
         let (chunk, chunks) = sizes.chunks();
-        let (running, var_at) = to.span(node.updates[0], node.updates[1]);
+        let (running, var_at) = to.span(node.updates[0], node.updates[1])?;
         let uniform = ForwardUniform {
             channels: sizes.channels as u32,
             pixels: sizes.pixels as u32,

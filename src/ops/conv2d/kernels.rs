@@ -229,7 +229,7 @@ fn method(to: &mut Lowering<'_>, direction: Direction, g: &Geometry) -> Method {
     let PlanOptions { limits, conv2d } = to.options();
     let precise = conv2d.clone().precise();
     let fits = |method: &Method| match method {
-        Method::Columns(_) => columns::fits(direction, g, limits.max_binding),
+        Method::Columns(product) => columns::fits(direction, g, product, limits.max_binding),
         Method::Winograd(product) => winograd::fits(direction, g, product, limits),
         Method::Depthwise | Method::Whole(..) => true,
     };

@@ -27,6 +27,10 @@ use crate::reference::{Io, Real};
 /// `x [N,C,H,W]`, `w [K,C/G,R,S]` and, unless it is without bias, `b [K]` -> `y [N,K,P,Q]`. With `G` groups, filter `k` sees
 /// the `C/G` channels of its group, of which the first `K/G` filters make the first. Source: arXiv:1410.0759.
 ///
+/// An infinite or no number in an operand, here and in both gradients, is never lost: whatever sums it is infinite or none. It
+/// stays within its image, and in `w` and `dy` within its filter. Kernels of packed panels may spoil besides what sees it in the
+/// padding alone, since 0 times infinity is no number, and Winograd's whole tiles; those that sum the terms as they are do not.
+///
 /// ```
 /// use nin_wgpu::ops::Conv2d;
 /// use nin_wgpu::shape::Shape;

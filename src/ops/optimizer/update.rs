@@ -136,6 +136,15 @@ impl Definition for Update {
             kinds.push("sum");
         }
         let n = self.count(operands.len() - 1, 1 + kinds.len());
+        let want = 1 + usize::from(clipped) + n * (1 + kinds.len());
+        if operands.len() != want {
+            return Err(ShapeError::Count {
+                op,
+                what: "operands",
+                got: operands.len(),
+                want: format!("a gradient, {} for each parameter", kinds.join(", ")),
+            });
+        }
         if n == 0 {
             let what = "there is no parameter to update".to_owned();
             return Err(ShapeError::Parameter { op, what });
@@ -171,7 +180,7 @@ impl Definition for Update {
         // What the rule or the batch has no use for is another one once more, and left alone.
         let moment = |i: usize| node.updates.get(i * n).copied().unwrap_or(p);
         let of = [p, moment(1), moment(2), g, sums.unwrap_or(g)];
-        for [p, m, v, g, sums_or_g] in to.slabs(of) {
+        for [p, m, v, g, sums_or_g] in to.slabs(of)? {
             let mut bindings = vec![hyper];
             bindings.extend(&[p, m, v][..1 + moments]);
             if rule.name != ADAM.name {

@@ -4,6 +4,7 @@ use super::{Lowering, Parts, add_buffer, slab_of};
 use crate::graph::Role;
 use crate::graph::ValueId;
 use crate::graph::shape::DType;
+use crate::plan::PlanError;
 use crate::plan::slabs::SLABS;
 use crate::plan::{ADDRESSABLE, Page, Region};
 
@@ -115,23 +116,41 @@ impl Lowering<'_> {
 
     /// The region of two values in one slab, from the first to the end of the second, and where in it the second begins, in
     /// elements: both in one binding.
-    pub(crate) fn span(&self, first: ValueId, second: ValueId) -> (Region, u32) {
+    ///
+    /// # Errors
+    /// [`PlanError::Role`] if they do not lie so.
+    pub(crate) fn span(&self, first: ValueId, second: ValueId) -> Result<(Region, u32), PlanError> {
         let [a, b] = [first, second].map(|id| self.value(id));
-        let at = b.offset - a.offset;
+        let at = b.offset.checked_sub(a.offset);
+        let Some(at) = at.filter(|_| a.buffer == b.buffer) else {
+            return Err(self.misplaced(second, "a parameter or statistic behind the one before"));
+        };
         let bytes = at + b.bytes;
-        (Region { bytes, ..a }, (at / 4) as u32)
+        Ok((Region { bytes, ..a }, (at / 4) as u32))
     }
 
     /// All of the slabs that is trained, for an optimizer to walk: for each one the buffers in which the values of the roles of `of` lie, in
     /// that order. All have one layout, so equal offsets belong to one parameter; gaps between parameters hold zeros.
     ///
     /// Gradients in parts ([`Lowering::take_parts`]) come only where there is one slab.
-    pub(crate) fn slabs<const N: usize>(&self, of: [ValueId; N]) -> Vec<[Region; N]> {
-        let kinds = of.map(|id| {
-            let slab = slab_of(self.graph.value(id).role, id);
-            slab.expect("invariant: an optimizer takes parameters, gradients and moments")
-                .0
-        });
+    ///
+    /// # Errors
+    /// [`PlanError::Role`] for a value that lies in none.
+    pub(crate) fn slabs<const N: usize>(
+        &self,
+        of: [ValueId; N],
+    ) -> Result<Vec<[Region; N]>, PlanError> {
+        let mut kinds = [0; N];
+        for (kind, id) in kinds.iter_mut().zip(of) {
+            let slab = slab_of(self.graph.value(id).role, id).map(|(kind, _)| kind);
+            let whole = |kind: &usize| self.slabs[*kind].len() == self.layout.trained.len();
+            *kind = slab.filter(whole).ok_or_else(|| {
+                self.misplaced(
+                    id,
+                    "a parameter that is trained, or its gradient, moment or average",
+                )
+            })?;
+        }
         let sizes = self.layout.trained.iter().enumerate();
         sizes
             .map(|(i, &bytes)| {
@@ -141,7 +160,16 @@ impl Lowering<'_> {
                     bytes,
                 })
             })
+            .map(Ok)
             .collect()
+    }
+
+    fn misplaced(&self, id: ValueId, want: &'static str) -> PlanError {
+        PlanError::Role {
+            op: self.node.map_or("", |node| crate::ops::Op::name(&node.op)),
+            tensor: self.graph.value(id).name.clone(),
+            want,
+        }
     }
 
     /// Memory that only the dispatches of this node use.

@@ -55,11 +55,3 @@ pub(super) fn sum_transposed(from: &[f32], rows: usize, columns: usize, to: &mut
         }
     });
 }
-
-/// Sum in sixteen lanes, which vectorises and rounds less than in one.
-pub(super) fn sum(values: &[f32]) -> f32 {
-    let (chunks, rest) = values.as_chunks::<16>();
-    let add = |lanes: [f32; 16], chunk: &[f32; 16]| std::array::from_fn(|i| lanes[i] + chunk[i]);
-    let lanes = chunks.iter().fold([0.0; 16], add);
-    lanes.iter().chain(rest).sum()
-}

@@ -9,14 +9,17 @@ use super::blocks::blocks;
 use super::columns::{im2col, is_pointwise};
 use super::depthwise;
 use super::kernel::{LANES, ROWS, columns, multiply};
-use super::matrix::{sum, sum_transposed};
+use super::matrix::sum_transposed;
 use super::scratch::{COLUMNS, PARTIALS, PRODUCTS, with_scratch};
 use super::winograd;
 use crate::ops::Geometry;
 use crate::reference::Convolving;
+use crate::reference::sum::sum;
 
 /// Fewest pixels worth an accumulator of their own in [`wgrad`].
 const PART: usize = 512;
+/// Most accumulators of all groups together.
+const PARTS: usize = 8;
 /// Most pixels that are summed at once, and floats of `dy` that are: more would leave the cache.
 const PIXELS: usize = 512;
 const FLOATS: usize = 128 * 1024;
@@ -52,9 +55,9 @@ pub(crate) fn wgrad(
 fn wgrad_group(all: &Geometry, group: usize, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let g = &all.of_group();
     let (pixels, len) = (g.n * g.pixels(), g.terms() * g.k);
-    // All threads share the groups, then the pixels of each, then its channels.
+    // Parts by the shape alone, so that sums are the same on any number of threads; what is left of those shares the channels.
+    let parts = pixels.div_ceil(PART).min(PARTS.div_ceil(all.groups));
     let threads = rayon::current_num_threads().div_ceil(all.groups);
-    let parts = threads.min(pixels.div_ceil(PART));
     let channels = g.c.div_ceil(threads.div_ceil(parts));
     let [x, dy] = [(x, g.c * g.h * g.w), (dy, g.k * g.pixels())].map(|(of, len)| Images {
         maps: &of[group * len..],

@@ -86,18 +86,32 @@ fn paired(depth: usize) -> usize {
 }
 
 /// Bytes of the panels of `columns` columns, each `depth` deep.
-pub(super) fn panel_bytes(columns: usize, depth: usize) -> u64 {
+fn panel_bytes(columns: usize, depth: usize) -> u64 {
     4 * columns.next_multiple_of(PACKED) as u64 * paired(depth) as u64
 }
 
-/// Whether the columns of one image fit in a binding of their own, and its terms in a loop.
-pub(super) fn fits(direction: Direction, g: &Geometry, max_binding: u64) -> bool {
-    let (columns, depth) = match direction {
-        Direction::Forward => (g.pixels(), g.terms()),
-        Direction::Dgrad => (g.h * g.w, g.window() * g.k),
-        Direction::Wgrad => (g.gradient_columns(), g.pixels()),
+/// Bytes of the product of so many rows, in whole panels, and columns.
+fn product_bytes(product: &Product, rows: usize, columns: usize) -> u64 {
+    4 * product.whole(rows) as u64 * columns.next_multiple_of(PACKED) as u64
+}
+
+/// Whether both factors of one image and their product fit in bindings of their own, and its terms in a loop.
+pub(super) fn fits(
+    direction: Direction,
+    g: &Geometry,
+    product: &Product,
+    max_binding: u64,
+) -> bool {
+    let (rows, columns, depth) = match direction {
+        Direction::Forward => (g.k, g.pixels(), g.terms()),
+        Direction::Dgrad => (g.c, g.h * g.w, g.window() * g.k),
+        Direction::Wgrad => (g.k, g.gradient_columns(), g.pixels()),
     };
-    depth <= TERMS && panel_bytes(columns, depth) <= max_binding
+    let packed_rows = 4 * product.whole(rows) as u64 * paired(depth) as u64;
+    let most = packed_rows
+        .max(panel_bytes(columns, depth))
+        .max(product_bytes(product, rows, columns));
+    depth <= TERMS && most <= max_binding
 }
 
 /// Cuts a batch into runs of images that fit: whose panels, `bytes` for so many images, are no more than `most` and whose
@@ -229,6 +243,22 @@ impl<'t, 'g> Panels<'t, 'g> {
     }
 }
 
+/// Runs of images of which `[rows, pixels, depth]` are multiplied at once, forward and in dgrad.
+pub(super) fn map_chunks(
+    batch: usize,
+    [rows, pixels, depth]: [usize; 3],
+    product: &'static Product,
+    max_binding: u64,
+) -> impl Iterator<Item = Range<usize>> {
+    // Rows are rounded up to whole panels, so that the product may be larger than what it is of.
+    let held =
+        move |images: usize| match product_bytes(product, rows, images * pixels) <= max_binding {
+            true => panel_bytes(images * pixels, depth),
+            false => u64::MAX,
+        };
+    chunks(batch, CHUNK, held, move |_| depth)
+}
+
 /// Forward and dgrad alike: filters are packed once, the maps some images at a time.
 fn over_pixels(
     mut panels: Panels<'_, '_>,
@@ -242,7 +272,8 @@ fn over_pixels(
     let bytes = |images: usize| panel_bytes(images * pixels, depth);
     let packed_w = panels.pack_filters(uniform, w, [rows, depth], taps)?;
     let mut scratch = None;
-    for images in chunks(batch, CHUNK, bytes, |_| depth) {
+    let limit = panels.to.options().limits.max_binding;
+    for images in map_chunks(batch, [rows, pixels, depth], panels.product, limit) {
         let columns = images.len() * pixels;
         // The first run of images is the longest.
         let [packed, product] = *scratch.get_or_insert_with(|| {
