@@ -28,7 +28,7 @@ pub enum GraphError {
         /// Name of the layer being added.
         layer: String,
         /// What does not fit.
-        source: ShapeError,
+        source: Box<ShapeError>,
     },
     /// An op that no operands would suit.
     #[error(transparent)]
@@ -414,9 +414,9 @@ impl Graph {
         updates: &[ValueId],
     ) -> Result<Vec<ValueId>, GraphError> {
         let op = op.into();
-        let misfit = |source| GraphError::Shape {
+        let misfit = |source: ShapeError| GraphError::Shape {
             layer: layer.to_owned(),
-            source,
+            source: source.into(),
         };
         for &id in inputs.iter().chain(updates) {
             self.known(id)?;

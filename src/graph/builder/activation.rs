@@ -105,7 +105,7 @@ impl GraphBuilder {
         let stream = self.graph.nodes().len() as u32;
         let op = Dropout::new(p, stream).map_err(|source| GraphError::Shape {
             layer: layer.clone(),
-            source,
+            source: Box::new(source),
         })?;
         if self.phase == Phase::Eval {
             return Ok(x);

@@ -103,7 +103,7 @@ impl GraphBuilder {
         let layer = self.layer.clone();
         move |source| GraphError::Shape {
             layer: layer.clone(),
-            source,
+            source: Box::new(source),
         }
     }
 
@@ -120,7 +120,7 @@ impl GraphBuilder {
     fn shape_of(&self, dims: &[usize]) -> Result<Shape, GraphError> {
         Shape::new(dims).map_err(|source| GraphError::Shape {
             layer: self.layer.clone(),
-            source,
+            source: Box::new(source),
         })
     }
 
