@@ -162,7 +162,10 @@ fn a_folder_that_is_removed_while_training_is_made_again() {
     let folder = new_folder();
     let out = folder.path().join("run");
     let running = Running::start(&out);
-    std::fs::remove_dir_all(&out).expect("removed");
+    // At once: what is removed file by file may get a new one meanwhile.
+    let away = folder.path().join("away");
+    std::fs::rename(&out, &away).expect("moved");
+    std::fs::remove_dir_all(&away).expect("removed");
     running.wait_for_lines(2);
     let (code, text) = running.stop();
     assert_eq!(code, Some(130), "{text}");
