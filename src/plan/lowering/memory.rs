@@ -143,7 +143,8 @@ impl Lowering<'_> {
         let mut kinds = [0; N];
         for (kind, id) in kinds.iter_mut().zip(of) {
             let slab = slab_of(self.graph.value(id).role, id).map(|(kind, _)| kind);
-            let whole = |kind: &usize| self.slabs[*kind].len() == self.layout.trained.len();
+            // Frozen parameters lie last.
+            let whole = |kind: &usize| self.slabs[*kind].len() >= self.layout.trained.len();
             *kind = slab.filter(whole).ok_or_else(|| {
                 self.misplaced(
                     id,
