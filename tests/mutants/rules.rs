@@ -130,7 +130,9 @@ fn swapped(code: &str, at: usize, sign: &str) -> Option<String> {
     let right = at + sign.len();
     let end = code.len() - code[right..].trim_start_matches(simple).len();
     let (a, b) = (&code[left..at], &code[right..end]);
-    let is_call = code[end..].starts_with(['(', '[']) || code[..left].ends_with(')');
+    // The sign of an exponent is none.
+    let is_exponent = sign == " - " && code[..left].ends_with("e-");
+    let is_call = is_exponent || code[end..].starts_with(['(', '[']) || code[..left].ends_with(')');
     (!a.is_empty() && !b.is_empty() && a != b && !is_call)
         .then(|| format!("{}{b}{sign}{a}{}", &code[..left], &code[end..]))
 }
