@@ -27,7 +27,10 @@ use nin_wgpu::shaders::{SOURCES, wgsl_with};
 use rules::Mutant;
 
 /// A kernel that takes longer than this in one case, the compiler's time included, runs for ever.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Cases of more elements than this take the reference too long, and have smaller ones beside them.
+const MOST_ELEMENTS: usize = 1 << 21;
 
 /// Those measure a device and compute nothing that is kept.
 const WITHOUT_RESULTS: [&str; 2] = ["peak_copy", "peak_fma"];
@@ -57,13 +60,23 @@ fn main() -> Result<()> {
     let sources = SOURCES
         .iter()
         .filter(|(path, _)| !WITHOUT_RESULTS.contains(path) && path.contains(&arguments.only));
-    let mutants: Vec<Mutant> = sources
-        .flat_map(|&(path, source)| rules::mutants(path, source))
-        .step_by(arguments.every)
-        .collect();
+    let mutants = sources.flat_map(|&(path, source)| rules::mutants(path, source));
+    let mutants: Vec<Mutant> = mutants.step_by(arguments.every).collect();
     if mutants.is_empty() {
         bail!("no shader's path holds {:?}", arguments.only);
     }
+    // Of each shader one, then of each a second one: what is known when it is stopped is of all of them.
+    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut mutants: Vec<(usize, Mutant)> = mutants
+        .into_iter()
+        .map(|mutant| {
+            let place = places.entry(mutant.path).or_default();
+            *place += 1;
+            (*place, mutant)
+        })
+        .collect();
+    mutants.sort_by_key(|(place, _)| *place);
+    let mutants: Vec<Mutant> = mutants.into_iter().map(|(_, mutant)| mutant).collect();
     if arguments.list {
         for mutant in &mutants {
             println!("{}", describe(mutant));
@@ -161,7 +174,7 @@ fn follow(arguments: &Arguments, mutants: &[Mutant], first: usize) -> Result<Vec
 }
 
 fn report(mutants: &[Mutant], mut fates: Vec<(usize, String)>) {
-    fates.sort();
+    fates.sort_by_key(|(i, _)| (mutants[*i].path, mutants[*i].line));
     let mut counts: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
     let mut total = [0; 3];
     println!("Survivors:");
@@ -208,6 +221,11 @@ impl Bench {
         let mut jobs = Vec::new();
         let mut originals = HashMap::new();
         for case in tables() {
+            let values = case.graph.values().iter();
+            let elements = values.map(|value| value.shape.len()).sum();
+            if elements > MOST_ELEMENTS {
+                continue;
+            }
             let want = on_reference::<f64>(&case);
             for algorithm in algorithms(&case, gpu) {
                 let options = PlanOptions {
@@ -224,12 +242,7 @@ impl Bench {
                     originals.insert((kernel, variant), wgsl_with(kernel, variant, None)?);
                 }
                 jobs.push(Job {
-                    elements: case
-                        .graph
-                        .values()
-                        .iter()
-                        .map(|value| value.shape.len())
-                        .sum(),
+                    elements,
                     case: case.clone(),
                     algorithm,
                     options,
