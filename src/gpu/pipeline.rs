@@ -30,6 +30,15 @@ pub(super) struct Pipelines {
     checks: Checks,
     strays: Option<wgpu::Buffer>,
     progress: Progress,
+    replaced: Option<Arc<(String, String)>>,
+}
+
+/// How further pipelines are made: with which checks, where indices out of range are counted, and from what other source.
+#[derive(Clone)]
+struct Making {
+    checks: Checks,
+    strays: Option<wgpu::Buffer>,
+    replaced: Option<Arc<(String, String)>>,
 }
 
 /// Hears how many of a plan's new kernels are compiled, and of how many.
@@ -57,6 +66,14 @@ impl Pipelines {
         });
     }
 
+    fn making(&self) -> Making {
+        Making {
+            checks: self.checks,
+            strays: self.strays(),
+            replaced: self.replaced.clone(),
+        }
+    }
+
     /// Where indices out of range are counted, if they are.
     pub(super) fn strays(&self) -> Option<wgpu::Buffer> {
         self.strays.clone()
@@ -68,6 +85,15 @@ impl Gpu {
     /// of the time that a network takes to be loaded.
     pub fn on_compiled(&self, tell: impl Fn(usize, usize) + Send + Sync + 'static) {
         self.lock_pipelines().progress = Progress(Some(Arc::new(tell)));
+    }
+
+    /// Compiles kernels from now on with this text as the source of a path of [`shaders::SOURCES`], or with all as they are, and
+    /// forgets those compiled before. It is for tests of the tests: nothing says that the results are right.
+    #[doc(hidden)]
+    pub fn replace_source(&self, replaced: Option<(String, String)>) {
+        let mut pipelines = self.lock_pipelines();
+        pipelines.made.clear();
+        pipelines.replaced = replaced.map(Arc::new);
     }
 
     /// Compiles, on all cores, what of `wanted` is not compiled yet. A driver may take a second for one.
@@ -84,13 +110,13 @@ impl Gpu {
         if missing.is_empty() {
             return Ok(());
         }
-        let (checks, strays, progress) = {
+        let (making, progress) = {
             let known = self.lock_pipelines();
-            (known.checks, known.strays(), known.progress.clone())
+            (known.making(), known.progress.clone())
         };
         let (of, done) = (missing.len(), AtomicUsize::new(0));
         let compile = async |key: (_, _)| {
-            let pipeline = self.compile(key.0, key.1, checks, strays.clone()).await?;
+            let pipeline = self.compile(key.0, key.1, making.clone()).await?;
             if let Progress(Some(tell)) = &progress {
                 tell(done.fetch_add(1, Ordering::Relaxed) + 1, of);
             }
@@ -134,8 +160,7 @@ impl Gpu {
         if let Some(pipeline) = pipelines.made.get(&(kernel, variant)) {
             return Ok(pipeline.clone());
         }
-        let (checks, strays) = (pipelines.checks, pipelines.strays());
-        let compiled = block_on(self.compile(kernel, variant, checks, strays));
+        let compiled = block_on(self.compile(kernel, variant, pipelines.making()));
         let pipeline = Arc::new(compiled?);
         pipelines.made.insert((kernel, variant), pipeline.clone());
         Ok(pipeline)
@@ -145,14 +170,17 @@ impl Gpu {
         &self,
         kernel: &'static Kernel,
         variant: Variant,
-        checks: Checks,
-        strays: Option<wgpu::Buffer>,
+        Making {
+            checks,
+            strays,
+            replaced,
+        }: Making,
     ) -> Result<Pipeline, GpuError> {
         let buffers = self.device.limits().max_storage_buffers_per_shader_stage;
         let strays = strays.filter(|_| checks.watches(kernel, buffers));
         let label = kernel.name(variant);
         tracing::debug!(%label, "compiling");
-        let mut source = shaders::wgsl(kernel, variant)?;
+        let mut source = shaders::wgsl_with(kernel, variant, replaced.as_deref())?;
         if strays.is_some() {
             source = checks::watched(&source, kernel.bindings.len() + 1);
         }

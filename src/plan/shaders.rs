@@ -82,13 +82,29 @@ pub const SOURCES: &[(&str, &str)] = sources![
 /// # Errors
 /// [`ShaderError`] if an import or a declaration is missing, or two have the same name.
 pub fn wgsl(kernel: &Kernel, variant: Variant) -> Result<String, ShaderError> {
+    wgsl_with(kernel, variant, None)
+}
+
+/// [`wgsl`], where the source of a path has another text: for tests of the tests.
+///
+/// # Errors
+/// Those of [`wgsl`].
+#[doc(hidden)]
+pub fn wgsl_with(
+    kernel: &Kernel,
+    variant: Variant,
+    replaced: Option<&(String, String)>,
+) -> Result<String, ShaderError> {
     let constants = variant.constants();
     let source = |module: &str| match module {
         "variant" => Some(&*constants),
         _ => {
             let mut sources = SOURCES.iter();
             let found = sources.find(|(path, _)| path.split('/').eq(module.split("::")));
-            found.map(|&(_, source)| source)
+            found.map(|&(path, source)| match replaced {
+                Some((of, text)) if of == path => text,
+                _ => source,
+            })
         }
     };
     link(source, kernel.shader, kernel.entry).map_err(|message| ShaderError {

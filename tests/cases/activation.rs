@@ -9,6 +9,14 @@ pub fn cases() -> Vec<Case> {
     };
     let mut cases = Vec::new();
     for activation in Activation::ALL.into_iter().chain([steep]) {
+        // Where pieces of functions meet: a slope belongs to one of them.
+        let kinks = (-8..=8).map(|i| i as f32).collect();
+        let (mut case, dims) = (CaseBuilder::new(), [1, 1, 1, 17]);
+        let x = case.input(&dims, kinks);
+        case.op(activation, &[x], &[]);
+        let dy = case.random(&dims);
+        case.op(ActivationBackward::new(activation), &[dy, x], &[]);
+        cases.push(case.case(format!("{activation:?} of integers")));
         for (dims, scale) in [
             ([1, 1, 1, 1], 1.0),
             ([2, 3, 5, 7], 1e-3),

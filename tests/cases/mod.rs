@@ -332,20 +332,35 @@ pub fn results(runtime: &mut dyn Runtime, case: &Case) -> Vec<Vec<f64>> {
         .collect()
 }
 
-/// Panics with the worst element if `got` is not `want` within the case's tolerances.
+/// Panics if `got` is not `want` within the case's tolerances.
 pub fn assert_agreement(case: &Case, by: &str, got: &[Vec<f64>], want: &[Vec<f64>]) {
+    if let Some(wrong) = disagreement(case, by, got, want) {
+        panic!("{wrong}");
+    }
+}
+
+/// The first element of `got` that is not `want` within the case's tolerances, in words.
+pub fn disagreement(case: &Case, by: &str, got: &[Vec<f64>], want: &[Vec<f64>]) -> Option<String> {
     for (((id, tolerance), got), want) in case.results.iter().zip(got).zip(want) {
         let name = &case.graph.value(*id).name;
-        assert_eq!(got.len(), want.len(), "{}: {name} on {by}", case.name);
+        if got.len() != want.len() {
+            let (got, want) = (got.len(), want.len());
+            return Some(format!(
+                "{}: {name} on {by} has {got} elements, expected {want}",
+                case.name
+            ));
+        }
         let largest = want.iter().fold(0f64, |most, x| most.max(x.abs()));
         let allowed = tolerance.relative * largest + tolerance.absolute;
         for (i, (got, want)) in got.iter().zip(want).enumerate() {
             let off = (got - want).abs();
-            assert!(
-                off <= allowed || (got.is_nan() && want.is_nan()),
-                "{}: {name}[{i}] on {by} is {got}, expected {want} (off by {off:e}, allowed {allowed:e})",
-                case.name
-            );
+            if !(off <= allowed || (got.is_nan() && want.is_nan())) {
+                return Some(format!(
+                    "{}: {name}[{i}] on {by} is {got}, expected {want} (off by {off:e}, allowed {allowed:e})",
+                    case.name
+                ));
+            }
         }
     }
+    None
 }
