@@ -85,7 +85,7 @@ const SOFTWARE: [&str; 9] = [
 fn kind_of(device_type: wgpu::DeviceType, names: [&str; 3]) -> AdapterKind {
     let names = names.map(str::to_lowercase);
     let is_named = |known: &&str| names.iter().any(|name| name.contains(*known));
-    if device_type == wgpu::DeviceType::Cpu || SOFTWARE.iter().any(|known| is_named(known)) {
+    if device_type == wgpu::DeviceType::Cpu || SOFTWARE.iter().any(is_named) {
         return AdapterKind::Software;
     }
     AdapterKind::Hardware
