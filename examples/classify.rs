@@ -1,5 +1,7 @@
 //! Names what is in a picture: `cargo run --example classify -- img.png`.
 
+#![forbid(unsafe_code)]
+
 #[path = "common/adapters.rs"]
 mod adapters;
 #[path = "classify/args.rs"]
@@ -22,7 +24,6 @@ use indicatif::{ProgressBar, ProgressStyle};
 use nin_wgpu::checkpoint::{self, Metadata};
 use nin_wgpu::classifier::{Classifier, Prediction};
 use nin_wgpu::data::{DataError, Preparation, image_file};
-use nin_wgpu::device::Device;
 use nin_wgpu::gpu::Checks;
 use nin_wgpu::output;
 use nin_wgpu::pictures::{self, heatmap};
@@ -61,8 +62,8 @@ fn run(args: &Args) -> Result<bool> {
         None => newest_run(Path::new("runs")).unwrap_or_else(|| SHIPPED.into()),
     };
     let (_, metadata) = checkpoint::load_trained(&model)?;
-    let device = Device::open_among(&adapters::adapters(), args.device)
-        .with_context(|| format!("--device {}", args.device))?;
+    let device =
+        adapters::open(args.device).with_context(|| format!("--device {}", args.device))?;
     let device = if args.precise {
         device.precise()
     } else {

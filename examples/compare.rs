@@ -1,5 +1,7 @@
 //! Networks side by side, on the same data for the same number of images: `cargo run --release --example compare`.
 
+#![forbid(unsafe_code)]
+
 #[path = "common/adapters.rs"]
 mod adapters;
 #[path = "compare/args.rs"]
@@ -23,7 +25,6 @@ use args::Args;
 use clap::Parser;
 use measure::measure;
 use nin_wgpu::data::Loader;
-use nin_wgpu::device::Device;
 use nin_wgpu::output;
 
 fn main() -> ExitCode {
@@ -46,8 +47,8 @@ fn run(args: &Args) -> Result<()> {
     for path in [&table, &json, &svg] {
         output::check(path).context("--out")?;
     }
-    let device = Device::open_among(&adapters::adapters(), args.device)
-        .with_context(|| format!("--device {}", args.device))?;
+    let device =
+        adapters::open(args.device).with_context(|| format!("--device {}", args.device))?;
     cache::of_pipelines(&device);
     if let Some(folder) = cache::folder() {
         device.set_tune_cache(folder);
@@ -58,6 +59,10 @@ fn run(args: &Args) -> Result<()> {
         .seed(args.seed)
         .image_size(Some(args.image_size))
         .native_size(args.image_size);
+    let loader = match &args.mirror {
+        Some(url) => loader.mirror(url),
+        None => loader,
+    };
     let mut split = cache::with_downloads(loader).load().context("--dataset")?;
     split.train = split.train.limit(args.limit_train);
     split.test = split.test.limit(args.limit_test);

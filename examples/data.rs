@@ -1,5 +1,7 @@
 //! Looks at a data set before it is trained on: `cargo run --release --example data -- photos`.
 
+#![forbid(unsafe_code)]
+
 #[path = "data/args.rs"]
 mod args;
 #[path = "common/cache.rs"]

@@ -1,5 +1,7 @@
 //! What this machine can do, and whether it computes right: `cargo run --release --example doctor`.
 
+#![forbid(unsafe_code)]
+
 #[path = "common/adapters.rs"]
 mod adapters;
 #[path = "doctor/args.rs"]

@@ -1,5 +1,7 @@
 //! Writes the kernels as a GPU is given them: `cargo run --release --example shaders -- --out DIR`.
 
+#![forbid(unsafe_code)]
+
 #[path = "shaders/step.rs"]
 mod step;
 #[path = "shaders/translate.rs"]

@@ -1,5 +1,7 @@
 //! Trains a preset on real images: `cargo run --release --example train`.
 
+#![forbid(unsafe_code)]
+
 #[path = "common/adapters.rs"]
 mod adapters;
 #[path = "train/again.rs"]

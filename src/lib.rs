@@ -79,20 +79,36 @@
 //! memory, a truncated file or a loss that is no number any more is an ordinary `Err`; its text names what was found,
 //! what was expected and the mend.
 
+// Two modules hold the three calls that are unsafe (SECURITY.md); the others cannot even allow one.
+#![deny(unsafe_code)]
+
+#[forbid(unsafe_code)]
 pub mod backend;
+#[forbid(unsafe_code)]
 pub mod classifier;
+#[forbid(unsafe_code)]
 pub mod data;
+#[forbid(unsafe_code)]
 mod error;
 pub mod gpu;
+#[forbid(unsafe_code)]
 pub mod graph;
+#[forbid(unsafe_code)]
 pub mod models;
+#[forbid(unsafe_code)]
 pub mod ops;
+#[forbid(unsafe_code)]
 pub mod output;
+#[forbid(unsafe_code)]
 pub mod pictures;
+#[forbid(unsafe_code)]
 pub mod plan;
+#[forbid(unsafe_code)]
 pub mod program;
 pub mod reference;
+#[forbid(unsafe_code)]
 pub mod self_test;
+#[forbid(unsafe_code)]
 pub mod train;
 
 #[doc(no_inline)]

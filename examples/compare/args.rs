@@ -35,6 +35,9 @@ pub(crate) struct Args {
     /// Folder with the data set's files
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Download from here instead of the official address: URL/FILE; only files of the official checksums are taken
+    #[arg(long, value_name = "URL")]
+    pub(crate) mirror: Option<String>,
     /// Height and width that pictures are brought to; AlexNet wants 63 at least
     #[arg(long, value_name = "N|HxW", value_parser = crate::size::size, default_value = "64")]
     pub(crate) image_size: [usize; 2],

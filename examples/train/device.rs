@@ -21,8 +21,8 @@ pub(crate) fn open(
              a new run from its last.safetensors by --init"
         );
     }
-    let device = Device::open_among(&adapters::adapters(), args.device)
-        .with_context(|| format!("--device {}", args.device))?;
+    let device =
+        adapters::open(args.device).with_context(|| format!("--device {}", args.device))?;
     let device = match args.precise || was("precise") == Some(true) {
         true => device.precise(),
         false => device,

@@ -117,6 +117,28 @@ impl Device {
         filter: &AdapterFilter,
         choice: DeviceChoice,
     ) -> Result<Self, GpuError> {
+        let told = |error| tracing::warn!(%error, "not used; the next device is tried");
+        Self::open_telling_async(filter, choice, told).await
+    }
+
+    /// [`Device::open_among`] that tells of every adapter that [`DeviceChoice::Auto`] wanted and that did not open, so that a program
+    /// can show why it runs on another, or on the CPU.
+    ///
+    /// # Errors
+    /// As [`Device::open_among`].
+    pub fn open_telling(
+        filter: &AdapterFilter,
+        choice: DeviceChoice,
+        told: impl FnMut(GpuError),
+    ) -> Result<Self, GpuError> {
+        block_on(Self::open_telling_async(filter, choice, told))
+    }
+
+    async fn open_telling_async(
+        filter: &AdapterFilter,
+        choice: DeviceChoice,
+        told: impl FnMut(GpuError),
+    ) -> Result<Self, GpuError> {
         let open = async |wants: &str, wanted: &dyn Fn(usize, &AdapterDescription) -> bool| {
             Gpu::open_async(filter, wants, wanted).await.map(Self::Gpu)
         };
@@ -127,9 +149,7 @@ impl Device {
                 let named = filter.name.is_some();
                 let wanted = |i, d: &AdapterDescription| named || hardware(i, d);
                 let (opened, failed) = Gpu::open_any(filter, "hardware GPU", wanted).await;
-                for error in failed {
-                    tracing::warn!(%error, "not used; the next device is tried");
-                }
+                failed.into_iter().for_each(told);
                 match opened {
                     Err(error @ GpuError::Name { .. }) => Err(error),
                     opened => Ok(opened.map_or(Self::Cpu, Self::Gpu)),

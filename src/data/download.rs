@@ -126,13 +126,23 @@ pub fn fetch(
     path: &Path,
     report: &mut dyn FnMut(&Progress<'_>),
 ) -> Result<(), DownloadError> {
+    fetch_within(READ_TIMEOUT, remote, path, report)
+}
+
+/// The same from a server that is silent no longer than this.
+fn fetch_within(
+    silence: Duration,
+    remote: &Remote<'_>,
+    path: &Path,
+    report: &mut dyn FnMut(&Progress<'_>),
+) -> Result<(), DownloadError> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(write_error(folder))?;
     }
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let part = PathBuf::from(part);
-    let agent = agent(remote.url);
+    let agent = agent(remote.url, silence);
 
     let mut retries = RETRIES;
     loop {
@@ -147,15 +157,15 @@ pub fn fetch(
     }
 }
 
-fn agent(url: &str) -> Agent {
+fn agent(url: &str, silence: Duration) -> Agent {
     let config = Agent::config_builder()
         .user_agent(concat!("nin-wgpu/", env!("CARGO_PKG_VERSION")))
         .https_only(!url.starts_with("http://"))
         .http_status_as_error(false)
         .timeout_resolve(Some(CONNECT_TIMEOUT))
         .timeout_connect(Some(CONNECT_TIMEOUT))
-        .timeout_recv_response(Some(READ_TIMEOUT))
-        .timeout_per_read(Some(READ_TIMEOUT))
+        .timeout_recv_response(Some(silence))
+        .timeout_per_read(Some(silence))
         .max_redirects(REDIRECTS)
         .tls_config(tls(url));
     // A proxy cannot reach this machine under that name.
@@ -330,5 +340,46 @@ fn write_error(path: &Path) -> impl Fn(io::Error) -> DownloadError {
     move |source| DownloadError::Write {
         path: path.clone(),
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// A server that says nothing, or sends a part and then nothing more, but never hangs up.
+    fn stalls(says: &'static [u8]) -> DownloadError {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}/file", listener.local_addr().expect("bound"));
+        std::thread::spawn(move || {
+            let mut open: Vec<TcpStream> = Vec::new();
+            for stream in listener.incoming() {
+                let mut stream = stream.expect("a connection");
+                let _ = stream.write_all(says);
+                open.push(stream);
+            }
+        });
+        let folder = tempfile::tempdir().expect("a folder");
+        let remote = Remote {
+            url: &url,
+            bytes: 100,
+            sha256: "",
+        };
+        let path = folder.path().join("file");
+        let silence = Duration::from_millis(300);
+        let error = fetch_within(silence, &remote, &path, &mut |_| {}).expect_err("stalled");
+        assert!(!path.exists());
+        error
+    }
+
+    #[test]
+    fn a_server_that_stalls_is_given_up() {
+        let error = stalls(b"");
+        assert!(matches!(error, DownloadError::Connect { .. }), "{error:?}");
+        let error = stalls(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
+        assert!(matches!(error, DownloadError::BrokeOff { .. }), "{error:?}");
     }
 }

@@ -20,6 +20,9 @@ const UNSIGNED_BYTE: u32 = 8;
 /// Type codes of integers, and their bytes: `u8`, `i8`, `i16` and `i32`.
 const INTEGERS: [(u32, usize); 4] = [(UNSIGNED_BYTE, 1), (9, 1), (11, 2), (12, 4)];
 const GZIP: [u8; 2] = [0x1f, 0x8b];
+/// The most bytes that are unpacked: twice the largest published, EMNIST's `byclass`. A few megabytes of gzip unpack to more than
+/// memory holds, and nothing but their end would tell.
+const MOST_UNPACKED: u64 = 1 << 30;
 
 /// An array of bytes, slowest dimension first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,11 +38,12 @@ pub struct Idx {
 /// # Errors
 ///
 /// [`DataError::Read`] and [`DataError::Gzip`] if the file cannot be read or unpacked,
-/// [`DataError::Magic`] if it is no idx file of bytes with that rank, and
+/// [`DataError::Magic`] if it is no idx file of bytes with that rank, [`DataError::TooLong`] if more than 1 GiB would be unpacked, and
 /// [`DataError::Truncated`], [`DataError::TrailingBytes`] or [`DataError::Dimensions`] if its
 /// length disagrees with its header.
 pub fn read(path: &Path, rank: usize) -> Result<Idx, DataError> {
-    read_from(path, rank, open(path)?)
+    let (_, idx) = unpack(path, &[rank], &INTEGERS[..1], open(path)?)?;
+    Ok(idx)
 }
 
 /// Reads an idx file of one dimension whose integers, of 8, 16 or 32 bits, are labels.
@@ -77,29 +81,35 @@ pub(super) fn read_pictures(path: &Path) -> Result<Idx, DataError> {
     Ok(idx)
 }
 
-/// As [`read`], from an open file or what else has its bytes; `path` is what errors call it.
+/// As [`read`], from what has a file's bytes, such as a member of an archive: 1 GiB at most. `path` is what errors call it.
 ///
 /// # Errors
 ///
 /// Those of [`read`].
 pub fn read_from(path: &Path, rank: usize, bytes: impl Read) -> Result<Idx, DataError> {
-    let (_, idx) = unpack(path, &[rank], &INTEGERS[..1], bytes)?;
+    let (_, idx) = unpack(path, &[rank], &INTEGERS[..1], (bytes, MOST_UNPACKED))?;
     Ok(idx)
 }
 
-fn open(path: &Path) -> Result<File, DataError> {
-    File::open(path).map_err(|source| DataError::Read {
+/// A file, and how much it holds.
+fn open(path: &Path) -> Result<(File, u64), DataError> {
+    let read_error = |source| DataError::Read {
         path: path.into(),
         source,
-    })
+    };
+    let file = File::open(path).map_err(read_error)?;
+    // What is no file, such as a pipe, has no length.
+    let len = file.metadata().map_err(read_error)?.len();
+    Ok((file, len.max(MOST_UNPACKED)))
 }
 
-/// Reads a file that may be packed, of one of these numbers of dimensions and types. Also returns the type.
+/// Reads a file that may be packed, of one of these numbers of dimensions and types; where it is not packed, it may hold as much as
+/// is given beside it. Also returns the type.
 fn unpack(
     path: &Path,
     ranks: &[usize],
     types: &[(u32, usize)],
-    bytes: impl Read,
+    (bytes, most): (impl Read, u64),
 ) -> Result<(u32, Idx), DataError> {
     let read_error = |source| DataError::Read {
         path: path.into(),
@@ -107,14 +117,13 @@ fn unpack(
     };
     let mut bytes = BufReader::new(bytes);
     if bytes.fill_buf().map_err(read_error)?.starts_with(&GZIP) {
-        parse(path, ranks, types, MultiGzDecoder::new(bytes), |source| {
-            DataError::Gzip {
-                path: path.into(),
-                source,
-            }
+        let unpacked = (MultiGzDecoder::new(bytes), MOST_UNPACKED);
+        parse(path, ranks, types, unpacked, |source| DataError::Gzip {
+            path: path.into(),
+            source,
         })
     } else {
-        parse(path, ranks, types, bytes, read_error)
+        parse(path, ranks, types, (bytes, most), read_error)
     }
 }
 
@@ -122,7 +131,7 @@ fn parse(
     path: &Path,
     ranks: &[usize],
     types: &[(u32, usize)],
-    mut bytes: impl Read,
+    (mut bytes, most): (impl Read, u64),
     on_error: impl Fn(io::Error) -> DataError,
 ) -> Result<(u32, Idx), DataError> {
     let truncated = |got, want| DataError::Truncated {
@@ -171,6 +180,13 @@ fn parse(
             dims: dims.clone(),
         })? as u64;
 
+    if want > most {
+        return Err(DataError::TooLong {
+            path: path.into(),
+            got: want,
+            most,
+        });
+    }
     // One byte more than wanted shows whether the file goes on, and reading to the end lets gzip
     // check its checksum. The header alone never decides how much memory is taken.
     let values = read_up_to(&mut bytes, want + 1).map_err(&on_error)?;

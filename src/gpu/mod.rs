@@ -18,4 +18,6 @@ pub use checks::Checks;
 pub use device::{Gpu, Objects, Work};
 pub use error::GpuError;
 pub use executor::Executor;
+#[cfg(fuzzing)]
+pub use tune::kernels_of;
 pub use tune::{KernelsError, Trial, Trials, Tune};

@@ -346,7 +346,11 @@ fn is_later(line: &str, at: &Metadata) -> bool {
     let parsed: Option<serde_json::Value> = serde_json::from_str(line).ok();
     let cut = at.resume.as_ref();
     let cut = cut.is_some_and(|state| state.interval_so_far.images() > 0);
-    let whole_steps = if cut { at.step - 1 } else { at.step };
+    let whole_steps = if cut {
+        at.step.saturating_sub(1)
+    } else {
+        at.step
+    };
     let is_later = |line: serde_json::Value| match line["kind"].as_str() {
         Some("test") => true,
         Some("epoch") => line["epoch"].as_u64() > Some(at.epoch),

@@ -101,7 +101,7 @@ pub(super) fn mended(
         return Ok(());
     };
     let per_epoch = (state.train_images / state.options.step_images().max(1)) as u64;
-    let at_end = metadata.step == metadata.epoch * per_epoch && !state.untested;
+    let at_end = Some(metadata.step) == metadata.epoch.checked_mul(per_epoch) && !state.untested;
     let is_best = at_end && metadata.epoch > 0 && state.best_epoch == metadata.epoch;
     let plain = plain(metadata);
     for (name, wanted) in [(BEST, is_best), (LAST, true)] {

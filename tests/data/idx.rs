@@ -64,6 +64,20 @@ fn idx_header_with_impossible_dimensions_is_refused_without_taking_memory() {
     assert_says(&error, &[path.to_str().unwrap(), "4294967295"]);
 }
 
+/// 10 GB of pictures would be some MB of gzip, and so of a zip archive's member; a header that says so ends it.
+#[test]
+fn what_would_unpack_to_more_than_memory_is_refused_by_its_header() {
+    let bytes = idx_bytes(&[10_000, 1000, 1000], &[0; 1 << 20]);
+    let (_dir, path) = file("bomb", &gzip(&bytes));
+    for error in [
+        idx::read(&path, 3).unwrap_err(),
+        idx::read_from(&path, 3, bytes.as_slice()).unwrap_err(),
+    ] {
+        assert!(matches!(error, DataError::TooLong { .. }), "{error:?}");
+        assert_says(&error, &["bomb", "10000000000 bytes", "1073741824 at most"]);
+    }
+}
+
 #[test]
 fn damaged_gzip_names_the_file_and_has_a_cause() {
     let mut bytes = gzip(&idx_bytes(&[1000], &[7; 1000]));

@@ -145,6 +145,28 @@ fn other_and_hidden_files_are_passed_over() {
     assert_eq!(split.train.classes(), ["a", "b"]);
 }
 
+/// Each folder once: a link to one above would lead round for ever.
+#[cfg(unix)]
+#[test]
+fn links_that_lead_round_in_a_circle_end() {
+    use std::os::unix::fs::symlink;
+
+    let dir = two_classes(2, 2);
+    let inside = |path: &str| dir.path().join(path);
+    symlink(dir.path(), inside("a/up")).unwrap();
+    symlink(inside("a/itself"), inside("a/itself")).unwrap();
+    symlink(inside("b"), inside("b/again")).unwrap();
+    let split = load("folder", Some(dir.path())).unwrap();
+    let left_out: Vec<_> = split.left_out.iter().map(|(path, _)| path).collect();
+    for path in ["a/itself", "b/again"] {
+        assert!(
+            left_out.iter().any(|left| left.ends_with(path)),
+            "{path} in {left_out:?}"
+        );
+    }
+    assert_eq!(split.train.classes(), ["a", "b"]);
+}
+
 #[test]
 fn text_named_like_a_picture_is_named() {
     let dir = two_classes(2, 2);

@@ -45,3 +45,34 @@ fn unsafe_code_is_only_where_its_reason_is_given() {
     found.sort();
     assert_eq!(found, MAY);
 }
+
+/// What is denied can be allowed again further down; what is forbidden cannot.
+#[test]
+fn modules_without_unsafe_code_forbid_it() {
+    const FORBIDS: &str = "#[forbid(unsafe_code)]";
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let library = std::fs::read_to_string(root.join("src/lib.rs")).expect("readable");
+    assert!(library.contains("#![deny(unsafe_code)]"));
+    let lines: Vec<&str> = library.lines().collect();
+    let module = |line: &str| {
+        let line = line.strip_prefix("pub ").unwrap_or(line);
+        line.starts_with("mod ") && line.ends_with(';')
+    };
+    let lax = lines
+        .windows(2)
+        .filter(|pair| module(pair[1]) && pair[0] != FORBIDS);
+    let lax: Vec<&str> = lax.map(|pair| pair[1]).collect();
+    assert_eq!(lax, ["pub mod gpu;", "pub mod reference;"]);
+
+    let examples = std::fs::read_dir(root.join("examples")).expect("readable");
+    let files = examples.map(|entry| entry.expect("readable").path());
+    let programs = files.filter(|path| path.extension().is_some_and(|ending| ending == "rs"));
+    for path in programs {
+        let source = std::fs::read_to_string(&path).expect("readable");
+        assert!(
+            source.contains("#![forbid(unsafe_code)]"),
+            "{}",
+            path.display()
+        );
+    }
+}

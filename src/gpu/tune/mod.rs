@@ -167,6 +167,16 @@ impl Gpu {
     }
 }
 
+/// What a file of kernels says, whatever adapter and shaders it is of: for the fuzz targets, which have no device.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub fn kernels_of(json: &[u8]) -> Vec<(Direction, Geometry, Conv2dAlgorithm)> {
+    let choices = store::of_any(json).unwrap_or_default().into_iter();
+    choices
+        .map(|((direction, geometry), algorithm)| (direction, geometry, algorithm))
+        .collect()
+}
+
 /// The algorithms worth a trial: all but the baseline, if there is time, else those that are likely to be fastest on a hardware GPU.
 fn candidates(
     mode: Tune,
