@@ -14,7 +14,9 @@ fuzz_target!(|bytes: &[u8]| {
             .for_each(|file| drop(std::fs::remove_file(file)));
         write(ARCHIVE, bytes);
     } else {
-        FILES.map(|name| write(name, bytes));
+        for name in FILES {
+            write(name, bytes);
+        }
     }
     load("cifar100", folder());
     load("cifar100-coarse", folder());

@@ -122,9 +122,10 @@ fn call(net: &mut GraphBuilder, bytes: &mut Bytes<'_>, values: &[ValueId]) -> Op
         }
         14 => net.batch_norm_by(&name, x, BatchNorm::default()).ok(),
         _ if bytes.next() & 1 == 0 => net.dropout(x, bytes.next() as f32 / 200.0).ok(),
-        _ => net
-            .local_response_norm(x, LocalResponseNorm::default())
-            .ok(),
+        _ => {
+            let norm = LocalResponseNorm::new(bytes.size()).ok()?;
+            net.local_response_norm(x, norm).ok()
+        }
     }
 }
 

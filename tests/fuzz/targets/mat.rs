@@ -7,6 +7,8 @@ use nin_wgpu::data::svhn::FILES;
 use nin_wgpu_fuzz::{folder, load, write};
 
 fuzz_target!(|bytes: &[u8]| {
-    FILES.map(|name| write(name, bytes));
+    for name in FILES {
+        write(name, bytes);
+    }
     load("svhn", folder());
 });

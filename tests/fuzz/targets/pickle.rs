@@ -7,6 +7,8 @@ use nin_wgpu::data::cifar100::PYTHON_FILES;
 use nin_wgpu_fuzz::{folder, load, write};
 
 fuzz_target!(|bytes: &[u8]| {
-    PYTHON_FILES.map(|name| write(name, bytes));
+    for name in PYTHON_FILES {
+        write(name, bytes);
+    }
     load("cifar100", folder());
 });
