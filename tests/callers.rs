@@ -310,6 +310,15 @@ fn numbers_of_a_step_outside_their_range_are_refused() {
 }
 
 #[test]
+fn windows_of_channels_that_nobody_can_count_are_refused() {
+    for size in [0, 65_536, usize::MAX] {
+        let error = LocalResponseNorm::new(size).expect_err("refused");
+        assert!(error.to_string().contains("1 to 65535 channels"), "{error}");
+    }
+    LocalResponseNorm::new(65_535).expect("counts");
+}
+
+#[test]
 fn pictures_that_are_not_there_and_views_of_another_size_are_errors() {
     let classes = vec!["a".to_owned()];
     let data = Dataset::new("mine", vec![0; 8], vec![0; 2], [1, 2, 2], classes).expect("fits");

@@ -27,11 +27,14 @@ pub struct LocalResponseNormBackward {
     masked: bool,
 }
 
+/// The most channels of a window: a shader counts them, and a plan what they cost.
+const LARGEST: usize = 65_535;
+
 impl LocalResponseNorm {
     /// Over `size` channels, with PyTorch's alpha 1e-4, beta 0.75 and k 1.
     ///
     /// # Errors
-    /// [`ShapeError::Parameter`] if `size` is 0.
+    /// [`ShapeError::Parameter`] if `size` is 0 or above 65,535.
     pub fn new(size: usize) -> Result<Self, ShapeError> {
         Self {
             size,
@@ -63,8 +66,8 @@ impl LocalResponseNorm {
             beta,
             k,
         } = self;
-        let what = if size == 0 {
-            "size must be at least 1 channel".to_owned()
+        let what = if !(1..=LARGEST).contains(&size) {
+            format!("size {size} must be 1 to {LARGEST} channels")
         } else if !(k > 0.0 && alpha >= 0.0 && (k + alpha + beta).is_finite()) {
             format!(
                 "k {k} must be above 0, alpha {alpha} at least 0 and beta {beta} finite, so that there is a root"

@@ -50,6 +50,7 @@ fuzz_target!(|bytes: &[u8]| {
                 }
             }
         }
-        Plan::new(step(), &options).expect("an algorithm that does not serve is replaced");
+        // A plan, or an error that names what the device lacks.
+        let _ = Plan::new(step(), &options);
     }
 });
