@@ -107,8 +107,7 @@ fn values(
     var to = (map * u.p + first) * u.q + q;
     var line = (map * u.h + rows.x) * u.w;
     var h = rows.x;
-    // Of this window and of the rows that the next one shares with it.
-    var most = 0.0;
+    // Of the rows that a window shares with the next one.
     var shared_most = 0.0;
     for (var p = first; p < min(first + STRIP_OUT, u.p); p++) {
         let next = window_range(p + 1u, u.h);
@@ -116,7 +115,7 @@ fn values(
             line += (rows.x - h) * u.w;
             h = rows.x;
         }
-        most = shared_most;
+        var most = shared_most;
         for (; h < rows.y; h++) {
             var row = x[line + columns.x];
             for (var w = columns.x + 1u; w < columns.y; w++) {
