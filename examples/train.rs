@@ -49,6 +49,7 @@ use nin_wgpu::gpu::Gpu;
 use nin_wgpu::ops::{Augment, Normalize};
 use nin_wgpu::output;
 use nin_wgpu::plan::{Plan, PlanOptions};
+use nin_wgpu::reference::CpuPlan;
 use nin_wgpu::train::{Event, RunFolder, Trainer, evaluate_telling, profile, training_program};
 use screen::Screen;
 use setup::Setup;
@@ -108,9 +109,12 @@ fn print_plan(args: &Args) -> Result<()> {
     let model = args.model("nin")?;
     let options = setup::options(args, &model, Normalize::default(), Augment::NONE)?;
     let program = training_program(&model, &outline, &options)?;
-    let plan = Plan::new(program.graph().clone(), &device)?;
+    let graph = program.graph();
     // Whoever reads no further has seen enough.
-    let _ = write!(std::io::stdout(), "{plan}");
+    let _ = match args.device {
+        DeviceChoice::Cpu => write!(std::io::stdout(), "{}", CpuPlan::new(graph, args.precise)),
+        _ => write!(std::io::stdout(), "{}", Plan::new(graph.clone(), &device)?),
+    };
     Ok(())
 }
 

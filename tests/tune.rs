@@ -3,12 +3,13 @@
 mod cases;
 
 use cases::{assert_agreement, gpu, of_graph, on_reference, results, write};
-use nin_wgpu::gpu::{Executor, Tune};
+use nin_wgpu::gpu::{Executor, Gpu, Tune};
 use nin_wgpu::models::Model;
 use nin_wgpu::ops::{Adam, Conv2d};
 use nin_wgpu::plan::{Conv2dAlgorithm, Plan};
 use nin_wgpu::program::{Program, Source};
 use nin_wgpu::runtime::Runtime;
+use nin_wgpu::train::Speeds;
 
 #[test]
 fn every_algorithm_is_tried_and_the_fastest_right_one_serves() {
@@ -65,4 +66,25 @@ fn every_algorithm_is_tried_and_the_fastest_right_one_serves() {
         let got = results(&mut executor, &case);
         assert_agreement(&case, "the tuned plan", &got, &on_reference::<f64>(&case));
     }
+}
+
+#[test]
+fn speeds_of_gpu_and_cpu_are_measured_once_and_kept() {
+    let Some(gpu) = gpu() else { return };
+    let cache = tempfile::tempdir().expect("a folder");
+    let speeds = || Speeds::known_or_measured(&gpu, Some(cache.path())).expect("both train");
+    let measured = speeds();
+    assert!(measured.gpu > 0.0 && measured.cpu > 0.0, "{measured:?}");
+    assert_eq!(measured.cpu_is_faster(), measured.cpu < measured.gpu);
+    assert_eq!(speeds(), measured, "nothing is measured twice");
+
+    let mut files = std::fs::read_dir(Gpu::tune_dir(cache.path())).expect("it was made");
+    let file = files.next().expect("one file").expect("readable").path();
+    assert!(files.next().is_none(), "the kernels' choice is left alone");
+    std::fs::write(&file, "{\"gpu\": 2.5, \"cpu\": 1e3}").expect("written");
+    let kept = speeds();
+    assert_eq!(kept, Speeds { gpu: 2.5, cpu: 1e3 });
+    assert!(!kept.cpu_is_faster());
+    std::fs::write(&file, "{\"gpu\": 2.5, ").expect("written");
+    assert_ne!(speeds(), kept, "a damaged file counts as nothing known");
 }

@@ -86,7 +86,9 @@ impl Screen {
         told!("model    {} ({})", model.name, model.summary);
         told!("device   {device}");
         if args.model.is_none() && args.resume.is_none() && device.is_software() {
-            told!("         no GPU here, so the small network; `--model nin` trains the full one");
+            told!(
+                "         no GPU is used, so the small network; `--model nin` trains the full one"
+            );
         }
         let (train, test) = (&split.train, &split.test);
         let val = split

@@ -11,8 +11,8 @@ use crate::gpu::{
     AdapterDescription, AdapterFilter, AdapterKind, Checks, Executor, Gpu, GpuError, Tune,
 };
 use crate::graph::Graph;
-use crate::plan::{Plan, PlanError};
-use crate::reference::{self, Reference};
+use crate::plan::{Plan, PlanError, PlanOptions};
+use crate::reference::{self, CpuPlan, Reference};
 
 /// Errors of naming a device.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -217,11 +217,11 @@ impl Device {
         }
     }
 
-    /// Bytes of the machine's memory that a graph takes, but for what single nodes need while they run; `None` for a GPU with memory
-    /// of its own, and for what it cannot run.
+    /// Bytes of the machine's memory that a graph takes; `None` for a GPU with memory of its own, and for what it cannot run.
     pub fn host_bytes(&self, graph: &Graph) -> Option<u64> {
         match self {
-            Self::Cpu | Self::PreciseCpu => Some(reference::bytes(graph)),
+            Self::Cpu => Some(CpuPlan::new(graph, false).bytes()),
+            Self::PreciseCpu => Some(CpuPlan::new(graph, true).bytes()),
             Self::Gpu(gpu) if self.is_software() => {
                 let plan = Plan::new(graph.clone(), &gpu.plan_options()).ok()?;
                 Some(plan.bytes())
@@ -243,11 +243,27 @@ impl Device {
     /// # Errors
     /// As [`Device::load`].
     pub async fn load_async(&self, graph: Graph) -> Result<Box<dyn Runtime>, LoadError> {
+        self.load_by(graph, Gpu::tuned_options).await
+    }
+
+    /// [`Device::load_async`] by the kernels usual for the device's kind, with nothing measured or noted.
+    pub(crate) async fn load_usual_async(
+        &self,
+        graph: Graph,
+    ) -> Result<Box<dyn Runtime>, LoadError> {
+        self.load_by(graph, |gpu, _| Ok(gpu.plan_options())).await
+    }
+
+    async fn load_by(
+        &self,
+        graph: Graph,
+        options: impl Fn(&Gpu, &Graph) -> Result<PlanOptions, GpuError>,
+    ) -> Result<Box<dyn Runtime>, LoadError> {
         Ok(match self {
             Self::Cpu => Box::new(Reference::<f32>::new(graph)),
             Self::PreciseCpu => Box::new(Reference::<f32>::new(graph).precise()),
             Self::Gpu(gpu) => {
-                let options = gpu.tuned_options(&graph)?;
+                let options = options(gpu, &graph)?;
                 let plan = Plan::new(graph, &options)?;
                 Box::new(Executor::new_async(gpu, plan).await?)
             }

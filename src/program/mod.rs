@@ -355,6 +355,12 @@ impl Program {
         let runtime = device.load_async(self.graph.clone()).await?;
         Ok(Run::new(self.clone(), runtime))
     }
+
+    /// The same by the kernels usual for the device's kind, with nothing measured or noted.
+    pub(crate) async fn load_usual_async(&self, device: &Device) -> Result<Run, LoadError> {
+        let runtime = device.load_usual_async(self.graph.clone()).await?;
+        Ok(Run::new(self.clone(), runtime))
+    }
 }
 
 fn shape(dims: &[usize]) -> Result<Shape, ShapeError> {

@@ -1,7 +1,8 @@
 //! Meaning of the convolutions of [`crate::ops::Conv2d`], in plain loops.
 
 use super::sum::sum;
-use super::{Convolving, Real};
+use super::{Convolving, Need, Real};
+use crate::graph::{Graph, Node};
 use crate::ops::Geometry;
 
 /// Calls `visit(input, output, filter)` with the flat indices of every product of one convolution of image `n`, output
@@ -112,4 +113,9 @@ pub(crate) fn wgrad<T: Real>(
     for (i, map) in dy.chunks(g.pixels()).enumerate() {
         db[i % g.k] += sum(map);
     }
+}
+
+/// Plain loops work in their operands alone.
+pub(crate) fn need<T: Real>(_: &Graph, _: &Node, _: &Convolving<T>) -> Need {
+    Need::default()
 }

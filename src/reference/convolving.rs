@@ -1,5 +1,9 @@
 //! How convolutions are run, and what is kept of one run for the next.
 
+use std::sync::Arc;
+
+use super::Real;
+use super::conv2d_gemm::{Need, Scratch};
 use crate::graph::Graph;
 use crate::ops::Op;
 
@@ -11,10 +15,12 @@ pub struct Convolving<T> {
     pub(crate) precise: bool,
     /// Transformed filters, empty until they are; none where filters change from run to run.
     pub(crate) filters: Option<Vec<T>>,
+    /// What it works in.
+    pub(crate) scratch: Arc<Scratch>,
 }
 
-/// Of each node. Filters may be kept transformed if they are parameters that no run writes, or the prologue made them of such.
-pub(super) fn of_nodes<T>(graph: &Graph) -> Vec<Convolving<T>> {
+/// Of each node, with nothing to work in yet. Filters may be kept transformed if they are parameters that no run writes, or the prologue made them of such.
+pub(super) fn kept<T>(graph: &Graph, precise: bool) -> Vec<Convolving<T>> {
     let stays = graph.stays();
     let nodes = graph.nodes().iter();
     let filters = nodes.map(|node| match node.op {
@@ -23,8 +29,19 @@ pub(super) fn of_nodes<T>(graph: &Graph) -> Vec<Convolving<T>> {
     });
     filters
         .map(|filters| Convolving {
-            precise: false,
+            precise,
             filters,
+            scratch: Arc::default(),
         })
         .collect()
+}
+
+/// The same with memory, which all share.
+pub(super) fn of_nodes<T: Real>(graph: &Graph, precise: bool) -> Vec<Convolving<T>> {
+    let mut all = kept(graph, precise);
+    let needs = graph.nodes().iter().zip(&all);
+    let needs = needs.map(|(node, how)| T::conv2d_need(graph, node, how));
+    let scratch = Arc::new(Scratch::new(needs.fold(Need::default(), Need::or)));
+    all.iter_mut().for_each(|how| how.scratch = scratch.clone());
+    all
 }

@@ -23,6 +23,7 @@ pub(crate) mod mean_squared_error;
 pub(crate) mod one_hot;
 pub(crate) mod optimizer;
 mod peak;
+mod plan;
 pub(crate) mod relu;
 pub(crate) mod soft_target_cross_entropy;
 pub(crate) mod softmax;
@@ -30,10 +31,12 @@ pub(crate) mod softmax_cross_entropy;
 mod sum;
 
 #[doc(hidden)]
+pub use conv2d_gemm::Need;
+#[doc(hidden)]
 pub use convolving::Convolving;
 pub use peak::peak;
+pub use plan::CpuPlan;
 
-use std::collections::HashSet;
 use std::fmt::Debug;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
@@ -47,7 +50,8 @@ use crate::backend::runtime::{
 use crate::graph::shape::{DType, Shape};
 use crate::graph::tensor::HostSlice;
 use crate::graph::{Graph, Node, Role, ValueId};
-use crate::ops::{Definition, Geometry, Op};
+use crate::ops::{Definition, Geometry};
+use plan::unread_places;
 
 /// The float that the reference computes in: `f32` or `f64`.
 pub trait Real:
@@ -114,6 +118,9 @@ pub trait Real:
         dw: &mut [Self],
         db: Option<&mut [Self]>,
     );
+    /// What the three work in besides their operands, if `node` is one of them.
+    #[doc(hidden)]
+    fn conv2d_need(graph: &Graph, node: &Node, how: &Convolving<Self>) -> Need;
     /// `to [m,n] = a [m,k] * b [k,n]`, the sizes being `[m,n,k]`; each factor comes with the distances of its rows and columns.
     #[doc(hidden)]
     fn multiply(
@@ -190,6 +197,10 @@ macro_rules! real {
             ) {
                 use $conv2d as algorithm;
                 algorithm::wgrad(g, how, x, dy, dw, db);
+            }
+            fn conv2d_need(graph: &Graph, node: &Node, how: &Convolving<Self>) -> Need {
+                use $conv2d as algorithm;
+                algorithm::need(graph, node, how)
             }
             fn multiply(
                 sizes: [usize; 3],
@@ -318,24 +329,6 @@ impl<'a, T: Real> Io<'a, T> {
     }
 }
 
-/// Bytes that [`Reference::<f32>::new`] takes for a graph.
-pub(crate) fn bytes(graph: &Graph) -> u64 {
-    let used = graph.used();
-    let places = unread_places(graph);
-    let held = graph
-        .ids()
-        .filter(|id| used[id.index()] && !places.contains(id));
-    let bytes = held.map(|id| {
-        let value = graph.value(id);
-        let each = match value.dtype {
-            DType::U8 => 1,
-            DType::F32 | DType::U32 => 4,
-        };
-        each * value.shape.len() as u64
-    });
-    bytes.sum()
-}
-
 /// Runs a graph on the CPU.
 #[derive(Debug)]
 pub struct Reference<T = f32> {
@@ -366,7 +359,7 @@ impl<T: Real> Reference<T> {
         Self {
             prologue: graph.prologue(),
             is_stale: true,
-            convolving: convolving::of_nodes(&graph),
+            convolving: convolving::of_nodes(&graph, false),
             graph,
             data,
             snapshots: Vec::new(),
@@ -377,9 +370,7 @@ impl<T: Real> Reference<T> {
     /// The same, with convolutions by sums of all terms as they are: Winograd's method, which rounds more, is left out.
     #[must_use]
     pub fn precise(mut self) -> Self {
-        self.convolving
-            .iter_mut()
-            .for_each(|how| how.precise = true);
+        self.convolving = convolving::of_nodes(&self.graph, true);
         self
     }
 
@@ -448,17 +439,6 @@ impl<T: Real> Reference<T> {
             self.data[id.index()] = data;
         }
     }
-}
-
-/// Places of the greatest elements of max pools that have no gradient, so that nobody reads them.
-fn unread_places(graph: &Graph) -> HashSet<ValueId> {
-    let unread = graph.unread();
-    let pools = graph
-        .nodes()
-        .iter()
-        .filter(|node| matches!(node.op, Op::MaxPool2d(_)));
-    let places = pools.map(|node| node.outputs[1]);
-    places.filter(|id| unread[id.index()]).collect()
 }
 
 impl<T: Real> Runtime for Reference<T> {

@@ -20,7 +20,7 @@ fn need(
     let test = evaluation_program(device, model, &held_out, options)?;
     let bytes = [train, test].map(|program| device.host_bytes(program.graph()));
     Ok(match bytes {
-        // What convolutions take beside their operands is less than a tenth.
+        // What allocators, drivers and single nodes take besides is less than a tenth.
         [Some(train), Some(test)] => Some((train + test) / 10 * 11),
         _ => None,
     })

@@ -151,6 +151,21 @@ fn without_a_driver_the_plan_is_printed_and_the_cpu_trains() {
         last.contains(" dispatches, ") && last.contains(" GFLOP"),
         "{last}"
     );
+    let on_cpu = ["--model", "nin", "--device", "cpu", "--plan"];
+    let fast = ok(without_drivers(example("train").args(on_cpu)));
+    assert_says(
+        &fast,
+        &[
+            "conv2d.wgrad",
+            "winograd F(3,5)",
+            " MB (values ",
+            ", scratch of ",
+        ],
+    );
+    let precise = ok(without_drivers(
+        example("train").args(on_cpu).arg("--precise"),
+    ));
+    assert!(!precise.contains("winograd"), "{precise}");
 
     let folder = new_folder();
     let text = ok(without_drivers(

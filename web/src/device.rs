@@ -1,12 +1,9 @@
 //! Opening what a session computes on, and telling of it.
 
-use std::time::Duration;
-
 use nin_wgpu::device::{Device, DeviceChoice};
 use nin_wgpu::gpu::{AdapterFilter, AdapterKind, GpuError};
 use nin_wgpu::models::Model;
-use nin_wgpu::ops::Adam;
-use nin_wgpu::program::{Program, Source};
+use nin_wgpu::train::seconds_of_step_async;
 
 use crate::error::Result;
 use crate::host::Host;
@@ -36,18 +33,10 @@ pub(crate) async fn open(cpu: bool, host: &Host) -> (Device, Option<String>) {
     }
 }
 
-/// How long steps are timed.
-const TIMED: Duration = Duration::from_millis(300);
-
 /// Seconds of a training step of the first network on a device.
 pub(crate) async fn seconds_of_step(device: &Device) -> Result<f64> {
     let model = Model::find(MODELS[0])?;
-    let (batch, size) = (model.recipe.batch_size, model.native_size);
-    let source = Source::new(batch, [1, size[0], size[1]]);
-    let network = |net: &mut _, x| model.build(net, x, 10);
-    let program = Program::training(&source, size, batch, Adam::default(), network)?;
-    let mut run = program.load_async(device).await?;
-    Ok(run.step_seconds_async(TIMED).await?)
+    Ok(seconds_of_step_async(device, &model, model.recipe.batch_size).await?)
 }
 
 /// What there is to tell of a device.

@@ -69,6 +69,11 @@ impl Gpu {
         store::folder(cache)
     }
 
+    /// The file in [`Gpu::tune_dir`] of what else was measured, under the names of what it holds for, and all shaders.
+    pub(crate) fn tune_file(cache: &Path, of: &[&str]) -> PathBuf {
+        store::file(cache, of)
+    }
+
     /// Keeps what is measured in [`Gpu::tune_dir`] of `folder`, for instance the user's cache folder, and takes from there
     /// what was measured before. Without a folder it is forgotten when the device is closed.
     pub fn set_tune_cache(&self, folder: impl Into<PathBuf>) {

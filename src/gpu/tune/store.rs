@@ -29,6 +29,13 @@ struct Fastest {
     algorithm: Conv2dAlgorithm,
 }
 
+/// The file of what was measured, in a cache folder, under what it holds for: all of `of` and the shaders.
+pub(super) fn file(cache: &Path, of: &[&str]) -> PathBuf {
+    let shaders = shaders();
+    let of = of.iter().copied().chain([shaders.as_str()]);
+    folder(cache).join(hash(of) + ".json")
+}
+
 /// FNV-1a, which stays the same from release to release, unlike the standard library's.
 fn hash<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
     let bytes = parts.into_iter().flat_map(str::bytes);
@@ -134,9 +141,8 @@ impl Store {
     /// Nothing known yet of an adapter whose file lies in the folder `cache`.
     fn empty(cache: Option<PathBuf>, adapter: &AdapterDescription) -> Self {
         let adapter = adapter.to_string();
-        let name = hash([adapter.as_str(), &shaders()]) + ".json";
         Self {
-            path: cache.map(|cache| folder(&cache).join(name)),
+            path: cache.map(|cache| file(&cache, &[&adapter])),
             adapter,
             fastest: HashMap::new(),
             changed: false,

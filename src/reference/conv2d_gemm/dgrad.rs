@@ -8,7 +8,7 @@ use super::columns::{col2im, is_pointwise};
 use super::depthwise;
 use super::matrix::{Matrix, multiply, sum_transposed};
 use super::panels;
-use super::scratch::{COLUMNS, WEIGHTS, with_scratch};
+use super::scratch::{Need, Scratch};
 use super::winograd::{self, Correlation, Filters};
 use crate::ops::Geometry;
 use crate::reference::{Convolving, relu};
@@ -26,7 +26,8 @@ pub(crate) fn dgrad(
     }
     if let Some(method) = winograd::method(g, how) {
         let (of, filters) = (Correlation::dgrad(g), Filters::dgrad(g, w));
-        return winograd::correlate(method, of, filters, None, dy, dx, |map, from, dx| {
+        let kept = (None, &*how.scratch);
+        return winograd::correlate(method, of, filters, kept, dy, dx, |map, from, dx| {
             if let Some(mask) = mask {
                 relu::mask_part(&mask[map * g.h * g.w + from..], dx);
             }
@@ -34,22 +35,17 @@ pub(crate) fn dgrad(
     }
     let (groups, g) = (g.groups, &g.of_group());
     let (image, map) = (g.c * g.h * g.w, g.h * g.w);
-    let channels = task_channels(g, (2 * rayon::current_num_threads()).div_ceil(g.n * groups));
-    with_scratch(&WEIGHTS, w.len(), |wt| {
+    let channels = channels(g, groups);
+    how.scratch.shared(w.len(), |wt| {
         // Transposed once, or else the GEMM of each task would.
         let filters = g.k * g.terms();
         let each = wt.par_chunks_mut(filters).zip(w.par_chunks(filters));
         each.for_each(|(wt, w)| sum_transposed(w, g.k, g.terms(), wt));
         let wt = &*wt;
         if is_pointwise(g) {
-            // A pointwise convolution too, by the transposed filters.
-            let of = Geometry {
-                c: g.k,
-                k: g.c,
-                ..*g
-            };
             return panels::correlate(
-                &of,
+                &transposed(g),
+                &how.scratch,
                 dy,
                 wt,
                 dx,
@@ -61,6 +57,7 @@ pub(crate) fn dgrad(
                 },
             );
         }
+        let each = columns(g, channels);
         let dy = dy.par_chunks(g.k * g.pixels());
         // The channels of one group of one image.
         let images = dx.par_chunks_mut(image).zip(dy).enumerate();
@@ -68,7 +65,7 @@ pub(crate) fn dgrad(
             let wt = wt[n % groups * filters..][..filters].par_chunks(channels * g.window() * g.k);
             let tasks = dx.par_chunks_mut(channels * map).zip(wt);
             tasks.enumerate().for_each(|(i, (dx, wt))| {
-                dgrad_channels(g, dy, wt, dx);
+                dgrad_channels(g, (&how.scratch, each), dy, wt, dx);
                 if let Some(mask) = mask {
                     relu::mask(&mask[n * image + i * channels * map..], dx);
                 }
@@ -77,12 +74,63 @@ pub(crate) fn dgrad(
     });
 }
 
+/// The pointwise convolution by the transposed filters, which the gradient of one is.
+fn transposed(g: &Geometry) -> Geometry {
+    Geometry {
+        c: g.k,
+        k: g.c,
+        ..*g
+    }
+}
+
+/// Channels of a task, of those of one of so many groups.
+fn channels(g: &Geometry, groups: usize) -> usize {
+    task_channels(g, (2 * rayon::current_num_threads()).div_ceil(g.n * groups))
+}
+
+/// Floats of a task's columns; the last task may have fewer channels, and then more pixels.
+fn columns(g: &Geometry, channels: usize) -> usize {
+    let of = |channels: usize| {
+        let terms = channels * g.window();
+        terms * block_len(BLOCK, terms).min(g.pixels())
+    };
+    match g.c % channels {
+        0 => of(channels),
+        rest => of(channels).max(of(rest)),
+    }
+}
+
+/// What [`dgrad`] works in.
+pub(super) fn need(g: &Geometry, how: &Convolving<f32>) -> Need {
+    if g.is_depthwise() {
+        return Need::default();
+    }
+    if let Some(method) = winograd::method(g, how) {
+        return winograd::need(method, Correlation::dgrad(g), g.n, false);
+    }
+    let (groups, g) = (g.groups, &g.of_group());
+    Need {
+        shared: groups * g.k * g.terms(),
+        each: match is_pointwise(g) {
+            true => panels::need(&transposed(g)).each,
+            false => columns(g, channels(g, groups)),
+        },
+    }
+}
+
 /// Input gradient of some channels of one image, given their filters as `wt [channels*R*S, K]`.
-fn dgrad_channels(g: &Geometry, dy: &[f32], wt: &[f32], dx: &mut [f32]) {
+fn dgrad_channels(
+    g: &Geometry,
+    (scratch, floats): (&Scratch, usize),
+    dy: &[f32],
+    wt: &[f32],
+    dx: &mut [f32],
+) {
     let (terms, pixels) = (wt.len() / g.k, g.pixels());
     dx.fill(0.0);
     for (_, range) in blocks(g, 0..pixels, block_len(BLOCK, terms)) {
-        with_scratch(&COLUMNS, terms * range.len(), |columns| {
+        scratch.each(floats, |columns| {
+            let columns = &mut columns[..terms * range.len()];
             let dy = Matrix(&dy[range.start..], pixels, 1);
             let (size, to) = ([terms, range.len(), g.k], (&mut *columns, range.len()));
             multiply(size, Matrix(wt, g.k, 1), dy, to, false, Parallelism::None);

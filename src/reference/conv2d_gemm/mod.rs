@@ -24,10 +24,61 @@ mod winograd;
 
 pub(crate) use dgrad::dgrad;
 pub(crate) use forward::forward;
+pub use scratch::Need;
+pub(crate) use scratch::Scratch;
 pub(crate) use wgrad::wgrad;
 
 use gemm_common::Parallelism;
 use matrix::Matrix;
+
+use super::Convolving;
+use crate::graph::{Graph, Node};
+use crate::ops::{Conv2d, Geometry, Op};
+use crate::plan::Direction;
+
+/// What a node works in, if it is a convolution.
+pub(crate) fn need(graph: &Graph, node: &Node, how: &Convolving<f32>) -> Need {
+    let need: fn(&Geometry, &Convolving<f32>) -> Need = match node.op {
+        Op::Conv2d(_) => forward::need,
+        Op::Conv2dDgrad(_) => dgrad::need,
+        Op::Conv2dWgrad(_) => wgrad::need,
+        _ => return Need::default(),
+    };
+    let computation = Conv2d::of_node(graph, node);
+    computation.map_or(Need::default(), |(_, g)| need(&g, how))
+}
+
+/// Floats of transformed filters that a node keeps from run to run.
+pub(super) fn kept(graph: &Graph, node: &Node, how: &Convolving<f32>) -> usize {
+    let computation = how.filters.as_ref();
+    let computation = computation.and_then(|_| Conv2d::of_node(graph, node));
+    let floats = computation.and_then(|(_, g)| {
+        let method = winograd::method(&g, how)?;
+        Some(winograd::filters(
+            method,
+            winograd::Correlation::forward(&g),
+        ))
+    });
+    floats.unwrap_or(0)
+}
+
+/// How a node is computed, if it is a convolution; else nothing.
+pub(super) fn method(graph: &Graph, node: &Node, how: &Convolving<f32>) -> String {
+    let is_one = matches!(
+        node.op,
+        Op::Conv2d(_) | Op::Conv2dDgrad(_) | Op::Conv2dWgrad(_)
+    );
+    let computation = Conv2d::of_node(graph, node).filter(|_| is_one);
+    let Some((direction, g)) = computation else {
+        return String::new();
+    };
+    match winograd::method(&g, how) {
+        _ if g.is_depthwise() => "rows".to_owned(),
+        Some(method) => format!("winograd {method}"),
+        None if direction == Direction::Forward || columns::is_pointwise(&g) => "panels".to_owned(),
+        None => "columns".to_owned(),
+    }
+}
 
 /// `to [m, n] = a [m, k] * b [k, n]` on all cores.
 pub(super) fn multiply(

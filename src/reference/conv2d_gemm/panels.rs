@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::columns::im2col;
 use super::kernel::{LANES, ROWS, columns, multiply};
-use super::scratch::{COLUMNS, with_scratch};
+use super::scratch::{Need, Scratch};
 use crate::ops::Geometry;
 
 /// Most pixels of a task, three panels: filters are read so often, and outputs written in runs so long.
@@ -34,6 +34,7 @@ struct Task<'y> {
 /// `finish(map, from, part)` sees each part of a map, those of image `i` and filter `k` being number `i * K + k`, from pixel `from` on.
 pub(super) fn correlate(
     g: &Geometry,
+    scratch: &Scratch,
     x: &[f32],
     w: &[f32],
     y: &mut [f32],
@@ -43,8 +44,7 @@ pub(super) fn correlate(
     let filters = g.k * g.terms();
     tasks(g, y).into_par_iter().for_each(|mut task| {
         let image = g.c * g.h * g.w;
-        let width = task.pixels.len().next_multiple_of(LANES);
-        with_scratch(&COLUMNS, width * channels(g) * g.window(), |columns| {
+        scratch.each(need(g).each, |columns| {
             arch.dispatch(Product {
                 g,
                 x: &x[task.image * image..][..image],
@@ -57,6 +57,20 @@ pub(super) fn correlate(
     });
 }
 
+/// What it works in: the columns of a task.
+pub(super) fn need(g: &Geometry) -> Need {
+    Need {
+        shared: 0,
+        each: width(g) * channels(g) * g.window(),
+    }
+}
+
+/// Pixels of a task.
+fn width(g: &Geometry) -> usize {
+    let parts = g.pixels().div_ceil(PIXELS);
+    g.pixels().div_ceil(parts).next_multiple_of(LANES)
+}
+
 /// Channels that are summed at once.
 fn channels(g: &Geometry) -> usize {
     (TERMS / g.window()).clamp(1, g.c)
@@ -65,9 +79,8 @@ fn channels(g: &Geometry) -> usize {
 /// Tasks of all pixels, and of all filters or, where tasks are too few for all threads, of some.
 fn tasks<'y>(g: &Geometry, y: &'y mut [f32]) -> Vec<Task<'y>> {
     let (pixels, images) = (g.pixels(), y.len() / (g.k * g.pixels()));
-    let parts = pixels.div_ceil(PIXELS);
-    let each = pixels.div_ceil(parts).next_multiple_of(LANES);
-    let places = images * parts;
+    let each = width(g);
+    let places = images * pixels.div_ceil(PIXELS);
     let shares = (2 * rayon::current_num_threads()).div_ceil(places);
     let filters = (g.k.div_ceil(shares).next_multiple_of(ROWS)).max(FILTERS);
     let mut tasks = Vec::with_capacity(places * g.k.div_ceil(filters));

@@ -1,5 +1,8 @@
 //! Agreement with plain loops, and the same bits every time.
 
+use std::sync::Arc;
+
+use super::scratch::{Need, Scratch};
 use super::{dgrad, forward, wgrad};
 use crate::graph::shape::{Shape, ShapeError};
 use crate::ops::{Conv2d, Geometry};
@@ -156,7 +159,7 @@ fn agrees_with_plain_loops_in_f64() {
             for precise in [false, true] {
                 let mut how = Convolving {
                     precise,
-                    filters: None,
+                    ..Convolving::default()
                 };
                 let got = case.run(&g, fused, &mut how);
                 for (what, (got, expected)) in ["y", "dx", "dw", "db"]
@@ -176,8 +179,8 @@ fn repeats_bit_for_bit() {
         let case = Case::new(&g);
         // The second run's filters are those that the first kept, where any are.
         let mut how = Convolving {
-            precise: false,
             filters: Some(Vec::new()),
+            ..Convolving::default()
         };
         let mut bits = || {
             case.run(&g, true, &mut how)
@@ -231,7 +234,7 @@ fn winograd_is_chosen_for_large_layers_and_rounds_little() {
         let [fast, precise] = [false, true].map(|precise| {
             let mut how = Convolving {
                 precise,
-                filters: None,
+                ..Convolving::default()
             };
             let mut y = vec![f32::NAN; plain.len()];
             forward(&g, &mut how, false, &case.x, &case.w, None, &mut y);
@@ -241,5 +244,25 @@ fn winograd_is_chosen_for_large_layers_and_rounds_little() {
             precise != fast && fast < most,
             "{g}: {fast:e}, precise {precise:e}"
         );
+    }
+}
+
+#[test]
+fn what_it_works_in_is_known_before() {
+    for g in geometries() {
+        for (precise, keeps) in [(false, false), (true, false), (false, true)] {
+            let how = |scratch| Convolving {
+                precise,
+                filters: keeps.then(Vec::new),
+                scratch: Arc::new(scratch),
+            };
+            let known = how(Scratch::default());
+            let need = forward::need(&g, &known)
+                .or(dgrad::need(&g, &known))
+                .or(wgrad::need(&g, &known));
+            let mut grown = how(Scratch::new(Need::default()));
+            Case::new(&g).run(&g, true, &mut grown);
+            assert_eq!(grown.scratch.len(), need, "{g}, precise {precise}");
+        }
     }
 }

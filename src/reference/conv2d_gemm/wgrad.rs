@@ -10,7 +10,7 @@ use super::columns::{im2col, is_pointwise};
 use super::depthwise;
 use super::kernel::{LANES, ROWS, columns, multiply};
 use super::matrix::sum_transposed;
-use super::scratch::{COLUMNS, PARTIALS, PRODUCTS, with_scratch};
+use super::scratch::{Need, Scratch, whole};
 use super::winograd;
 use crate::ops::Geometry;
 use crate::reference::Convolving;
@@ -39,10 +39,16 @@ pub(crate) fn wgrad(
     if g.is_depthwise() {
         depthwise::wgrad(g, x, dy, dw);
     } else if let Some(method) = winograd::method(g, how) {
-        winograd::wgrad(method, g, x, dy, dw);
+        winograd::wgrad(method, g, &how.scratch, x, dy, dw);
     } else {
-        let groups = dw.par_chunks_mut(g.k / g.groups * g.terms()).enumerate();
-        groups.for_each(|(group, dw)| wgrad_group(g, group, x, dy, dw));
+        let filters = g.k / g.groups * g.terms();
+        let partials = Cut::new(g).parts * filters;
+        how.scratch.shared(g.groups * partials, |to| {
+            let groups = dw.par_chunks_mut(filters).zip(to.par_chunks_mut(partials));
+            groups
+                .enumerate()
+                .for_each(|(group, (dw, to))| wgrad_group(g, group, &how.scratch, x, dy, to, dw));
+        });
     }
     let Some(db) = db else { return };
     db.par_iter_mut().enumerate().for_each(|(k, db)| {
@@ -51,27 +57,90 @@ pub(crate) fn wgrad(
     });
 }
 
-/// Filter gradient of one group: `dw [K/G,C/G,R,S]`.
-fn wgrad_group(all: &Geometry, group: usize, x: &[f32], dy: &[f32], dw: &mut [f32]) {
-    let g = &all.of_group();
+/// What [`wgrad`] works in.
+pub(super) fn need(g: &Geometry, how: &Convolving<f32>) -> Need {
+    if g.is_depthwise() {
+        Need::default()
+    } else if let Some(method) = winograd::method(g, how) {
+        winograd::wgrad_need(method, g)
+    } else {
+        let cut = Cut::new(g);
+        Need {
+            shared: cut.parts * g.k * g.terms(),
+            each: cut.packed + cut.columns,
+        }
+    }
+}
+
+/// How the gradient of each group is cut.
+struct Cut {
+    /// Parts of the batch, each of which has sums of its own.
+    parts: usize,
+    /// Channels of a task.
+    channels: usize,
+    /// Most pixels that are summed at once.
+    pixels: usize,
+    /// Most rows of columns that exist at once; none if the maps are their columns.
+    terms: usize,
+    /// Floats of packed `dy`, and of columns.
+    packed: usize,
+    columns: usize,
+}
+
+impl Cut {
+    fn new(all: &Geometry) -> Self {
+        let g = &all.of_group();
+        // Parts by the shape alone, so that sums are the same on any number of threads; what is left of those shares the channels.
+        let parts = (g.n * g.pixels())
+            .div_ceil(PART)
+            .min(PARTS.div_ceil(all.groups));
+        let threads = rayon::current_num_threads().div_ceil(all.groups);
+        let channels = g.c.div_ceil(threads.div_ceil(parts));
+        let len = (FLOATS / g.k).clamp(LANES, PIXELS);
+        let pixels = g.pixels().div_ceil(g.pixels().div_ceil(len));
+        let terms = match is_pointwise(g) {
+            true => 0,
+            false => (TERMS / g.window()).clamp(1, channels) * g.window(),
+        };
+        Self {
+            parts,
+            channels,
+            pixels,
+            terms,
+            packed: whole(g.k.next_multiple_of(LANES) * pixels),
+            columns: terms * pixels,
+        }
+    }
+}
+
+/// Filter gradient of one group, `dw [K/G,C/G,R,S]`, by the sums of its parts `[parts, C/G*R*S, K/G]`.
+fn wgrad_group(
+    all: &Geometry,
+    group: usize,
+    scratch: &Scratch,
+    x: &[f32],
+    dy: &[f32],
+    partials: &mut [f32],
+    dw: &mut [f32],
+) {
+    let (g, cut) = (&all.of_group(), &Cut::new(all));
     let (pixels, len) = (g.n * g.pixels(), g.terms() * g.k);
-    // Parts by the shape alone, so that sums are the same on any number of threads; what is left of those shares the channels.
-    let parts = pixels.div_ceil(PART).min(PARTS.div_ceil(all.groups));
-    let threads = rayon::current_num_threads().div_ceil(all.groups);
-    let channels = g.c.div_ceil(threads.div_ceil(parts));
+    let (parts, channels) = (cut.parts, cut.channels);
     let [x, dy] = [(x, g.c * g.h * g.w), (dy, g.k * g.pixels())].map(|(of, len)| Images {
         maps: &of[group * len..],
         apart: all.groups * len,
     });
-    with_scratch(&PARTIALS, parts * len, |partials| {
-        let tasks = partials.par_chunks_mut(len).enumerate();
-        tasks.for_each(|(part, to)| {
-            let range = pixels * part / parts..pixels * (part + 1) / parts;
-            let tasks = to.par_chunks_mut(channels * g.window() * g.k).enumerate();
-            tasks.for_each(|(i, to)| wgrad_channels(g, x, dy, range.clone(), i * channels, to));
+    let tasks = partials.par_chunks_mut(len).enumerate();
+    tasks.for_each(|(part, to)| {
+        let range = pixels * part / parts..pixels * (part + 1) / parts;
+        let tasks = to.par_chunks_mut(channels * g.window() * g.k).enumerate();
+        tasks.for_each(|(i, to)| {
+            scratch.each(cut.packed + cut.columns, |scratch| {
+                wgrad_channels(g, cut, scratch, [x, dy], range.clone(), i * channels, to);
+            });
         });
-        sum_transposed(partials, g.terms(), g.k, dw);
     });
+    sum_transposed(partials, g.terms(), g.k, dw);
 }
 
 /// The maps of one group, from those of the first image on, and the distance from image to image.
@@ -84,61 +153,57 @@ struct Images<'a> {
 /// Transposed filter gradient `to [channels*R*S, K]` from `range` of the batch's pixels, for the channels from `first`.
 fn wgrad_channels(
     g: &Geometry,
-    x: Images<'_>,
-    dy: Images<'_>,
+    cut: &Cut,
+    scratch: &mut [f32],
+    [x, dy]: [Images<'_>; 2],
     range: Range<usize>,
     first: usize,
     to: &mut [f32],
 ) {
     let (arch, map, window) = (Arch::new(), g.h * g.w, g.window());
+    let (packed, columns) = scratch.split_at_mut(cut.packed);
     // Some channels' columns at once, unless the maps are their columns.
-    let at_once = if is_pointwise(g) {
-        to.len()
-    } else {
-        (TERMS / window).max(1) * window * g.k
+    let at_once = match cut.terms {
+        0 => to.len(),
+        terms => terms * g.k,
     };
-    let len = (FLOATS / g.k).clamp(LANES, PIXELS);
-    let width = g.k.next_multiple_of(LANES);
-    with_scratch(&PRODUCTS, width * len, |packed| {
-        let mut accumulate = false;
-        for (n, range) in blocks(g, range, g.pixels().div_ceil(g.pixels().div_ceil(len))) {
-            arch.dispatch(Pack {
-                rows: &dy.maps[n * dy.apart + range.start..],
-                apart: g.pixels(),
-                count: g.k,
-                len: range.len(),
-                to: packed,
-            });
-            let mut maps = &x.maps[n * x.apart + first * map..];
-            for to in to.chunks_mut(at_once) {
-                let terms = to.len() / g.k;
-                let mut multiply = |columns: &[f32], apart| {
-                    arch.dispatch(Product {
-                        columns,
-                        apart,
-                        len: range.len(),
-                        packed,
-                        filters: g.k,
-                        to,
-                        accumulate,
-                    })
-                };
-                if is_pointwise(g) {
-                    multiply(&maps[range.start..], map);
-                } else {
-                    with_scratch(&COLUMNS, terms * range.len(), |columns| {
-                        let each = columns
-                            .chunks_mut(window * range.len())
-                            .zip(maps.chunks(map));
-                        each.for_each(|(to, map)| im2col(g, map, &range, to, range.len()));
-                        multiply(columns, range.len());
-                    });
-                }
-                maps = &maps[terms / window * map..];
+    let mut accumulate = false;
+    for (n, range) in blocks(g, range, cut.pixels) {
+        arch.dispatch(Pack {
+            rows: &dy.maps[n * dy.apart + range.start..],
+            apart: g.pixels(),
+            count: g.k,
+            len: range.len(),
+            to: packed,
+        });
+        let mut maps = &x.maps[n * x.apart + first * map..];
+        for to in to.chunks_mut(at_once) {
+            let terms = to.len() / g.k;
+            let mut multiply = |columns: &[f32], apart| {
+                arch.dispatch(Product {
+                    columns,
+                    apart,
+                    len: range.len(),
+                    packed,
+                    filters: g.k,
+                    to,
+                    accumulate,
+                })
+            };
+            if cut.terms == 0 {
+                multiply(&maps[range.start..], map);
+            } else {
+                let columns = &mut columns[..terms * range.len()];
+                let each = columns
+                    .chunks_mut(window * range.len())
+                    .zip(maps.chunks(map));
+                each.for_each(|(to, map)| im2col(g, map, &range, to, range.len()));
+                multiply(columns, range.len());
             }
-            accumulate = true;
+            maps = &maps[terms / window * map..];
         }
-    });
+        accumulate = true;
+    }
 }
 
 /// Rows, so far `apart`, become panels of columns: `to [panels, len, width]`, the last panel as wide as there are vectors for it.

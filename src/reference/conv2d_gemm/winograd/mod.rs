@@ -12,7 +12,10 @@ mod product;
 mod transform;
 mod wgrad;
 
+use std::fmt;
+
 use super::kernel::LANES;
+use super::scratch::{Need, Scratch};
 use crate::ops::Geometry;
 use crate::ops::winograd::points;
 use crate::reference::Convolving;
@@ -119,6 +122,13 @@ pub(super) enum Method {
     F3x5,
 }
 
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [outputs, inputs] = self.sizes();
+        write!(f, "F({outputs},{})", inputs + 1 - outputs)
+    }
+}
+
 impl Method {
     /// Outputs of a tile along a side, and inputs.
     fn sizes(self) -> [usize; 2] {
@@ -172,34 +182,64 @@ pub(super) fn method(g: &Geometry, how: &Convolving<f32>) -> Option<Method> {
     (cost < direct_cost(g)).then_some(method)
 }
 
+/// Has a function be called with the sizes of a method: outputs of a tile along a side, elements of a filter, inputs.
+macro_rules! by {
+    ($method:expr, $function:path, $($arguments:expr),*) => {{
+        use $function as by;
+        match $method {
+            Method::F2x3 => by::<2, 3, 4>($($arguments),*),
+            Method::F4x3 => by::<4, 3, 6>($($arguments),*),
+            Method::F5x3 => by::<5, 3, 7>($($arguments),*),
+            Method::F2x5 => by::<2, 5, 6>($($arguments),*),
+            Method::F3x5 => by::<3, 5, 7>($($arguments),*),
+        }
+    }};
+}
+
 /// `y` is `x` correlated with the filters. Then `finish(map, from, part)` sees each part of the maps, those of image `n` and
 /// filter `k` being number `n * K + k`, from pixel `from` on. Transformed filters are taken from `kept`, or left there if it is empty.
 pub(super) fn correlate(
     method: Method,
     g: Correlation,
     filters: Filters<'_>,
-    kept: Option<&mut Vec<f32>>,
+    kept: (Option<&mut Vec<f32>>, &Scratch),
     x: &[f32],
     y: &mut [f32],
     finish: impl Fn(usize, usize, &mut [f32]) + Sync,
 ) {
-    match method {
-        Method::F2x3 => correlate::by::<2, 3, 4>(g, filters, kept, x, y, finish),
-        Method::F4x3 => correlate::by::<4, 3, 6>(g, filters, kept, x, y, finish),
-        Method::F5x3 => correlate::by::<5, 3, 7>(g, filters, kept, x, y, finish),
-        Method::F2x5 => correlate::by::<2, 5, 6>(g, filters, kept, x, y, finish),
-        Method::F3x5 => correlate::by::<3, 5, 7>(g, filters, kept, x, y, finish),
+    by!(method, correlate::by, g, filters, kept, x, y, finish)
+}
+
+/// What [`correlate`] works in for so many images, with its transformed filters or without.
+pub(super) fn need(method: Method, g: Correlation, images: usize, keeps: bool) -> Need {
+    let filters = if keeps { 0 } else { filters(method, g) };
+    let Need { shared, each } = by!(method, correlate::need, g, images);
+    Need {
+        shared: filters + shared,
+        each,
     }
 }
 
+/// Floats of the transformed filters of [`correlate`].
+pub(super) fn filters(method: Method, g: Correlation) -> usize {
+    by!(method, correlate::filters, g)
+}
+
 /// `dw` of `x` and `dy`.
-pub(super) fn wgrad(method: Method, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+pub(super) fn wgrad(
+    method: Method,
+    g: &Geometry,
+    scratch: &Scratch,
+    x: &[f32],
+    dy: &[f32],
+    dw: &mut [f32],
+) {
     let of = Correlation::forward(g);
-    match method {
-        Method::F2x3 => wgrad::by::<2, 3, 4>(of, x, dy, dw),
-        Method::F4x3 => wgrad::by::<4, 3, 6>(of, x, dy, dw),
-        Method::F5x3 => wgrad::by::<5, 3, 7>(of, x, dy, dw),
-        Method::F2x5 => wgrad::by::<2, 5, 6>(of, x, dy, dw),
-        Method::F3x5 => wgrad::by::<3, 5, 7>(of, x, dy, dw),
-    }
+    by!(method, wgrad::by, of, scratch, x, dy, dw)
+}
+
+/// What [`wgrad`] works in.
+pub(super) fn wgrad_need(method: Method, g: &Geometry) -> Need {
+    let of = Correlation::forward(g);
+    by!(method, wgrad::need, of, g.n)
 }

@@ -12,7 +12,7 @@ use super::bands::Cut;
 use super::transform::{FilterGradient, Maps, OfGradient, OfInput, Tiles, Transform};
 use super::{Correlation, padded};
 use crate::reference::conv2d_gemm::kernel::{LANES, ROWS, Sums, columns, load, store, tile};
-use crate::reference::conv2d_gemm::scratch::{COLUMNS, PARTIALS, STRIP, with_scratch};
+use crate::reference::conv2d_gemm::scratch::{Need, Scratch, whole};
 
 /// Floats of transformed tiles that are summed at once: more would not stay in the cache, fewer have the sums read often.
 const FLOATS: usize = 1 << 20;
@@ -20,15 +20,78 @@ const FLOATS: usize = 1 << 20;
 /// Some rows of tiles of some images.
 type Place = (Range<usize>, Range<usize>);
 
+/// How much is transformed, and summed, at once.
+struct Sizes {
+    cut: Cut,
+    /// Lengths of rows of the input's tiles, and of those of the output's gradient: the kernel reads whole tiles of rows.
+    rows: [usize; 2],
+    /// Floats of the tiles of one place, of either.
+    floats: [usize; 2],
+    /// Places whose tiles are summed at once.
+    at_once: usize,
+    /// Floats of the tiles of those, and of the sums.
+    tiles: usize,
+    sums: usize,
+    /// Floats of a strip of maps, of either, and of a filter's sums.
+    strips: [usize; 2],
+    row: usize,
+}
+
+impl Sizes {
+    fn new<const M: usize, const R: usize, const N: usize>(g: &Correlation, images: usize) -> Self {
+        let cut = Cut::new(g, images, M);
+        let rows = [padded(g.c), padded(g.k + ROWS)];
+        let floats = rows.map(|row| N * N * cut.tiles() * row);
+        let at_once = (FLOATS / (floats[0] + floats[1])).max(rayon::current_num_threads());
+        let at_once = at_once.min(cut.places(images).count());
+        let strip = |input: usize| {
+            let sides = [cut.rows, cut.across].map(|tiles| (tiles - 1) * M + input);
+            sides[0] * sides[1] * LANES
+        };
+        Self {
+            rows,
+            floats,
+            at_once,
+            tiles: whole(at_once * (floats[0] + floats[1])),
+            sums: N * N * g.k * rows[0],
+            strips: [strip(N), strip(M)],
+            row: R * R * rows[0],
+            cut,
+        }
+    }
+}
+
+/// What [`by`] works in.
+pub(super) fn need<const M: usize, const R: usize, const N: usize>(
+    g: Correlation,
+    images: usize,
+) -> Need {
+    let sizes = Sizes::new::<M, R, N>(&g, images);
+    Need {
+        shared: sizes.tiles + sizes.sums,
+        each: sizes.strips[0].max(sizes.strips[1]).max(sizes.row),
+    }
+}
+
 pub(super) fn by<const M: usize, const R: usize, const N: usize>(
     g: Correlation,
+    scratch: &Scratch,
     x: &[f32],
     dy: &[f32],
     dw: &mut [f32],
 ) {
     let arch = Arch::new();
     let images = x.len() / (g.c * g.h * g.w);
-    let cut = Cut::new(&g, images, M);
+    let Sizes {
+        cut,
+        rows,
+        floats,
+        at_once,
+        tiles,
+        sums,
+        strips,
+        row,
+    } = Sizes::new::<M, R, N>(&g, images);
     let (input, output) = (
         g.input(),
         Maps {
@@ -37,87 +100,80 @@ pub(super) fn by<const M: usize, const R: usize, const N: usize>(
             before: [0; 2],
         },
     );
-    // The kernel reads whole tiles of rows.
-    let rows = [padded(g.c), padded(g.k + ROWS)];
-    let floats = rows.map(|row| N * N * cut.tiles() * row);
     let places: Vec<Place> = cut.places(images).collect();
-    let at_once = (FLOATS / (floats[0] + floats[1])).max(rayon::current_num_threads());
-    let at_once = at_once.min(places.len());
-    with_scratch(&COLUMNS, at_once * (floats[0] + floats[1]), |tiles| {
-        with_scratch(&PARTIALS, N * N * g.k * rows[0], |sums| {
-            let (v, d) = tiles.split_at_mut(at_once * floats[0]);
-            for (i, places) in places.chunks(at_once).enumerate() {
-                let each = places.par_iter().zip(v.par_chunks_mut(floats[0]));
-                each.zip(d.par_chunks_mut(floats[1]))
-                    .for_each(|((place, v), d)| {
-                        transform::<OfInput<M, R>, N, N>(arch, &cut, input, place, x, (v, rows[0]));
+    let work = |shared: &mut [f32]| {
+        let (tiles, sums) = shared.split_at_mut(tiles);
+        let (v, d) = tiles.split_at_mut(at_once * floats[0]);
+        for (i, places) in places.chunks(at_once).enumerate() {
+            let each = places.par_iter().zip(v.par_chunks_mut(floats[0]));
+            each.zip(d.par_chunks_mut(floats[1]))
+                .for_each(|((place, v), d)| {
+                    scratch.each(strips[0], |strip| {
+                        let to = (v, rows[0]);
+                        transform::<OfInput<M, R>, N, N>(arch, &cut, input, place, x, strip, to);
+                    });
+                    scratch.each(strips[1], |strip| {
+                        let to = (d, rows[1]);
                         transform::<OfGradient<M, R>, M, N>(
-                            arch,
-                            &cut,
-                            output,
-                            place,
-                            dy,
-                            (d, rows[1]),
+                            arch, &cut, output, place, dy, strip, to,
                         );
                     });
-                let elements = sums.par_chunks_mut(g.k * rows[0]).enumerate();
-                elements.for_each(|(element, to)| {
-                    arch.dispatch(Sum {
-                        parts: places
-                            .iter()
-                            .zip(v.chunks(floats[0]).zip(d.chunks(floats[1])))
-                            .map(|(place, (v, d))| {
-                                let tiles = place.0.len() * place.1.len() * cut.across;
-                                let [v, d] = [(v, rows[0]), (d, rows[1])].map(|(of, row)| {
-                                    &of[element * cut.tiles() * row..][..tiles * row]
-                                });
-                                (tiles, v, d)
-                            })
-                            .collect(),
-                        rows,
-                        channels: g.c,
-                        to,
-                        accumulate: i > 0,
-                    });
                 });
-            }
-            let filters = dw.par_chunks_mut(g.c * R * R).enumerate();
-            filters.for_each(|(k, dw)| {
-                with_scratch(&STRIP, R * R * rows[0], |row| {
-                    arch.dispatch(FilterGradient::<M, R, N> {
-                        from: &sums[k * rows[0]..],
-                        apart: g.k * rows[0],
-                        rows: row,
-                        dw,
-                    });
+            let elements = sums.par_chunks_mut(g.k * rows[0]).enumerate();
+            elements.for_each(|(element, to)| {
+                arch.dispatch(Sum {
+                    parts: places
+                        .iter()
+                        .zip(v.chunks(floats[0]).zip(d.chunks(floats[1])))
+                        .map(|(place, (v, d))| {
+                            let tiles = place.0.len() * place.1.len() * cut.across;
+                            let [v, d] = [(v, rows[0]), (d, rows[1])]
+                                .map(|(of, row)| &of[element * cut.tiles() * row..][..tiles * row]);
+                            (tiles, v, d)
+                        })
+                        .collect(),
+                    rows,
+                    channels: g.c,
+                    to,
+                    accumulate: i > 0,
+                });
+            });
+        }
+        let filters = dw.par_chunks_mut(g.c * R * R).enumerate();
+        filters.for_each(|(k, dw)| {
+            scratch.each(row, |row| {
+                arch.dispatch(FilterGradient::<M, R, N> {
+                    from: &sums[k * rows[0]..],
+                    apart: g.k * rows[0],
+                    rows: row,
+                    dw,
                 });
             });
         });
-    });
+    };
+    scratch.shared(tiles + sums, work);
 }
 
-/// Tiles of one place, `to [N*N, tiles, channels]`.
+/// Tiles of one place by a strip of maps, `to [N*N, tiles, channels]`.
 fn transform<T: Transform<I, N>, const I: usize, const N: usize>(
     arch: Arch,
     cut: &Cut,
     maps: Maps,
     (images, rows): &Place,
     x: &[f32],
+    strip: &mut [f32],
     (to, row): (&mut [f32], usize),
 ) {
-    let [height, width] = [rows.len(), cut.across].map(|tiles| (tiles - 1) * T::STEP + I);
     let image = maps.channels * maps.size[0] * maps.size[1];
-    with_scratch(&STRIP, height * width * LANES, |strip| {
-        arch.dispatch(Tiles::<T, I, N> {
-            transform: PhantomData,
-            maps,
-            x: &x[images.start * image..images.end * image],
-            rows: rows.clone(),
-            across: cut.across,
-            strip,
-            to,
-            apart: [cut.tiles() * row, row],
-        });
+    arch.dispatch(Tiles::<T, I, N> {
+        transform: PhantomData,
+        maps,
+        x: &x[images.start * image..images.end * image],
+        rows: rows.clone(),
+        across: cut.across,
+        strip,
+        to,
+        apart: [cut.tiles() * row, row],
     });
 }
 
