@@ -94,6 +94,13 @@ class Commands:
             for program in self.args.burn or [self.args.binary("burn", "peer-burn")]:
                 there = Path(program).exists() and model != "vgg11"
                 yield "burn", [program, *common, *weights] if there else None, "not built, or not this network"
+            # Neither is told which adapter to take: where there are several, each takes its own first one.
+            program = self.args.meganeura or self.args.binary("meganeura", "peer-meganeura")
+            # Its gradient of max pools is another one: after a step its logits are no longer the others'.
+            there = Path(program).exists() and model == "nin" and what == "forward"
+            yield "meganeura", [program, *common, *weights] if there else None, "not built, or not this row"
+            command = self.python("run_pytorch.py", "torchvulkan", "--vulkan", *common, *weights)
+            yield "torchvulkan", command, "not installed"
         if device != "software":
             yield "PyTorch", self.python("run_pytorch.py", "torch", *common, *weights), "not installed"
         if device == "cpu" and what == "forward" and self.has("onnxruntime"):
@@ -234,6 +241,7 @@ def main():
     flags.add_argument("--python", default=sys.executable,
                        help="one that has torch, safetensors, onnxruntime, onnxscript")
     flags.add_argument("--burn", action="append", metavar="PROGRAM", help="peer-burn, if elsewhere; may be repeated")
+    flags.add_argument("--meganeura", metavar="PROGRAM", help="peer-meganeura, if elsewhere")
     flags.add_argument("--built", type=Path, metavar="DIR", help="folder of our peer-ours and export, which are then not built")
     flags.add_argument("--weights", type=Path, help="a checkpoint of the network; default: initial parameters")
     flags.add_argument("--json", type=Path, help="write the measurements, one a line")

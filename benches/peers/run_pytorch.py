@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A network in PyTorch, eager, channels last; on a GPU without TF32."""
+"""A network in PyTorch, eager, channels last; on a GPU without TF32, or by torchvulkan on a Vulkan adapter."""
 
 import sys
 from pathlib import Path
@@ -32,11 +32,14 @@ def network(name):
 
 def main():
     flags = turns.parser(__doc__)
+    flags.add_argument("--vulkan", action="store_true", help="by torchvulkan, on the first adapter that it finds")
     flags.add_argument("--export", metavar="FILE", help="write the network as ONNX instead of running it")
     args = flags.parse_args()
     torch.set_num_threads(args.threads)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    device = torch.device("cpu" if args.device == "cpu" else "cuda")
+    if args.vulkan:
+        import torchvulkan
+    device = torch.device("vulkan" if args.vulkan else "cpu" if args.device == "cpu" else "cuda")
 
     net = network(args.model)
     net.load_state_dict(load_file(args.weights), strict=args.model != "resnet18")
@@ -47,8 +50,10 @@ def main():
                           verbose=False)
         return
 
-    net = net.to(device, memory_format=torch.channels_last).train(args.train)
-    images = images.to(device).contiguous(memory_format=torch.channels_last)
+    # torchvulkan knows one order of dimensions and no fused optimizer.
+    order = torch.contiguous_format if args.vulkan else torch.channels_last
+    net = net.to(device, memory_format=order).train(args.train)
+    images = images.to(device).contiguous(memory_format=order)
     labels = labels.to(device)
     last = []
 
@@ -56,7 +61,7 @@ def main():
     def forward():
         last[:] = net(images).flatten().tolist()
 
-    optimizer = torch.optim.Adam(net.parameters(), lr=turns.LEARNING_RATE, fused=True)
+    optimizer = torch.optim.Adam(net.parameters(), lr=turns.LEARNING_RATE, fused=not args.vulkan)
 
     def train():
         logits = net(images)
@@ -64,13 +69,15 @@ def main():
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
+        if device.type != "cpu":
+            getattr(torch, device.type).synchronize()
         last[:] = [*logits.detach().flatten().tolist(), loss.item()]
 
-    adapter = f"CPU, {args.threads} threads" if device.type == "cpu" else torch.cuda.get_device_name()
-    version = torch.__version__.split("+")[0]
-    turns.take_turns("PyTorch", version, adapter, args, train if args.train else forward, lambda: last)
+    adapter = f"CPU, {args.threads} threads" if device.type == "cpu" else getattr(torch, device.type).get_device_name()
+    name, version = "PyTorch", torch.__version__.split("+")[0]
+    if args.vulkan:
+        name, version = "torchvulkan", f"{torchvulkan.__version__} (PyTorch {version})"
+    turns.take_turns(name, version, adapter, args, train if args.train else forward, lambda: last)
 
 
 if __name__ == "__main__":
