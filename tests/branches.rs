@@ -375,3 +375,24 @@ fn what_cannot_be_shared_is_said_with_its_name_and_both_shapes() {
     let twice = net.conv2d("first", x, 4, conv());
     assert!(matches!(twice, Err(GraphError::DuplicateName(_))));
 }
+
+#[test]
+fn a_layer_that_does_not_fit_leaves_nothing_behind() {
+    let mut net = GraphBuilder::new(Phase::Train);
+    let x = net.input("x", &[2, 3, 5, 4]).expect("a shape");
+    let flat = net.input("flat", &[1, 6]).expect("a shape");
+    let wide = Conv2d::new(7, 1, 0).expect("valid");
+    net.conv2d("conv", x, 8, wide).expect_err("too wide");
+    net.linear("linear", x, 3).expect_err("maps");
+    net.batch_norm("norm", flat).expect_err("one value each");
+    assert_eq!(net.graph().ids().count(), 2);
+    // Its name is free, and what follows is not called by it.
+    let narrow = Conv2d::new(3, 1, 0).expect("valid");
+    let y = net.conv2d("conv", x, 8, narrow).expect("fits");
+    net.conv2d("other", y, 8, wide).expect_err("too wide");
+    let y = net.relu(y).expect("fits");
+    let graph = net.finish();
+    assert_eq!(graph.parameters().count(), 2);
+    assert_eq!(graph.nodes().last().map(|node| &*node.layer), Some("conv"));
+    assert_eq!(graph.value(y).shape, shape(&[2, 8, 3, 2]));
+}

@@ -388,6 +388,11 @@ impl Graph {
         id
     }
 
+    /// Takes back all values but so many, the first ones; no node may have them.
+    pub(crate) fn forget(&mut self, but: usize) {
+        self.values.truncate(but);
+    }
+
     /// Keeps `id` readable after a run.
     pub fn keep(&mut self, id: ValueId) {
         let value = self.values.get_mut(id.index());

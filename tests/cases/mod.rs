@@ -31,6 +31,7 @@ pub mod one_hot;
 pub mod optimizer;
 pub mod relu;
 pub mod reshape;
+pub mod slots;
 pub mod soft_target_cross_entropy;
 pub mod softmax;
 pub mod softmax_cross_entropy;

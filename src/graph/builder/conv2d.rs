@@ -18,16 +18,17 @@ impl GraphBuilder {
         k: usize,
         conv: Conv2d,
     ) -> Result<ValueId, GraphError> {
-        self.layer = name.to_owned();
-        let dims = self.graph.known(x)?.nchw("conv2d", "x");
-        let [_, c, ..] = dims.map_err(self.misfit())?;
-        let filters = conv.filters(c, k).map_err(self.misfit())?;
-        let w = self.parameter(format!("{name}.weight"), filters.dims())?;
-        let mut inputs = vec![x, w];
-        if conv.is_biased() {
-            inputs.push(self.parameter(format!("{name}.bias"), &[k])?);
-        }
-        let y = self.graph.push1(name, conv, &inputs)?;
+        let y = self.build(name, |net| {
+            let dims = net.graph.known(x)?.nchw("conv2d", "x");
+            let [_, c, ..] = dims.map_err(net.misfit())?;
+            let filters = conv.filters(c, k).map_err(net.misfit())?;
+            let w = net.parameter(format!("{name}.weight"), filters.dims())?;
+            let mut inputs = vec![x, w];
+            if conv.is_biased() {
+                inputs.push(net.parameter(format!("{name}.bias"), &[k])?);
+            }
+            net.graph.push1(name, conv, &inputs)
+        })?;
         if let Ok(g) = conv.geometry(self.graph.shape(x), k) {
             let grid = self.grid(x);
             let before = g.pad.map(|[before, _]| before);

@@ -26,14 +26,15 @@ impl GraphBuilder {
         k: usize,
         op: Linear,
     ) -> Result<ValueId, GraphError> {
-        self.layer = name.to_owned();
-        let c = self.graph.known(x)?.dims().get(1).copied().unwrap_or(1);
-        let w = self.parameter(format!("{name}.weight"), &[k, c])?;
-        let mut inputs = vec![x, w];
-        if op.has_bias() {
-            inputs.push(self.parameter(format!("{name}.bias"), &[k])?);
-        }
-        let y = self.graph.push1(name, op, &inputs)?;
+        let y = self.build(name, |net| {
+            let c = net.graph.known(x)?.dims().get(1).copied().unwrap_or(1);
+            let w = net.parameter(format!("{name}.weight"), &[k, c])?;
+            let mut inputs = vec![x, w];
+            if op.has_bias() {
+                inputs.push(net.parameter(format!("{name}.bias"), &[k])?);
+            }
+            net.graph.push1(name, op, &inputs)
+        })?;
         self.grids.insert(y, None);
         Ok(y)
     }

@@ -117,6 +117,22 @@ impl GraphBuilder {
         self.graph
     }
 
+    /// Builds a layer of this name. One that does not fit leaves nothing behind: a network may go on without it.
+    fn build(
+        &mut self,
+        name: &str,
+        layer: impl FnOnce(&mut Self) -> Result<ValueId, GraphError>,
+    ) -> Result<ValueId, GraphError> {
+        let before = std::mem::replace(&mut self.layer, name.to_owned());
+        let values = self.graph.ids().count();
+        let built = layer(self);
+        if built.is_err() {
+            self.graph.forget(values);
+            self.layer = before;
+        }
+        built
+    }
+
     fn shape_of(&self, dims: &[usize]) -> Result<Shape, GraphError> {
         Shape::new(dims).map_err(|source| GraphError::Shape {
             layer: self.layer.clone(),

@@ -30,22 +30,18 @@ impl GraphBuilder {
         x: ValueId,
         op: BatchNorm,
     ) -> Result<ValueId, GraphError> {
-        self.layer = name.to_owned();
-        let c = self.graph.known(x)?.dims().get(1).copied().unwrap_or(1);
-        let weight = self.parameter(format!("{name}.weight"), &[c])?;
-        let bias = self.parameter(format!("{name}.bias"), &[c])?;
-        let mean = self.state(format!("{name}.running_mean"), &[c], Role::Statistic)?;
-        let var = self.state(format!("{name}.running_var"), &[c], Role::Statistic)?;
-        let y = match self.phase {
-            Phase::Train => {
-                let graph = &mut self.graph;
-                graph.push(name, op, &[x, weight, bias], &[mean, var])?[0]
+        let y = self.build(name, |net| {
+            let c = net.graph.known(x)?.dims().get(1).copied().unwrap_or(1);
+            let weight = net.parameter(format!("{name}.weight"), &[c])?;
+            let bias = net.parameter(format!("{name}.bias"), &[c])?;
+            let mean = net.state(format!("{name}.running_mean"), &[c], Role::Statistic)?;
+            let var = net.state(format!("{name}.running_var"), &[c], Role::Statistic)?;
+            let (graph, inputs) = (&mut net.graph, [x, weight, bias, mean, var]);
+            match net.phase {
+                Phase::Train => Ok(graph.push(name, op, &inputs[..3], &inputs[3..])?[0]),
+                Phase::Eval => graph.push1(name, BatchNormEval::from(op), &inputs),
             }
-            Phase::Eval => {
-                let inputs = [x, weight, bias, mean, var];
-                self.graph.push1(name, BatchNormEval::from(op), &inputs)?
-            }
-        };
+        })?;
         self.grids.insert(y, self.grid(x));
         Ok(y)
     }
