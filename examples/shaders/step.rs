@@ -200,7 +200,7 @@ fn save(
         let bindings: Vec<_> = dispatch
             .bindings
             .iter()
-            .map(|&region| (place(region).0, region.offset, region.bytes))
+            .filter_map(|&region| Some((place(region)?.0, region.offset, region.bytes)))
             .collect();
         dispatches.push(json!({
             "kernel": kernel,

@@ -31,6 +31,34 @@ fn a_lost_device_is_opened_again_and_the_run_is_that_of_one_that_never_was() {
 }
 
 #[test]
+fn a_device_that_is_lost_before_the_first_checkpoint_is_opened_again_for_a_run_from_its_beginning()
+{
+    if std::env::var("NIN_TEST_GPU").is_ok_and(|value| value == "off") {
+        return;
+    }
+    let folder = new_folder();
+    let [one, lost, ended] = ["one", "lost", "ended"].map(|name| folder.path().join(name));
+    let flags = "--device gpu:0 --batch-size 8 --log-every 2 --checkpoint-every 100";
+    let flags: Vec<&str> = flags.split(' ').collect();
+    ok(short_run(&one).args(&flags));
+    let faulty = [&flags[..], &["--lose-device-at", "4"]].concat();
+    let again = run(short_run(&lost).args(&faulty).args(["--retries", "1"]));
+    assert_eq!(again.code, Some(0), "{}", again.stderr);
+    let says = [
+        "warning: the GPU device was lost",
+        "beginning anew, the device is opened again (0 more times)",
+    ];
+    assert_says(&again.stderr, &says);
+    assert_same(&lost, &one);
+    let error = refused(short_run(&ended).args(&faulty));
+    assert_says(&error, &["error: the GPU device was lost"]);
+    assert!(!ended.join("resume.safetensors").exists());
+    // Its folder is free for the next.
+    ok(short_run(&ended).args(&flags));
+    assert_same(&ended, &one);
+}
+
+#[test]
 fn a_training_that_diverges_goes_back_to_its_checkpoint_at_half_the_rate() {
     let folder = new_folder();
     let [stops, back] = ["stops", "back"].map(|name| folder.path().join(name));
