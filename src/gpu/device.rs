@@ -19,7 +19,7 @@ use crate::plan::{Conv2dChoices, PlanLimits, PlanOptions};
 type Fault = Arc<Mutex<Option<GpuError>>>;
 
 /// What wgpu says of a device that it gave up because the driver had no memory for something small.
-const OUT_OF_MEMORY: &str = "Not enough memory left.";
+const OUT_OF_MEMORY: &str = "Out of memory";
 
 /// Work given to a device since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

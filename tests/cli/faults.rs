@@ -111,4 +111,12 @@ fn a_driver_without_memory_ends_a_training_with_an_error_that_says_so() {
         let error = refused(command.args(["--model", "nin", "--batch-size", "32"]));
         assert!(error.to_lowercase().contains("memory"), "{at}: {error}");
     }
+    for at in [1, 30, SAVED] {
+        let out = folder.path().join(format!("submission {at}"));
+        let mut command = faulty(&out, "NIN_FAULT_MEMORY", at);
+        // There would be no more of it the next time.
+        let error = refused(command.args(["--retries", "1"]));
+        assert_says(&error, &["error: the GPU is out of memory while running"]);
+        assert_eq!(out.join("resume.safetensors").exists(), at == SAVED);
+    }
 }

@@ -33,8 +33,8 @@ fn four_trainings_on_one_adapter_compute_what_each_does_alone() {
     }
 }
 
-/// Steps that a test without orders takes, and those after which memory must not grow.
-const STEPS: u64 = 2000;
+/// Steps that a test without orders takes, and those after which memory must not grow, or half of all.
+const STEPS: u64 = 1000;
 const WARM: u64 = 1000;
 /// What a process may grow by after those, in KiB, where the allocator's free lists come and go.
 #[cfg(target_os = "linux")]
@@ -70,9 +70,9 @@ fn resident(process: u32) -> Option<u64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// Runs a training, and says how much memory it had after the first thousand steps and at most from then on, in KiB.
+/// Runs a training, and says how much memory it had after so many steps and at most from then on, in KiB.
 #[cfg(target_os = "linux")]
-fn watched(out: &Path, mut command: Command) -> [u64; 2] {
+fn watched(out: &Path, mut command: Command, after: u64) -> [u64; 2] {
     command.stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("starts");
     let step = || {
@@ -83,7 +83,7 @@ fn watched(out: &Path, mut command: Command) -> [u64; 2] {
     };
     let (mut warm, mut most) = (None, 0);
     while child.try_wait().expect("is a child").is_none() {
-        if let Some(now) = resident(child.id()).filter(|_| step() >= Some(WARM)) {
+        if let Some(now) = resident(child.id()).filter(|_| step() >= Some(after)) {
             warm.get_or_insert(now);
             most = most.max(now);
         }
@@ -101,8 +101,9 @@ fn long(device: &str) {
     let steps = steps();
     let folder = new_folder();
     let [one, parts] = ["one", "parts"].map(|name| folder.path().join(name));
-    let [warm, most] = watched(&one, long_run(&one, device, steps));
-    eprintln!("{device}: {warm} KiB after {WARM} steps, {most} KiB at most until step {steps}");
+    let after = WARM.min(steps / 2);
+    let [warm, most] = watched(&one, long_run(&one, device, steps), after);
+    eprintln!("{device}: {warm} KiB after {after} steps, {most} KiB at most until step {steps}");
     assert!(most <= warm + GROWTH, "{warm} KiB became {most} KiB");
     for part in 1..=10 {
         ok(&mut long_run(&parts, device, steps * part / 10));
@@ -114,13 +115,13 @@ fn long(device: &str) {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_long_training_on_the_cpu_takes_no_more_memory_and_is_that_in_ten_parts() {
+fn a_long_training_on_the_cpu_keeps_its_memory_and_is_that_in_ten_parts() {
     long("cpu");
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn so_is_one_on_a_gpu() {
+fn so_does_a_long_one_on_a_gpu() {
     if !without_gpu() {
         long("gpu:0");
     }

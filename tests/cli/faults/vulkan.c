@@ -3,6 +3,7 @@
 //   NIN_FAULT_SUBMIT=N    the N-th submission of the process, and whatever is asked of that device from then on, ends in
 //                         VK_ERROR_DEVICE_LOST; a device that is opened afterwards is whole
 //   NIN_FAULT_WAIT=N      the same by the N-th question what is done
+//   NIN_FAULT_MEMORY=N    the N-th submission ends in VK_ERROR_OUT_OF_DEVICE_MEMORY
 //   NIN_FAULT_ALLOCATE=N  the N-th allocation of memory and all later ones end in VK_ERROR_OUT_OF_DEVICE_MEMORY
 //
 // One device at a time. What it needs of Vulkan's headers is declared here, so that any C compiler builds it.
@@ -60,40 +61,46 @@ static long wanted(const char *name) {
   return value == NULL ? 0 : atol(value);
 }
 
-// Whether the device is lost, from this call on or since one before. One that is lost computes no more.
-static int is_lost(atomic_long *calls, const char *at) {
+// What becomes of a device: lost from this call on or since one before. One that is lost computes no more.
+static Result loss(atomic_long *calls, const char *at) {
   if (atomic_fetch_add(calls, 1) + 1 == wanted(at)) {
     ((Result(*)(Handle))next_device(the_device, "vkDeviceWaitIdle"))(the_device);
     lost = 1;
   }
-  return lost;
+  return lost ? LOST : SUCCESS;
 }
-#define SUBMIT is_lost(&submits, "NIN_FAULT_SUBMIT")
-#define WAIT is_lost(&waits, "NIN_FAULT_WAIT")
+#define WAIT loss(&waits, "NIN_FAULT_WAIT")
 
-static int is_out_of_memory(void) {
+static Result submission(void) {
+  Result result = loss(&submits, "NIN_FAULT_SUBMIT");
+  return submits == wanted("NIN_FAULT_MEMORY") ? OUT_OF_DEVICE_MEMORY : result;
+}
+
+static Result allocation(void) {
   long at = wanted("NIN_FAULT_ALLOCATE"), now = atomic_fetch_add(&allocations, 1) + 1;
-  return at != 0 && now >= at;
+  return at != 0 && now >= at ? OUT_OF_DEVICE_MEMORY : SUCCESS;
 }
 
-// FAULTY(vkName, parameters, arguments, when it fails, with what): the function of the layer, and the driver's behind it.
-#define FAULTY(name, parameters, arguments, fails, with)                                                                 \
+// FAULTY(vkName, parameters, arguments, fault): the function of the layer, and the driver's behind it.
+#define FAULTY(name, parameters, arguments, fault)                                                                       \
   static Result(*next_##name) parameters;                                                                                \
-  static Result name parameters { return fails ? with : next_##name arguments; }
+  static Result name parameters {                                                                                        \
+    Result result = fault;                                                                                               \
+    return result == SUCCESS ? next_##name arguments : result;                                                           \
+  }
 
-FAULTY(vkQueueSubmit, (Handle q, uint32_t n, const void *of, uint64_t fence), (q, n, of, fence), SUBMIT, LOST)
-FAULTY(vkQueueSubmit2, (Handle q, uint32_t n, const void *of, uint64_t fence), (q, n, of, fence), SUBMIT, LOST)
-FAULTY(vkQueueSubmit2KHR, (Handle q, uint32_t n, const void *of, uint64_t fence), (q, n, of, fence), SUBMIT, LOST)
-FAULTY(vkQueueWaitIdle, (Handle q), (q), WAIT, LOST)
-FAULTY(vkDeviceWaitIdle, (Handle d), (d), WAIT, LOST)
-FAULTY(vkGetFenceStatus, (Handle d, uint64_t fence), (d, fence), WAIT, LOST)
-FAULTY(vkWaitForFences, (Handle d, uint32_t n, const void *of, uint32_t all, uint64_t ns), (d, n, of, all, ns), WAIT, LOST)
-FAULTY(vkWaitSemaphores, (Handle d, const void *of, uint64_t ns), (d, of, ns), WAIT, LOST)
-FAULTY(vkWaitSemaphoresKHR, (Handle d, const void *of, uint64_t ns), (d, of, ns), WAIT, LOST)
-FAULTY(vkGetSemaphoreCounterValue, (Handle d, uint64_t of, uint64_t *value), (d, of, value), WAIT, LOST)
-FAULTY(vkGetSemaphoreCounterValueKHR, (Handle d, uint64_t of, uint64_t *value), (d, of, value), WAIT, LOST)
-FAULTY(vkAllocateMemory, (Handle d, const void *of, const void *by, uint64_t *memory), (d, of, by, memory), is_out_of_memory(),
-       OUT_OF_DEVICE_MEMORY)
+FAULTY(vkQueueSubmit, (Handle q, uint32_t n, const void *of, uint64_t fence), (q, n, of, fence), submission())
+FAULTY(vkQueueSubmit2, (Handle q, uint32_t n, const void *of, uint64_t fence), (q, n, of, fence), submission())
+FAULTY(vkQueueSubmit2KHR, (Handle q, uint32_t n, const void *of, uint64_t fence), (q, n, of, fence), submission())
+FAULTY(vkQueueWaitIdle, (Handle q), (q), WAIT)
+FAULTY(vkDeviceWaitIdle, (Handle d), (d), WAIT)
+FAULTY(vkGetFenceStatus, (Handle d, uint64_t fence), (d, fence), WAIT)
+FAULTY(vkWaitForFences, (Handle d, uint32_t n, const void *of, uint32_t all, uint64_t ns), (d, n, of, all, ns), WAIT)
+FAULTY(vkWaitSemaphores, (Handle d, const void *of, uint64_t ns), (d, of, ns), WAIT)
+FAULTY(vkWaitSemaphoresKHR, (Handle d, const void *of, uint64_t ns), (d, of, ns), WAIT)
+FAULTY(vkGetSemaphoreCounterValue, (Handle d, uint64_t of, uint64_t *value), (d, of, value), WAIT)
+FAULTY(vkGetSemaphoreCounterValueKHR, (Handle d, uint64_t of, uint64_t *value), (d, of, value), WAIT)
+FAULTY(vkAllocateMemory, (Handle d, const void *of, const void *by, uint64_t *memory), (d, of, by, memory), allocation())
 
 static const struct {
   const char *name;
