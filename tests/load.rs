@@ -50,19 +50,24 @@ fn train(device: &Device, seed: u64) -> Vec<u32> {
 fn crowd(alone: &Device, device: impl Fn() -> Device + Send + Clone + 'static) {
     let want: Vec<_> = (0..CROWD).map(|seed| train(alone, seed)).collect();
     let (tell, told) = channel();
-    for seed in 0..CROWD {
+    let begin = |seed| {
         let (tell, device) = (tell.clone(), device.clone());
         std::thread::spawn(move || {
+            let bits = train(&device(), seed);
             // Nobody hears it if another one failed before.
-            let _ = tell.send((seed, train(&device(), seed)));
-        });
-    }
+            let _ = tell.send((seed, bits));
+        })
+    };
+    let threads: Vec<_> = (0..CROWD).map(begin).collect();
     drop(tell);
     for _ in 0..CROWD {
         // Not how fast it is, but that this test ends where they wait for each other.
         let ended = told.recv_timeout(Duration::from_secs(300));
         let (seed, got) = ended.expect("every training ends");
         assert!(got == want[seed as usize], "training {seed} differs");
+    }
+    for thread in threads {
+        thread.join().expect("ends");
     }
 }
 
