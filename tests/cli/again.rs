@@ -1,11 +1,11 @@
 //! Trainings that go on by themselves: after the device was lost, and after they diverged.
 
 use crate::parts::assert_same;
-use crate::programs::{assert_says, metrics, new_folder, ok, refused, run, short_run};
+use crate::programs::{assert_says, metrics, new_folder, ok, refused, run, short_run, without_gpu};
 
 #[test]
 fn a_lost_device_is_opened_again_and_the_run_is_that_of_one_that_never_was() {
-    if std::env::var("NIN_TEST_GPU").is_ok_and(|value| value == "off") {
+    if without_gpu() {
         return;
     }
     let folder = new_folder();
@@ -33,7 +33,7 @@ fn a_lost_device_is_opened_again_and_the_run_is_that_of_one_that_never_was() {
 #[test]
 fn a_device_that_is_lost_before_the_first_checkpoint_is_opened_again_for_a_run_from_its_beginning()
 {
-    if std::env::var("NIN_TEST_GPU").is_ok_and(|value| value == "off") {
+    if without_gpu() {
         return;
     }
     let folder = new_folder();

@@ -8,14 +8,14 @@ use std::sync::LazyLock;
 use nin_wgpu::checkpoint;
 
 use crate::parts::assert_same;
-use crate::programs::{assert_says, new_folder, ok, refused, run, short_run};
+use crate::programs::{assert_says, compile, new_folder, ok, refused, run, short_run, without_gpu};
 
 /// The folder with the layer, built once by the compiler that links Rust's programs.
 static LAYER: LazyLock<std::path::PathBuf> = LazyLock::new(|| {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults");
     std::fs::create_dir_all(&folder).expect("made");
     let library = folder.join("libfault.so");
-    crate::programs::compile("tests/cli/faults/vulkan.c", &library);
+    compile("tests/cli/faults/vulkan.c", &library);
     let manifest = serde_json::json!({ "file_format_version": "1.2.0", "layer": {
         "name": "VK_LAYER_NIN_fault", "type": "GLOBAL", "library_path": library, "api_version": "1.4.0",
         "implementation_version": "1", "description": "fails on purpose" } });
@@ -39,10 +39,6 @@ fn on_gpu(out: &Path) -> Command {
     let flags = "--device gpu:0 --batch-size 8 --log-every 2 --checkpoint-every 4";
     command.args(flags.split(' ')).env("WGPU_BACKEND", "vulkan");
     command
-}
-
-fn without_gpu() -> bool {
-    std::env::var("NIN_TEST_GPU").is_ok_and(|value| value == "off")
 }
 
 /// What fails, and which time: while a training begins, before its first checkpoint, and behind it.

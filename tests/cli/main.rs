@@ -15,6 +15,8 @@ mod files;
 mod init;
 mod killed;
 mod load;
+#[cfg(target_os = "linux")]
+mod long;
 mod made;
 mod memory;
 #[cfg(target_os = "linux")]

@@ -28,6 +28,11 @@ pub(crate) fn example(name: &str) -> Command {
     command
 }
 
+/// Whether tests are to leave the GPU out.
+pub(crate) fn without_gpu() -> bool {
+    std::env::var("NIN_TEST_GPU").is_ok_and(|value| value == "off")
+}
+
 /// Builds a shared library of one C file, by the compiler that links Rust's programs. It stays loaded, and counts on.
 #[cfg(target_os = "linux")]
 pub(crate) fn compile(source: &str, library: &Path) {
