@@ -58,6 +58,41 @@ fn a_device_that_is_lost_before_the_first_checkpoint_is_opened_again_for_a_run_f
     assert_same(&ended, &one);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_training_on_a_device_that_was_opened_again_is_stopped_as_any() {
+    use std::process::{Command, Stdio};
+
+    if without_gpu() {
+        return;
+    }
+    let folder = new_folder();
+    let out = folder.path().join("run");
+    let flags = "--device gpu:0 --batch-size 8 --log-every 1 --epochs 1000000 --lose-device-at 2 --retries 1";
+    let mut command = short_run(&out);
+    command.args(flags.split(' ')).stdout(Stdio::null());
+    let child = command.stderr(Stdio::piped()).spawn().expect("starts");
+    let started = std::time::Instant::now();
+    let lines = || std::fs::read_to_string(out.join("metrics.jsonl")).unwrap_or_default();
+    while lines().lines().count() < 8 {
+        // Not how fast it is, but that this test ends.
+        assert!(started.elapsed().as_secs() < 300, "no lines");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let mut kill = Command::new("kill");
+    kill.args(["-INT", &child.id().to_string()]);
+    assert!(kill.status().expect("kill runs").success());
+    let ended = child.wait_with_output().expect("ends");
+    let text = String::from_utf8(ended.stderr).expect("UTF-8");
+    assert_eq!(ended.status.code(), Some(130), "{text}");
+    assert_says(&text, &["the device is opened again"]);
+    assert_eq!(
+        text.matches("stopping after this step").count(),
+        1,
+        "{text}"
+    );
+}
+
 #[test]
 fn a_training_that_diverges_goes_back_to_its_checkpoint_at_half_the_rate() {
     let folder = new_folder();
