@@ -11,6 +11,8 @@ mod cache;
 #[path = "common/pictures.rs"]
 #[allow(dead_code, reason = "it has flags that only training takes")]
 mod flags;
+#[path = "common/loss.rs"]
+mod loss;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -39,6 +41,7 @@ const SHIPPED: &str = concat!(
 );
 
 fn main() -> ExitCode {
+    loss::hush();
     match run(&Args::parse()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

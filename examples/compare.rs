@@ -8,6 +8,8 @@ mod adapters;
 mod args;
 #[path = "common/cache.rs"]
 mod cache;
+#[path = "common/loss.rs"]
+mod loss;
 #[path = "compare/measure.rs"]
 mod measure;
 #[path = "compare/plot.rs"]
@@ -28,6 +30,7 @@ use nin_wgpu::data::Loader;
 use nin_wgpu::output;
 
 fn main() -> ExitCode {
+    loss::hush();
     match run(&Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -293,8 +293,9 @@ fn load_all(args: &Args, data: &Dataset) -> Result<f64> {
 /// The sheet: pictures in turn of all classes, as training with `--augment` sees them if they are photos.
 fn draw(args: &Args, train: &Dataset) -> Result<()> {
     let mut of_class: Vec<Vec<usize>> = vec![Vec::new(); train.classes().len()];
-    for i in 0..train.len() {
-        of_class[usize::from(train.label(i))].push(i);
+    let labels = train.labels();
+    for (i, &label) in labels.iter().enumerate() {
+        of_class[usize::from(label)].push(i);
     }
     let most = of_class.iter().map(Vec::len).max().unwrap_or(0);
     let in_turn = (0..most).flat_map(|at| of_class.iter().filter_map(move |class| class.get(at)));
@@ -314,7 +315,7 @@ fn draw(args: &Args, train: &Dataset) -> Result<()> {
             .load(i, outline.draws.then_some(draw), &mut pixels)
             .is_ok()
         {
-            let caption = train.classes()[usize::from(train.label(i))].clone();
+            let caption = train.classes()[usize::from(labels[i])].clone();
             pictures.push(sheet::Captioned { caption, pixels });
         }
     }

@@ -10,6 +10,8 @@ mod args;
 mod cache;
 #[path = "doctor/examine.rs"]
 mod examine;
+#[path = "common/loss.rs"]
+mod loss;
 #[path = "doctor/report.rs"]
 mod report;
 
@@ -24,6 +26,7 @@ use nin_wgpu::gpu::Gpu;
 use nin_wgpu::output;
 
 fn main() -> ExitCode {
+    loss::hush();
     match run(&Args::parse()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

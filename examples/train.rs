@@ -16,6 +16,8 @@ mod debug_nan;
 mod device;
 #[path = "train/find_lr.rs"]
 mod find_lr;
+#[path = "common/loss.rs"]
+mod loss;
 #[path = "train/optimizer.rs"]
 mod optimizer;
 #[path = "common/pictures.rs"]
@@ -58,6 +60,7 @@ use setup::Setup;
 const UNSAVED: &str = "the end of the run could not be saved";
 
 fn main() -> ExitCode {
+    loss::hush();
     match run(&Args::parse()) {
         Ok(code) => code,
         Err(error) => {
@@ -131,7 +134,7 @@ fn train(args: &Args) -> Result<ExitCode> {
     loop {
         let mut out = None;
         match attempt(args, &again, &mut out, start) {
-            Err(error) if out.is_some_and(|out| again.goes_on(&error, &out)) => {}
+            Err(error) if again.goes_on(&error, out.as_deref()) => {}
             ended => return ended,
         }
     }
@@ -196,7 +199,11 @@ fn attempt(
     screen.ready(start);
     let record = |folder: &mut RunFolder, event: &Event<'_>| -> nin_wgpu::Result<()> {
         // What cannot be saved now is tried again: the training is worth more.
-        screen.saved(folder.record(event));
+        let saved = folder.record(event);
+        // Most events have nothing for the disk.
+        if saved.is_err() || folder.is_whole() {
+            screen.saved(saved);
+        }
         if let (Event::FirstStep(tensors), Some(path)) = (event, &args.dump) {
             checkpoint::save(path, tensors, None)?;
         }

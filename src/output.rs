@@ -87,6 +87,28 @@ fn write_to_disk(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
+/// Makes a folder and those above it, as far as they are not there, and brings their names to the disk.
+///
+/// # Errors
+/// Those of the system.
+pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
+    }
+    let made = match fs::create_dir(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            path.parent().map_or(Ok(()), make_folder)?;
+            fs::create_dir(path)
+        }
+        made => made,
+    };
+    match made {
+        // Somebody else was there first.
+        Err(_) if path.is_dir() => Ok(()),
+        made => made.and_then(|()| sync_folder(path)),
+    }
+}
+
 /// Brings the name of a file to the disk; elsewhere than on Unix the system does that with the file.
 fn sync_folder(of: &Path) -> io::Result<()> {
     if !cfg!(unix) {

@@ -2,14 +2,15 @@
 
 mod cases;
 
-use nin_wgpu::backend::runtime::RuntimeError;
+use nin_wgpu::backend::runtime::{Runtime, RuntimeError};
 use nin_wgpu::data::image_file::Picture;
 use nin_wgpu::data::{DataError, Dataset, Draw, Fit, View, resized_crop};
 use nin_wgpu::device::Device;
 use nin_wgpu::graph::{Graph, GraphBuilder, GraphError, Phase, Role, ValueId};
 use nin_wgpu::ops::*;
-use nin_wgpu::plan::PlanError;
+use nin_wgpu::plan::{Plan, PlanError, PlanOptions};
 use nin_wgpu::program::{Program, RunError, Source};
+use nin_wgpu::reference::Reference;
 use nin_wgpu::shape::{DType, Shape};
 
 fn devices() -> Vec<Device> {
@@ -275,7 +276,7 @@ fn too_few_operands_or_too_many_are_refused_and_the_rest_runs() {
                     let mut runtime = Device::Cpu.load(graph.clone()).expect("loads");
                     runtime.run().expect("runs");
                     // Or else it is refused for the roles of its operands.
-                    let plan = nin_wgpu::plan::Plan::new(graph, &Default::default());
+                    let plan = Plan::new(graph, &Default::default());
                     assert!(
                         matches!(plan, Ok(_) | Err(PlanError::Role { .. })),
                         "{op:?}: {plan:?}"
@@ -319,6 +320,46 @@ fn windows_of_channels_that_nobody_can_count_are_refused() {
 }
 
 #[test]
+fn values_and_buffers_of_others_are_none_and_no_panic() {
+    let mut graph = Graph::default();
+    let x = graph.add_value("x", shape(&[4]), DType::F32, Role::Input);
+    let labels = graph.add_value("labels", shape(&[4]), DType::U32, Role::Input);
+    let unused = graph.add_value("unused", shape(&[4]), DType::F32, Role::Input);
+    let y = graph.push("act", Relu, &[x], &[]).expect("fits")[0];
+    let hot = graph.push("hot", OneHot::new(2), &[labels], &[]);
+    graph.keep(y);
+    graph.keep(hot.expect("fits")[0]);
+    assert!(graph.get(foreign()).is_none());
+    assert_eq!(graph.get(x).expect("its own").name, "x");
+
+    let mut run = Reference::<f64>::new(graph.clone());
+    assert!(run.real(foreign()).is_empty() && run.real(labels).is_empty());
+    let unknown = |error| matches!(error, RuntimeError::Graph(GraphError::Unknown { .. }));
+    assert!(run.set_real(foreign(), &[1.0; 4]).is_err_and(unknown));
+    for (id, data) in [(x, &[1.0; 3][..]), (labels, &[1.0; 4])] {
+        let error = run.set_real(id, data);
+        assert!(matches!(
+            error,
+            Err(RuntimeError::Write { want_len: 4, .. })
+        ));
+    }
+    let error = run.set_real(unused, &[1.0; 4]);
+    assert!(matches!(error, Err(RuntimeError::Unused(_))));
+    run.set_real(x, &[-1.0, 0.0, 0.1, 2.0]).expect("fits");
+    run.run().expect("runs");
+    assert_eq!(run.real(y), [0.0, 0.0, 0.1, 2.0]);
+
+    let large = program([4, 4]).expect("fits").graph().clone();
+    let [small, large] = [graph, large].map(|graph| Plan::new(graph, &PlanOptions::default()));
+    let (small, large) = (small.expect("fits"), large.expect("fits"));
+    let regions = large.graph().ids().filter_map(|id| large.region(id));
+    let last = regions.map(|region| region.buffer).max().expect("some");
+    assert!(small.buffer(last).is_none() && small.slot_of(last).is_none());
+    let own = large.buffer(last).expect("its own");
+    assert_eq!(large.slot_of(last), Some(own.slot));
+}
+
+#[test]
 fn pictures_that_are_not_there_and_views_of_another_size_are_errors() {
     let classes = vec!["a".to_owned()];
     let data = Dataset::new("mine", vec![0; 8], vec![0; 2], [1, 2, 2], classes).expect("fits");
@@ -326,6 +367,8 @@ fn pictures_that_are_not_there_and_views_of_another_size_are_errors() {
     assert!(data.image(2).is_err_and(|error| missing(&error)));
     let loaded = data.load(2, None, &mut [0; 4]);
     assert!(loaded.is_err_and(|error| missing(&error)));
+    assert!(data.label(2).is_err_and(|error| missing(&error)));
+    assert_eq!(data.label(1).expect("there"), 0);
     assert!(data.path(2).is_none() && data.describe(2).contains('2'));
 
     let picture = Picture::new([3, 3, 1], vec![0; 9]).expect("a picture");

@@ -78,7 +78,7 @@ impl Check {
                 .iter()
                 .map(|&x| f64::from(x) * scale + shift)
                 .collect();
-            run.set_real(id, &data);
+            run.set_real(id, &data).expect("a float value");
         }
         run.write(x, floats(shape(&dims).len(), 99).as_slice().into())
             .expect("fits");
@@ -100,7 +100,9 @@ impl Check {
 
     fn loss(&mut self) -> f64 {
         let zeros = vec![0.0; self.run.real(self.metrics).len()];
-        self.run.set_real(self.metrics, &zeros);
+        self.run
+            .set_real(self.metrics, &zeros)
+            .expect("a float value");
         self.run.run().expect("runs");
         let sums = self.run.real(self.metrics);
         sums[0] / sums[sums.len() - 1]
@@ -128,7 +130,7 @@ impl Check {
                 let mut at = |offset: f64| {
                     let mut moved = values.clone();
                     moved[i] += offset;
-                    self.run.set_real(parameter, &moved);
+                    self.run.set_real(parameter, &moved).expect("a float value");
                     self.loss()
                 };
                 let want = (at(H) - at(-H)) / (2.0 * H);
@@ -139,7 +141,9 @@ impl Check {
                     gradient[i]
                 );
             }
-            self.run.set_real(parameter, &values);
+            self.run
+                .set_real(parameter, &values)
+                .expect("a float value");
         }
     }
 }
@@ -328,8 +332,14 @@ fn batch_norm_by_running_statistics_has_the_gradient_of_its_finite_differences()
         let logits = graph.push("pool", GlobalAvgPool::default(), &[y], &[]);
         let logits = logits.expect("fits")[0];
         let mut check = Check::of(graph, x, logits, fused);
-        check.run.set_real(mean, &[0.1, -0.2, 0.3, 0.0]);
-        check.run.set_real(var, &[0.5, 1.0, 2.0, 0.7]);
+        check
+            .run
+            .set_real(mean, &[0.1, -0.2, 0.3, 0.0])
+            .expect("a float value");
+        check
+            .run
+            .set_real(var, &[0.5, 1.0, 2.0, 0.7])
+            .expect("a float value");
         check.check(&format!("batch_norm.eval, fused: {fused}"), 40);
     }
 }
@@ -353,11 +363,13 @@ fn the_loss_against_probabilities_has_the_gradient_of_its_finite_differences() {
     let mut run = Reference::<f64>::new(graph);
     let of = |seed| floats(20, seed).into_iter().map(f64::from);
     let logits: Vec<f64> = of(1).collect();
-    run.set_real(targets, &of(2).map(f64::abs).collect::<Vec<_>>());
-    run.set_real(weights, &[1.0, 0.0, 2.0, 0.5]);
+    run.set_real(targets, &of(2).map(f64::abs).collect::<Vec<_>>())
+        .expect("a float value");
+    run.set_real(weights, &[1.0, 0.0, 2.0, 0.5])
+        .expect("a float value");
     let mut at = |logits: &[f64]| {
-        run.set_real(x, logits);
-        run.set_real(metrics, &[0.0; 9]);
+        run.set_real(x, logits).expect("a float value");
+        run.set_real(metrics, &[0.0; 9]).expect("a float value");
         run.run().expect("runs");
         let sums = run.real(metrics);
         (sums[0] / sums[8], run.real(dx).to_vec())

@@ -243,7 +243,7 @@ impl PictureSource for Drawn {
         self.0.outline().image
     }
     fn label(&self, i: usize) -> u16 {
-        self.0.label(i)
+        self.0.label(i).expect("there")
     }
     fn load(&self, i: usize, pixels: &mut [u8]) -> Result<(), DataError> {
         self.0.load(i, None, pixels)
@@ -299,7 +299,7 @@ impl PictureSource for Broken {
         self.0.outline().image
     }
     fn label(&self, i: usize) -> u16 {
-        self.0.label(i)
+        self.0.label(i).expect("there")
     }
     fn load(&self, i: usize, pixels: &mut [u8]) -> Result<(), DataError> {
         match i {

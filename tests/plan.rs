@@ -2,6 +2,7 @@
 
 mod cases;
 
+use cases::slots::assert_slots_hold;
 use nin_wgpu::graph::{Graph, GraphBuilder, GraphError, Role, ValueId};
 use nin_wgpu::models::{MODELS, Model, layers};
 use nin_wgpu::ops::{Adam, Conv2d, Conv2dDgrad, Conv2dWgrad, Op};

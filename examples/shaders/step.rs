@@ -158,7 +158,7 @@ fn save(
     results: &[(ValueId, Vec<f32>)],
 ) -> Result<()> {
     let mut store = Store::default();
-    let place = |region: Region| (plan.slot_of(region.buffer).index(), region.offset);
+    let place = |region: Region| Some((plan.slot_of(region.buffer)?.index(), region.offset));
     let mut written = Vec::new();
     for buffer in plan.buffers() {
         if let Some(words) = &buffer.contents {
@@ -167,14 +167,14 @@ fn save(
         }
     }
     for (id, data) in writes {
-        if let Some((slot, offset)) = plan.region(*id).map(place) {
+        if let Some((slot, offset)) = plan.region(*id).and_then(place) {
             let data = store.add(&data.bytes());
             written.push(json!({ "slot": slot, "offset": offset, "data": data }));
         }
     }
     let mut expected = Vec::new();
     for (id, data) in results {
-        if let Some((slot, offset)) = plan.region(*id).map(place) {
+        if let Some((slot, offset)) = plan.region(*id).and_then(place) {
             let before = writes.iter().find(|(written, _)| written == id);
             let before = before.map(|(_, before)| store.add(&before.bytes()));
             let data = store.add(&Data::F32(data.clone()).bytes());
@@ -200,7 +200,7 @@ fn save(
         let bindings: Vec<_> = dispatch
             .bindings
             .iter()
-            .map(|&region| (place(region).0, region.offset, region.bytes))
+            .filter_map(|&region| Some((place(region)?.0, region.offset, region.bytes)))
             .collect();
         dispatches.push(json!({
             "kernel": kernel,

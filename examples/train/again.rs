@@ -1,4 +1,4 @@
-//! A training that goes on by itself after a fault, from its last checkpoint.
+//! A training that goes on by itself after a fault: from its last checkpoint, or before the first one from its beginning.
 
 use std::path::{Path, PathBuf};
 
@@ -40,8 +40,8 @@ impl Again {
         }
     }
 
-    /// Whether the run in `out` goes on after this error, which is told then.
-    pub(crate) fn goes_on(&mut self, error: &Error, out: &Path) -> bool {
+    /// Whether the run in `out`, or one that got no folder yet, goes on after this error, which is told then.
+    pub(crate) fn goes_on(&mut self, error: &Error, out: Option<&Path>) -> bool {
         let cause = error.downcast_ref::<nin_wgpu::Error>();
         let lost = cause.is_some_and(nin_wgpu::Error::is_lost);
         let diverged = cause.is_some_and(nin_wgpu::Error::is_divergence);
@@ -50,8 +50,22 @@ impl Again {
             (_, true) => &mut self.diverged,
             _ => return false,
         };
-        let saved = checkpoint::load_trained(&out.join("resume.safetensors"));
-        let (Some(fewer), Ok((_, saved))) = (left.checked_sub(1), saved) else {
+        let Some(fewer) = left.checked_sub(1) else {
+            return false;
+        };
+        let saved = out.map(|out| out.join("resume.safetensors"));
+        let Some(saved) = saved.filter(|saved| saved.exists()) else {
+            // At the same rate from the same beginning it would diverge again.
+            if lost {
+                *left = fewer;
+                self.first = false;
+                eprintln!(
+                    "warning: {error:#}; beginning anew, the device is opened again ({fewer} more times)"
+                );
+            }
+            return lost;
+        };
+        let Ok((_, saved)) = checkpoint::load_trained(&saved) else {
             return false;
         };
         *left = fewer;
@@ -69,7 +83,7 @@ impl Again {
             "at half the learning rate".to_owned()
         };
         eprintln!("warning: {error:#}; going on after step {step}, {how} ({fewer} more times)");
-        self.resume = Some(out.to_owned());
+        self.resume = out.map(Path::to_owned);
         self.first = false;
         true
     }

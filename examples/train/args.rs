@@ -197,7 +197,7 @@ pub(crate) struct Args {
     /// had a value that is not finite
     #[arg(long, help_heading = "How to train")]
     pub(crate) debug_nan: bool,
-    /// Open a GPU that was lost again, N times at most, and go on from the last checkpoint
+    /// Open a GPU that was lost again, N times at most, and go on from the last checkpoint, or before the first one from the beginning
     #[arg(
         long,
         value_name = "N",

@@ -163,23 +163,24 @@ impl Dataset {
 
     /// The label of picture `i`.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// If `i` is not below [`len`](Self::len), as indexing does.
-    pub fn label(&self, i: usize) -> u16 {
-        self.source.label(self.order[i] as usize)
+    /// [`DataError::NoPicture`] if `i` is not below [`len`](Self::len).
+    pub fn label(&self, i: usize) -> Result<u16, DataError> {
+        Ok(self.source.label(self.at(i)?))
     }
 
     /// All labels, `[M]`.
     pub fn labels(&self) -> Vec<u16> {
-        (0..self.len()).map(|i| self.label(i)).collect()
+        let order = self.order.iter();
+        order.map(|&at| self.source.label(at as usize)).collect()
     }
 
     /// How many pictures each class has.
     pub fn class_counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.classes.len()];
-        for i in 0..self.len() {
-            if let Some(count) = counts.get_mut(usize::from(self.label(i))) {
+        for label in self.labels() {
+            if let Some(count) = counts.get_mut(usize::from(label)) {
                 *count += 1;
             }
         }
@@ -199,6 +200,16 @@ impl Dataset {
     /// The file that picture `i` is, if it is one.
     pub fn path(&self, i: usize) -> Option<PathBuf> {
         self.source.path(*self.order.get(i)? as usize)
+    }
+
+    /// Where picture `i` lies in its source.
+    fn at(&self, i: usize) -> Result<usize, DataError> {
+        let at = self.order.get(i).map(|&at| at as usize);
+        at.ok_or_else(|| DataError::NoPicture {
+            name: self.name.clone(),
+            got: i,
+            len: self.len(),
+        })
     }
 
     /// The pictures in `range`.
@@ -230,14 +241,7 @@ impl Dataset {
                 want: self.shape,
             });
         }
-        let Some(&at) = self.order.get(i) else {
-            return Err(DataError::NoPicture {
-                name: self.name.clone(),
-                got: i,
-                len: self.len(),
-            });
-        };
-        let at = at as usize;
+        let at = self.at(i)?;
         match draw {
             Some(draw) => self.source.load_drawn(at, draw, pixels),
             None => self.source.load(at, pixels),

@@ -75,8 +75,9 @@ impl Order {
                 step: first.step.wrapping_add(at as u32),
                 ..first
             });
-            match load(&self.data, picture, draw, pixels) {
-                Ok(()) => *label = self.data.label(picture).into(),
+            let loaded = load(&self.data, picture, draw, pixels);
+            match loaded.and_then(|()| self.data.label(picture)) {
+                Ok(of) => *label = of.into(),
                 Err(error) => {
                     pixels.fill(0);
                     blank.push(n as usize);

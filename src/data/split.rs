@@ -92,8 +92,8 @@ impl Dataset {
     /// class is parted in the same proportion, and one of two pictures or more is on both sides as far as `count` goes.
     fn split_off(self, count: usize, seed: u64) -> (Self, Self) {
         let mut classes: Vec<Vec<usize>> = vec![Vec::new(); self.classes().len()];
-        for i in 0..self.len() {
-            classes[usize::from(self.label(i))].push(i);
+        for (i, label) in self.labels().into_iter().enumerate() {
+            classes[usize::from(label)].push(i);
         }
         let sizes: Vec<usize> = classes.iter().map(Vec::len).collect();
         let counts = strata(&sizes, count.clamp(1, self.len() - 1));

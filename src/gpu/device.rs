@@ -1,5 +1,6 @@
 //! An open device: what runs on it, what it was asked to do, and what became of it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,6 +17,9 @@ use crate::plan::{Conv2dChoices, PlanLimits, PlanOptions};
 
 /// A lost device or a failed command, kept until the next call can report it.
 type Fault = Arc<Mutex<Option<GpuError>>>;
+
+/// What wgpu says of a device that it gave up because the driver had no memory for something small.
+const OUT_OF_MEMORY: &str = "Out of memory";
 
 /// Work given to a device since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -194,7 +198,9 @@ impl Gpu {
         let lost = fault.clone();
         device.set_device_lost_callback(move |reason, message| {
             // A program's own device is destroyed when it is dropped; a browser's never is by this crate.
-            if reason != wgpu::DeviceLostReason::Destroyed || cfg!(target_family = "wasm") {
+            if message == OUT_OF_MEMORY {
+                keep(&lost, GpuError::OutOfMemory("running".into()));
+            } else if reason != wgpu::DeviceLostReason::Destroyed || cfg!(target_family = "wasm") {
                 keep(&lost, GpuError::Lost(message));
             }
         });
@@ -320,9 +326,12 @@ impl Gpu {
         } else {
             wgpu::PollType::Poll
         };
-        let polled = self.device.poll(kind);
+        self.check()?;
+        // wgpu has no error for a loss that it finds here, but panics.
+        let polled = catch_unwind(AssertUnwindSafe(|| self.device.poll(kind)));
         self.check()?;
         polled
+            .unwrap_or_else(|panic| resume_unwind(panic))
             .map(drop)
             .map_err(|error| GpuError::Lost(error.to_string()))
     }

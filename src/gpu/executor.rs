@@ -118,7 +118,7 @@ impl Executor {
     }
 
     fn slot(&self, region: Region) -> &wgpu::Buffer {
-        &self.buffers[self.plan.slot_of(region.buffer).index()]
+        &self.buffers[self.plan.slot_under(region).index()]
     }
 
     /// Where a value lies that outlives a run.
@@ -167,7 +167,7 @@ impl Executor {
         }
         self.is_stale = false;
         let parts = snapshot.iter().map(|Snapped { region, .. }| {
-            let slot = &self.buffers[self.plan.slot_of(region.buffer).index()];
+            let slot = &self.buffers[self.plan.slot_under(*region).index()];
             (slot, region.offset, region.bytes)
         });
         let readback = self.readback.as_mut().filter(|_| !snapshot.is_empty());
@@ -372,7 +372,7 @@ fn launch(
     );
     let storage = dispatch.bindings.iter().map(|region| {
         part(
-            &buffers[plan.slot_of(region.buffer).index()],
+            &buffers[plan.slot_under(*region).index()],
             region.offset,
             region.bytes,
         )

@@ -203,8 +203,16 @@ impl Graph {
     }
 
     /// One value.
+    ///
+    /// # Panics
+    /// If the value is another graph's, as indexing does; [`get`](Self::get) does not.
     pub fn value(&self, id: ValueId) -> &Value {
         &self.values[id.index()]
+    }
+
+    /// One value; `None` if it is another graph's.
+    pub fn get(&self, id: ValueId) -> Option<&Value> {
+        self.values.get(id.index())
     }
 
     /// The shape of a value that a caller names.
@@ -212,7 +220,7 @@ impl Graph {
     /// # Errors
     /// [`GraphError::Unknown`] if the value is another graph's.
     pub(crate) fn known(&self, id: ValueId) -> Result<Shape, GraphError> {
-        let value = self.values.get(id.index());
+        let value = self.get(id);
         let unknown = GraphError::Unknown {
             id: id.index(),
             values: self.values.len(),

@@ -65,7 +65,7 @@ impl fmt::Display for Plan {
 impl Plan {
     /// `s3`, or `s3+1024` for a region that starts inside its slot.
     fn place(&self, region: &Region) -> String {
-        let slot = self.slot_of(region.buffer).0;
+        let slot = self.slot_under(*region).0;
         match region.offset {
             0 => format!("s{slot}"),
             offset => format!("s{slot}+{offset}"),

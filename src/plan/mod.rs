@@ -301,14 +301,19 @@ impl Plan {
         &self.slots
     }
 
-    /// The slot that a buffer lies in.
-    pub fn slot_of(&self, buffer: BufferId) -> SlotId {
-        self.buffers[buffer.index()].slot
+    /// The slot that a buffer lies in; `None` if the buffer is another plan's.
+    pub fn slot_of(&self, buffer: BufferId) -> Option<SlotId> {
+        Some(self.buffer(buffer)?.slot)
     }
 
-    /// A buffer.
-    pub fn buffer(&self, id: BufferId) -> &Buffer {
-        &self.buffers[id.index()]
+    /// A buffer; `None` if it is another plan's.
+    pub fn buffer(&self, id: BufferId) -> Option<&Buffer> {
+        self.buffers.get(id.index())
+    }
+
+    /// The slot that a region of this plan lies in.
+    pub(crate) fn slot_under(&self, region: Region) -> SlotId {
+        self.buffers[region.buffer.index()].slot
     }
 
     /// The pages of a value that lies in several; empty for one that lies in one place.

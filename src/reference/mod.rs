@@ -374,24 +374,36 @@ impl<T: Real> Reference<T> {
         self
     }
 
-    /// A float value in the reference's own precision; empty if `id` holds integers.
+    /// A float value in the reference's own precision; empty if `id` holds integers, is used by no node, or is another graph's.
     pub fn real(&self, id: ValueId) -> &[T] {
-        match &self.data[id.index()] {
-            Data::Real(data) => data,
+        match self.data.get(id.index()) {
+            Some(Data::Real(data)) => data,
             _ => &[],
         }
     }
 
     /// Overwrites a float value in the reference's own precision.
     ///
-    /// # Panics
-    /// If `id` holds integers or `data` has another length.
-    pub fn set_real(&mut self, id: ValueId, data: &[T]) {
-        self.note_write(id);
+    /// # Errors
+    /// [`RuntimeError::Write`] if `id` holds integers or `data` has another length, [`RuntimeError::Unused`] if no node uses it, and
+    /// [`RuntimeError::Graph`] if it is another graph's.
+    pub fn set_real(&mut self, id: ValueId, data: &[T]) -> Result<(), RuntimeError> {
+        check_read(&self.graph, id)?;
+        let value = self.graph.value(id);
         match &mut self.data[id.index()] {
-            Data::Real(to) => to.copy_from_slice(data),
-            _ => panic!("{TYPED}"),
+            Data::Real(to) if to.len() == data.len() => to.copy_from_slice(data),
+            _ => {
+                return Err(RuntimeError::Write {
+                    name: value.name.clone(),
+                    want_len: value.shape.len(),
+                    want: value.dtype,
+                    got_len: data.len(),
+                    got: DType::F32,
+                });
+            }
         }
+        self.note_write(id);
+        Ok(())
     }
 
     /// Has the prologue run again if it reads `id`.

@@ -4,7 +4,7 @@ use std::fs::{File, TryLockError};
 use std::path::Path;
 
 use super::TrainError;
-use crate::output::WriteError;
+use crate::output::{WriteError, make_folder};
 
 /// The file of a run folder that is locked while a training writes there. It stays, empty: who removed it could remove that of the
 /// next.
@@ -22,7 +22,7 @@ impl Claim {
     /// # Errors
     /// [`TrainError::InUse`] if another training writes there, [`TrainError::Write`] if the folder cannot be written.
     pub(super) fn of(folder: &Path) -> Result<Self, TrainError> {
-        std::fs::create_dir_all(folder).map_err(WriteError::of(folder))?;
+        make_folder(folder).map_err(WriteError::of(folder))?;
         let path = folder.join(LOCK);
         let open = File::options()
             .write(true)

@@ -100,7 +100,7 @@ impl RunFolder {
             .expect("invariant: there is a number without a run")
     }
 
-    /// Claims the folder, making it if it is not there, empties `metrics.jsonl` and writes `config`. The folder stays claimed until
+    /// Claims the folder, making it if it is not there, empties `metrics.jsonl`, removes a list of bad pictures and writes `config`. The folder stays claimed until
     /// this is dropped or the process ends.
     ///
     /// `metadata` goes into every checkpoint, its epoch and step brought up to date.
@@ -144,6 +144,8 @@ impl RunFolder {
         let path = folder.join(CONFIG);
         let json = serde_json::to_vec_pretty(config).map_err(|e| write_error(&path)(e.into()))?;
         write_whole(&path, &json)?;
+        // Of a run that was never saved; mostly there is none.
+        let _ = std::fs::remove_file(folder.join(BAD));
         let mut metrics = MetricsFile::new(folder.join(METRICS), String::new());
         metrics.write().map_err(TrainError::from)?;
         Ok(Self {
@@ -280,6 +282,11 @@ impl RunFolder {
                 Ok(())
             }
         }
+    }
+
+    /// Whether lines and checkpoints are all there, so that nothing waits to be tried again.
+    pub fn is_whole(&self) -> bool {
+        self.unsaved.is_empty() && self.metrics.is_written()
     }
 
     /// Tries again to write what could not be written until now.

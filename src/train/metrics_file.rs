@@ -30,6 +30,11 @@ impl MetricsFile {
         &self.path
     }
 
+    /// Whether all lines are in the file.
+    pub(super) fn is_written(&self) -> bool {
+        self.begin.is_none() && self.unwritten.is_empty()
+    }
+
     /// A line for the next [`MetricsFile::write`].
     pub(super) fn push(&mut self, line: &str) {
         self.unwritten += line;

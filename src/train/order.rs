@@ -26,8 +26,8 @@ pub(super) fn epoch_order(data: &Dataset, options: &TrainOptions, epoch: u64) ->
 /// Classes drawn with equal chances, and of each its images in turn, in an order of chance.
 fn balanced(data: &Dataset, rng: &mut StdRng) -> Vec<u32> {
     let mut classes: Vec<Vec<u32>> = vec![Vec::new(); data.classes().len()];
-    for i in 0..data.len() {
-        classes[usize::from(data.label(i))].push(i as u32);
+    for (i, label) in data.labels().into_iter().enumerate() {
+        classes[usize::from(label)].push(i as u32);
     }
     classes.retain(|class| !class.is_empty());
     classes.iter_mut().for_each(|class| class.shuffle(rng));
@@ -77,7 +77,8 @@ mod tests {
         let labels: Vec<u16> = (0..1000).map(|i| u16::from(i % 10 == 0)).collect();
         let data = data(labels);
         let order = epoch_order(&data, &options(true, true), 3);
-        let of_b = order.iter().filter(|&&i| data.label(i as usize) == 1);
+        let labels = data.labels();
+        let of_b = order.iter().filter(|&&i| labels[i as usize] == 1);
         let mut of_b: Vec<u32> = of_b.copied().collect();
         assert!((440..560).contains(&of_b.len()), "{}", of_b.len());
         of_b.sort_unstable();

@@ -74,6 +74,11 @@ impl Unsaved {
         saved
     }
 
+    /// Whether there is nothing to try again.
+    pub(super) fn is_empty(&self) -> bool {
+        self.last.is_none() && self.best.is_none()
+    }
+
     /// Tries again to write what could not be written.
     pub(super) fn retry(&mut self, folder: &Path) -> Result<(), CheckpointError> {
         if let Some((parameters, metadata)) = &self.best {

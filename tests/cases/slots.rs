@@ -9,7 +9,7 @@ pub fn assert_slots_hold(plan: &Plan) {
     for dispatch in plan.dispatches() {
         let name = format!("{} {}", dispatch.layer, dispatch.op);
         for (region, binding) in dispatch.bindings.iter().zip(dispatch.kernel.bindings) {
-            let buffer = plan.buffer(region.buffer);
+            let buffer = plan.buffer(region.buffer).expect("its own");
             let slot = buffer.slot;
             assert!(
                 region.offset + region.bytes <= buffer.bytes,
@@ -29,7 +29,7 @@ pub fn assert_slots_hold(plan: &Plan) {
             let others = dispatch
                 .bindings
                 .iter()
-                .filter(|other| plan.slot_of(other.buffer) == slot)
+                .filter(|other| plan.slot_of(other.buffer) == Some(slot))
                 .count();
             let same_slab = dispatch.kernel.shader == "conv2d_reduce";
             if binding.access != Access::Read && !same_slab {

@@ -9,7 +9,7 @@ use nin_wgpu::checkpoint;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use crate::parts::assert_same;
-use crate::programs::{example, new_folder, ok, short_run};
+use crate::programs::{example, new_folder, ok, short_run, without_gpu};
 
 /// Kills for each device that a test without orders takes.
 const KILLS: u32 = 5;
@@ -93,7 +93,7 @@ fn a_training_on_the_cpu_that_is_killed_again_and_again_ends_in_the_same_bits() 
 
 #[test]
 fn so_does_one_on_a_gpu() {
-    if std::env::var("NIN_TEST_GPU").is_ok_and(|value| value == "off") {
+    if without_gpu() {
         return;
     }
     killed("gpu:0");

@@ -9,16 +9,25 @@ mod compare;
 mod disk;
 mod doctor;
 mod errors;
+#[cfg(target_os = "linux")]
+mod faults;
 mod files;
 mod init;
 mod killed;
+mod load;
+#[cfg(target_os = "linux")]
+mod long;
 mod made;
 mod memory;
+#[cfg(target_os = "linux")]
+mod mounts;
 mod optimizer;
 mod options;
 mod parts;
 mod photos;
 mod pictures;
+#[cfg(target_os = "linux")]
+mod power;
 mod profile;
 mod programs;
 mod resume;

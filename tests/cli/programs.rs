@@ -28,6 +28,31 @@ pub(crate) fn example(name: &str) -> Command {
     command
 }
 
+/// Whether tests are to leave the GPU out.
+pub(crate) fn without_gpu() -> bool {
+    std::env::var("NIN_TEST_GPU").is_ok_and(|value| value == "off")
+}
+
+/// Builds a shared library of one C file, by the compiler that links Rust's programs. It stays loaded, and counts on.
+#[cfg(target_os = "linux")]
+pub(crate) fn compile(source: &str, library: &Path) {
+    let mut cc = Command::new("cc");
+    cc.args([
+        "-std=c11",
+        "-O1",
+        "-shared",
+        "-fPIC",
+        "-fvisibility=hidden",
+        "-Wl,-z,nodelete",
+    ]);
+    cc.current_dir(env!("CARGO_MANIFEST_DIR"));
+    let built = cc
+        .args(["-Wall", "-Werror", source, "-ldl", "-o"])
+        .arg(library)
+        .status();
+    assert!(built.expect("cc runs").success(), "{source}");
+}
+
 /// What became of a program.
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,

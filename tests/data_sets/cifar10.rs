@@ -155,7 +155,7 @@ fn cifar10_of_its_full_size_loads_in_order() {
     ] {
         let image = data.image(i).unwrap();
         let within = i % EACH;
-        assert_eq!(usize::from(data.label(i)), (file + within) % 10);
+        assert_eq!(usize::from(data.label(i).unwrap()), (file + within) % 10);
         assert_eq!(image[0], within as u8);
         assert_eq!(image[3071], (within >> 8) as u8);
         assert!(image[1..3071].iter().all(|&v| usize::from(v) == file));

@@ -132,7 +132,11 @@ fn published_sets_load_whole_and_steps_read_the_right_pictures_across_pages() {
         let split = load(name, Some(dir.path())).unwrap();
         assert_eq!([split.train.len(), split.test.len()], lens, "{name}");
         for i in [0, lens[0] / 2, lens[0] - 1] {
-            assert_eq!(split.train.label(i), u16::from(label(i)), "{name} {i}");
+            assert_eq!(
+                split.train.label(i).unwrap(),
+                u16::from(label(i)),
+                "{name} {i}"
+            );
         }
         check_on_a_device(&split.train, pages);
     }

@@ -27,7 +27,7 @@ pub(crate) async fn examine(
         let images = images.collect::<Result<Vec<_>, _>>()?;
         let predictions = classifier.predict_async(&images).await?;
         for ((&i, pixels), prediction) in some.iter().zip(images).zip(predictions) {
-            let (label, predicted) = (usize::from(data.label(i)), prediction.ranked()[0]);
+            let (label, predicted) = (usize::from(data.label(i)?), prediction.ranked()[0]);
             confusion[label][predicted] += 1;
             if label != predicted {
                 mistakes.push(Mistake {
