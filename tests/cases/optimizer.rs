@@ -48,6 +48,8 @@ enum Batch {
     First,
     Last,
     Clipped,
+    /// Clipped, of a part that is not the last.
+    Held,
 }
 
 fn case(name: &str, update: &Update, step: u64, batch: Batch) -> Case {
@@ -55,8 +57,9 @@ fn case(name: &str, update: &Update, step: u64, batch: Batch) -> Case {
     let mut case = CaseBuilder::new();
     let hyper = match batch {
         Batch::Whole => optimizer.hyper(1e-3, step).to_vec(),
-        Batch::First | Batch::Last | Batch::Clipped => {
-            let (first, last) = (batch == Batch::First, batch != Batch::First);
+        Batch::First | Batch::Last | Batch::Clipped | Batch::Held => {
+            let first = matches!(batch, Batch::First | Batch::Held);
+            let last = !first;
             let numbers = optimizer.hyper_of_part(1e-3, step, first, 0.4, last);
             numbers.to_vec()
         }
@@ -86,7 +89,7 @@ fn case(name: &str, update: &Update, step: u64, batch: Batch) -> Case {
         Batch::First | Batch::Last => {
             updates.extend(beside(&mut case, |p| Role::Moment(p, 2), 0.2, 0.3));
         }
-        Batch::Clipped => {
+        Batch::Clipped | Batch::Held => {
             inputs.push(case.input(&[1], vec![1.7]));
             op.clip_norm = Some(0.5);
         }
@@ -101,7 +104,7 @@ pub fn cases() -> Vec<Case> {
         for step in [1, 10_000] {
             cases.push(case(name, &update, step, Batch::Whole));
         }
-        for batch in [Batch::First, Batch::Last, Batch::Clipped] {
+        for batch in [Batch::First, Batch::Last, Batch::Clipped, Batch::Held] {
             cases.push(case(name, &update, 7, batch));
         }
     }
