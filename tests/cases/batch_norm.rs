@@ -31,10 +31,11 @@ pub fn cases() -> Vec<Case> {
     ] {
         let c = dims[1];
         let mut case = CaseBuilder::new();
-        // A mean that is not zero.
-        let x: Vec<f32> = floats(dims.iter().product(), 3)
-            .iter()
-            .map(|x| 2.0 * x + 1.0)
+        // A mean that is not zero, nor the same in each chunk.
+        let len = dims.iter().product();
+        let x = floats(len, 3).into_iter().enumerate();
+        let x: Vec<f32> = x
+            .map(|(i, x)| 2.0 * x + 3.0 * i as f32 / len as f32)
             .collect();
         let x = case.input(dims, x);
         let plain = BatchNorm::default();

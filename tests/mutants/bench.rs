@@ -232,6 +232,7 @@ fn tables() -> Vec<Case> {
         cases::one_hot::cases(),
         cases::gather::cases(),
         cases::optimizer::cases(),
+        cases::optimizer::of_parts(),
         cases::gradient_norm::cases(),
         cases::ema::cases(),
     ]
