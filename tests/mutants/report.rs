@@ -132,7 +132,7 @@ impl Report {
 /// What became of the mutants of a table.
 fn read(path: &Path) -> Result<BTreeMap<Key, String>> {
     let mut table = csv::Reader::from_path(path)?;
-    if table.headers()? != &HEADER[..] {
+    if table.headers()? != HEADER[..] {
         bail!("is no table of mutants: its columns are not {HEADER:?}");
     }
     let rows = table.into_records().map(|row| {

@@ -7,6 +7,7 @@ runs each mutant in the tests that do, the short ones first, until one fails. No
 import argparse
 import collections
 import csv
+import hashlib
 import json
 import os
 import pathlib
@@ -43,8 +44,7 @@ def command(*words, **kwargs):
 
 def copy(tree):
     """The files that git knows, as they are here."""
-    if tree.exists():
-        shutil.rmtree(tree)
+    shutil.rmtree(tree, ignore_errors=True)
     listed = command("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=ROOT, capture_output=True, check=True).stdout
     for name in listed.splitlines():
         source, to = ROOT / name, tree / name
@@ -60,6 +60,18 @@ def copy(tree):
     (tree / "Cargo.toml").write_text(manifest)
 
 
+def renew(tree, fresh):
+    """Makes a tree what a fresh one is. Files that are so already keep their times, by which cargo goes."""
+    names = lambda of: {path.relative_to(of) for path in of.rglob("*") if path.is_file()}
+    for name in names(tree) - names(fresh):
+        (tree / name).unlink()
+    for name in names(fresh):
+        to = tree / name
+        if not to.exists() or to.read_bytes() != (fresh / name).read_bytes():
+            to.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(fresh / name, to)
+
+
 def messages(tree, environment, *words):
     run = command("cargo", *words, "--message-format=json", cwd=tree, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     return run.returncode, [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
@@ -67,18 +79,27 @@ def messages(tree, environment, *words):
 
 def made(work, folders, environment):
     """A tree with all mutants that the compiler takes: their rows, and how many it refused."""
-    tree, maker = work / "tree", work / "maker/release/rust-mutants"
+    tree, fresh, maker = work / "tree", work / "fresh", work / "maker/release/rust-mutants"
     command("cargo", "build", "--release", "-q", "--manifest-path", MAKER / "Cargo.toml",
             env={**environment, "CARGO_TARGET_DIR": str(work / "maker")}, check=True)
-    refused = set()
-    while True:
-        copy(tree)
+
+    def write(refused):
+        copy(fresh)
         (work / "refused").write_text(" ".join(map(str, sorted(refused))))
-        files = sorted(str(path.relative_to(tree)) for folder in folders for path in (tree / folder).rglob("*.rs")
+        files = sorted(str(path.relative_to(fresh)) for folder in folders for path in (fresh / folder).rglob("*.rs")
                        if path.name != "tests.rs")
-        listed = command(maker, tree, work / "refused", *files, capture_output=True, check=True).stdout
+        return command(maker, fresh, work / "refused", *files, capture_output=True, check=True).stdout
+
+    # Of the same mutants the compiler refuses the same ones as the last time.
+    kept, digest = work / "refused.json", hashlib.sha256(write([]).encode()).hexdigest()
+    last = json.loads(kept.read_text()) if kept.exists() else {}
+    refused = set(last["refused"]) if last.get("of") == digest else set()
+    while True:
+        listed = write(refused)
+        renew(tree, fresh)
         code, said = messages(tree, environment, "check", "--lib")
         if code == 0:
+            kept.write_text(json.dumps({"of": digest, "refused": sorted(refused)}))
             return [line.split("\t") for line in listed.splitlines()], len(refused)
         before = len(refused)
         for message in said:
