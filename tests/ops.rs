@@ -134,6 +134,7 @@ fn soft_target_cross_entropy_matches_the_reference_with_rows_without_weight() {
 #[test]
 fn optimizers_match_the_reference_at_the_first_step_and_late() {
     check(&cases::optimizer::cases(), ANY);
+    check(&cases::optimizer::of_parts(), ANY);
 }
 
 #[test]

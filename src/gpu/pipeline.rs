@@ -88,12 +88,17 @@ impl Gpu {
     }
 
     /// Compiles kernels from now on with this text as the source of a path of [`shaders::SOURCES`], or with all as they are, and
-    /// forgets those compiled before. It is for tests of the tests: nothing says that the results are right.
+    /// forgets those compiled before that have another text now. It is for tests of the tests: nothing says that the results
+    /// are right.
     #[doc(hidden)]
     pub fn replace_source(&self, replaced: Option<(String, String)>) {
         let mut pipelines = self.lock_pipelines();
-        pipelines.made.clear();
-        pipelines.replaced = replaced.map(Arc::new);
+        let before = std::mem::replace(&mut pipelines.replaced, replaced.map(Arc::new));
+        let after = pipelines.replaced.clone();
+        pipelines.made.retain(|&(kernel, variant), _| {
+            let text = |of: &Option<Arc<_>>| shaders::wgsl_with(kernel, variant, of.as_deref());
+            matches!((text(&before), text(&after)), (Ok(before), Ok(after)) if before == after)
+        });
     }
 
     /// Compiles, on all cores, what of `wanted` is not compiled yet. A driver may take a second for one.

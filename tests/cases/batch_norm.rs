@@ -31,10 +31,11 @@ pub fn cases() -> Vec<Case> {
     ] {
         let c = dims[1];
         let mut case = CaseBuilder::new();
-        // A mean that is not zero.
-        let x: Vec<f32> = floats(dims.iter().product(), 3)
-            .iter()
-            .map(|x| 2.0 * x + 1.0)
+        // A mean that is not zero, nor the same in each chunk.
+        let len = dims.iter().product();
+        let x = floats(len, 3).into_iter().enumerate();
+        let x: Vec<f32> = x
+            .map(|(i, x)| 2.0 * x + 3.0 * i as f32 / len as f32)
             .collect();
         let x = case.input(dims, x);
         let plain = BatchNorm::default();
@@ -71,6 +72,8 @@ pub fn cases() -> Vec<Case> {
         }
         cases.push(case.case(format!("batch_norm {dims:?}")));
     }
+    cases.push(far_from_zero());
+    cases.push(in_evaluation());
     for filters in [&[1, 1, 1, 1][..], &[7, 3, 5, 5], &[70, 9, 1, 1]] {
         let mut case = CaseBuilder::new();
         let [weight, bias, mean, variance] = state(&mut case, filters[0]);
@@ -82,4 +85,28 @@ pub fn cases() -> Vec<Case> {
         cases.push(case.case(format!("batch_norm.fold {filters:?}")));
     }
     cases
+}
+
+/// A mean that is large beside the deviation: squares of what is not taken from it first have no digits left.
+fn far_from_zero() -> Case {
+    let dims = &[2, 3, 5, 7];
+    let mut case = CaseBuilder::new();
+    let x = floats(210, 5).iter().map(|x| x + 100.0).collect();
+    let x = case.input(dims, x);
+    let [weight, bias, mean, variance] = state(&mut case, 3);
+    let updates = [mean, variance];
+    case.op(BatchNorm::default(), &[x, weight, bias], &updates);
+    case.case("batch_norm far from zero")
+}
+
+/// The gradient in evaluation by itself, behind a rectifier: half of what it is masked by is zero.
+fn in_evaluation() -> Case {
+    let dims = &[2, 3, 5, 7];
+    let mut case = CaseBuilder::new();
+    let x = floats(210, 5).iter().map(|x| x.max(0.0)).collect();
+    let (x, dy) = (case.input(dims, x), case.random(dims));
+    let [weight, _, mean, variance] = state(&mut case, 3);
+    let gradient = BatchNormEvalBackward::from(BatchNorm::default()).with_mask();
+    case.op(gradient, &[dy, x, weight, mean, variance], &[]);
+    case.case("batch_norm in evaluation, of zeros")
 }

@@ -5,7 +5,14 @@ use nin_wgpu::ops::{GlobalAvgPool, GlobalAvgPoolBackward};
 
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    for [n, c, h, w] in [[1, 1, 1, 1], [2, 10, 6, 6], [3, 17, 7, 5], [16, 10, 8, 8]] {
+    for [n, c, h, w] in [
+        [1, 1, 1, 1],
+        [2, 10, 6, 6],
+        [3, 17, 7, 5],
+        [16, 10, 8, 8],
+        // More than one sum of sums.
+        [1, 2, 67, 65],
+    ] {
         let mut case = CaseBuilder::new();
         let x = case.random(&[n, c, h, w]);
         case.op(GlobalAvgPool::default(), &[x], &[]);

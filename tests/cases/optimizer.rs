@@ -1,8 +1,9 @@
 //! Optimizers over parameters of odd sizes and two groups, at the first step and late, on parts of a batch and clipped.
 
-use super::{Case, CaseBuilder, floats};
-use nin_wgpu::graph::{Role, ValueId};
-use nin_wgpu::ops::{Adam, Group, Optimizer, Sgd, Update};
+use super::{Case, CaseBuilder, Data, floats};
+use nin_wgpu::autodiff;
+use nin_wgpu::graph::{GraphBuilder, Phase, Role, ValueId};
+use nin_wgpu::ops::{Adam, Conv2d, Group, Optimizer, Sgd, Update};
 
 const SIZES: [usize; 4] = [1, 17, 64, 1000];
 
@@ -48,31 +49,75 @@ enum Batch {
     First,
     Last,
     Clipped,
+    /// Clipped, of a part that is not the last.
+    Held,
 }
 
-fn case(name: &str, update: &Update, step: u64, batch: Batch) -> Case {
+/// Parameters and their gradients.
+type Trained = Vec<(ValueId, ValueId)>;
+
+/// Gradients that a caller wrote.
+fn written(case: &mut CaseBuilder) -> Trained {
+    let parameters = SIZES.map(|n| case.with_role(&[n], Role::Parameter, floats(n, n as u32)));
+    let trained = parameters.iter().zip(SIZES).map(|(&parameter, n)| {
+        let data = floats(n, 2).iter().map(|x| 0.1 * x).collect();
+        let gradient = case.with_role(&[n], Role::Gradient(parameter), data);
+        (parameter, gradient)
+    });
+    trained.collect()
+}
+
+/// Gradients of two convolutions, which come in parts that the optimizer sums.
+fn summed(case: &mut CaseBuilder) -> Trained {
+    let mut net = GraphBuilder::new(Phase::Train);
+    let x = net.input("x", &[3, 2, 7, 5]).expect("valid");
+    let wide = Conv2d::new(3, 1, 1).expect("valid");
+    let y = net.conv2d("conv1", x, 5, wide).expect("fits");
+    let narrow = Conv2d::new(1, 1, 0).expect("valid");
+    let y = net.conv2d("conv2", y, 3, narrow).expect("fits");
+    case.graph = net.finish();
+    let dims = case.graph.value(y).shape.dims().to_vec();
+    let dy = case.random(&dims);
+    autodiff::backward(&mut case.graph, y, dy).expect("differentiable");
+    let given: Vec<ValueId> = case.graph.parameters().chain([x]).collect();
+    for id in given {
+        let len = case.graph.value(id).shape.len();
+        case.data.push((id, Data::F32(floats(len, len as u32))));
+    }
+    case.graph.gradients().collect()
+}
+
+fn case(
+    name: &str,
+    update: &Update,
+    step: u64,
+    batch: Batch,
+    trained: fn(&mut CaseBuilder) -> Trained,
+) -> Case {
     let optimizer = &update.optimizer;
     let mut case = CaseBuilder::new();
+    let trained = trained(&mut case);
     let hyper = match batch {
         Batch::Whole => optimizer.hyper(1e-3, step).to_vec(),
-        Batch::First | Batch::Last | Batch::Clipped => {
-            let (first, last) = (batch == Batch::First, batch != Batch::First);
-            let numbers = optimizer.hyper_of_part(1e-3, step, first, 0.4, last);
+        Batch::First | Batch::Last | Batch::Clipped | Batch::Held => {
+            let first = matches!(batch, Batch::First | Batch::Held);
+            let numbers = optimizer.hyper_of_part(1e-3, step, first, 0.4, !first);
             numbers.to_vec()
         }
     };
     let hyper = case.input(&[hyper.len()], hyper);
-    let parameters = SIZES.map(|n| case.with_role(&[n], Role::Parameter, floats(n, n as u32)));
     let beside = |case: &mut CaseBuilder, role: RoleOf, scale: f32, shift: f32| {
-        let all = SIZES.iter().zip(&parameters).map(|(&n, &parameter)| {
-            let data = floats(n, 2).iter().map(|x| scale * (x + shift)).collect();
-            case.with_role(&[n], role(parameter), data)
+        let all = trained.iter().map(|&(parameter, _)| {
+            let shape = case.graph.value(parameter).shape;
+            let numbers = floats(shape.len(), 2);
+            let data = numbers.iter().map(|x| scale * (x + shift)).collect();
+            case.with_role(shape.dims(), role(parameter), data)
         });
         all.collect::<Vec<ValueId>>()
     };
     let mut inputs = vec![hyper];
-    inputs.extend(beside(&mut case, Role::Gradient, 0.1, 0.0));
-    let mut updates = parameters.to_vec();
+    inputs.extend(trained.iter().map(|&(_, gradient)| gradient));
+    let mut updates: Vec<ValueId> = trained.iter().map(|&(parameter, _)| parameter).collect();
     let moments: [(RoleOf, f32, f32); 2] = [
         (|p| Role::Moment(p, 0), 0.1, 0.5),
         (|p| Role::Moment(p, 1), 0.01, 1.0),
@@ -86,7 +131,7 @@ fn case(name: &str, update: &Update, step: u64, batch: Batch) -> Case {
         Batch::First | Batch::Last => {
             updates.extend(beside(&mut case, |p| Role::Moment(p, 2), 0.2, 0.3));
         }
-        Batch::Clipped => {
+        Batch::Clipped | Batch::Held => {
             inputs.push(case.input(&[1], vec![1.7]));
             op.clip_norm = Some(0.5);
         }
@@ -99,10 +144,22 @@ pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for (name, update) in updates() {
         for step in [1, 10_000] {
-            cases.push(case(name, &update, step, Batch::Whole));
+            cases.push(case(name, &update, step, Batch::Whole, written));
         }
-        for batch in [Batch::First, Batch::Last, Batch::Clipped] {
-            cases.push(case(name, &update, 7, batch));
+        for batch in [Batch::First, Batch::Last, Batch::Clipped, Batch::Held] {
+            cases.push(case(name, &update, 7, batch, written));
+        }
+    }
+    cases
+}
+
+/// Optimizers that sum the gradients themselves.
+pub fn of_parts() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (name, update) in updates() {
+        for batch in [Batch::Whole, Batch::First, Batch::Last] {
+            let name = format!("{name} of parts");
+            cases.push(case(&name, &update, 7, batch, summed));
         }
     }
     cases
