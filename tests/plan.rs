@@ -6,9 +6,7 @@ use cases::slots::assert_slots_hold;
 use nin_wgpu::graph::{Graph, GraphBuilder, GraphError, Role, ValueId};
 use nin_wgpu::models::{MODELS, Model, layers};
 use nin_wgpu::ops::{Adam, Conv2d, Conv2dDgrad, Conv2dWgrad, Op};
-use nin_wgpu::plan::{
-    Access, Conv2dAlgorithm, Conv2dChoices, Plan, PlanError, PlanLimits, PlanOptions,
-};
+use nin_wgpu::plan::{Conv2dAlgorithm, Conv2dChoices, Plan, PlanError, PlanLimits, PlanOptions};
 use nin_wgpu::program::{Program, Source};
 use nin_wgpu::shape::{DType, Shape};
 

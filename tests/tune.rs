@@ -72,7 +72,7 @@ fn every_algorithm_is_tried_and_the_fastest_right_one_serves() {
 fn speeds_of_gpu_and_cpu_are_measured_once_and_kept() {
     let Some(gpu) = gpu() else { return };
     let cache = tempfile::tempdir().expect("a folder");
-    let speeds = || Speeds::known_or_measured(&gpu, Some(cache.path())).expect("both train");
+    let speeds = || Speeds::known_or_measured(gpu, Some(cache.path())).expect("both train");
     let measured = speeds();
     assert!(measured.gpu > 0.0 && measured.cpu > 0.0, "{measured:?}");
     assert_eq!(measured.cpu_is_faster(), measured.cpu < measured.gpu);

@@ -60,7 +60,7 @@ impl Speeds {
             return Ok(known);
         }
         let model = Model::find(MODEL)?;
-        let seconds = |device: &Device| block_on(seconds_of_step_async(device, &model, BATCH));
+        let seconds = |device: &Device| block_on(seconds_of_step_async(device, model, BATCH));
         let measured = Self {
             gpu: seconds(&Device::Gpu(gpu.clone()))?,
             cpu: seconds(&Device::Cpu)?,

@@ -36,7 +36,7 @@ pub(crate) async fn open(cpu: bool, host: &Host) -> (Device, Option<String>) {
 /// Seconds of a training step of the first network on a device.
 pub(crate) async fn seconds_of_step(device: &Device) -> Result<f64> {
     let model = Model::find(MODELS[0])?;
-    Ok(seconds_of_step_async(device, &model, model.recipe.batch_size).await?)
+    Ok(seconds_of_step_async(device, model, model.recipe.batch_size).await?)
 }
 
 /// What there is to tell of a device.
