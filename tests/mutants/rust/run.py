@@ -38,6 +38,7 @@ def arguments():
     parser.add_argument("--every", type=int, default=1, help="only every so manieth mutant")
     parser.add_argument("--only", default="", help="only those of files whose path holds this")
     parser.add_argument("--report", type=pathlib.Path, help="a table (CSV) of what became of each; those that it has are not judged again")
+    parser.add_argument("--gpu", action="store_true", help="run the tests on the adapter too: what plans kernels is seen by those alone")
     parser.add_argument("--longest", type=int, default=20, help="seconds that a test is waited for; one that takes longer counts only if it fails before")
     return parser.parse_args()
 
@@ -146,7 +147,7 @@ def coverage(programs, environment, work, longest):
     """By mutant the tests that come by it; the seconds that each takes; and those that are not waited for, of which what they
     come by before counts, and that they fail."""
     reached, took, long = collections.defaultdict(list), {}, set()
-    to = work / "reached"
+    to = work / f"reached.{os.getpid()}"
     for program in programs:
         listed = command(program, "--list", "--format", "terse", cwd=work / "tree", env=environment, capture_output=True, check=True).stdout
         for test in [line.removesuffix(": test") for line in listed.splitlines() if line.endswith(": test")]:
@@ -160,6 +161,7 @@ def coverage(programs, environment, work, longest):
             took[program, test] = seconds
             for number in to.read_text().split() if to.exists() else []:
                 reached[number].append((program, test))
+    to.unlink(missing_ok=True)
     return reached, took, long
 
 
@@ -168,7 +170,9 @@ def main():
     work = ROOT / "target/mutants"
     work.mkdir(parents=True, exist_ok=True)
     tree = work / "tree"
-    environment = {**os.environ, "CARGO_TARGET_DIR": str(work), "NIN_TEST_GPU": "off", "RAYON_NUM_THREADS": "1", "RUST_BACKTRACE": "0"}
+    environment = {**os.environ, "CARGO_TARGET_DIR": str(work), "RAYON_NUM_THREADS": "1", "LP_NUM_THREADS": "1", "RUST_BACKTRACE": "0"}
+    if not args.gpu:
+        environment["NIN_TEST_GPU"] = "off"
     rows, refused = made(work, args.folders, environment)
     print(f"{len(rows)} mutants, {refused} that do not compile", file=sys.stderr)
     targets = [word for test in args.tests for word in (["--lib"] if test == "lib" else ["--test", test])]
