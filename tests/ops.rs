@@ -6,7 +6,7 @@ use cases::{Case, Data, assert_agreement, gpu, of_graph, on_gpu, on_reference};
 use nin_wgpu::data::image_file::Picture;
 use nin_wgpu::data::{Fit, View};
 use nin_wgpu::models::{MODELS, Model};
-use nin_wgpu::ops::{Activation, Adam, Augment, Conv2d};
+use nin_wgpu::ops::{Activation, Adam, Augment, Conv2d, Dropout, Ema};
 use nin_wgpu::plan::Conv2dAlgorithm;
 use nin_wgpu::program::{Program, Source};
 
@@ -114,6 +114,24 @@ fn the_error_function_is_off_by_two_in_ten_million_at_most() {
 #[test]
 fn dropout_draws_the_same_mask_as_the_reference() {
     check(&cases::dropout::cases(), ANY);
+}
+
+/// Both take their factor from the op, so they would agree on a wrong one.
+#[test]
+fn dropout_scales_what_it_keeps_to_the_same_mean() {
+    let mut case = cases::CaseBuilder::new();
+    let x = case.input(&[64], vec![3.0; 64]);
+    let random = case.input_u32(&[3], vec![7, 3, 0]);
+    case.op(Dropout::new(0.75, 1).expect("valid"), &[x, random], &[]);
+    let y = &on_reference::<f32>(&case.case("dropout"))[0];
+    assert!(y.iter().all(|&y| y == 0.0 || y == 12.0), "{y:?}");
+    assert!(y.contains(&0.0) && y.contains(&12.0), "{y:?}");
+}
+
+#[test]
+fn a_moving_average_is_the_first_step_whole_and_then_what_decay_leaves_of_each() {
+    assert_eq!(Ema::weight(0.75, 1), 1.0);
+    assert_eq!(Ema::weight(0.75, 2), 0.25);
 }
 
 #[test]

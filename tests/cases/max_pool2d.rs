@@ -57,7 +57,7 @@ pub fn cases() -> Vec<Case> {
         let same = Pool2d::new(1, 1).expect("valid");
         case.op(MaxPool2d::new(same), &[y], &[]);
         cases.push(case.case(format!("{n}x{c}x{h}x{w} {pool:?} values")));
-        for (masked, ties) in [(false, false), (true, false), (false, true)] {
+        for (masked, ties) in [(false, false), (true, false), (false, true), (true, true)] {
             let mut case = CaseBuilder::new();
             let mut data = floats(n * c * h * w, 1);
             if ties {

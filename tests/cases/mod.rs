@@ -116,10 +116,11 @@ impl CaseBuilder {
         id
     }
 
-    /// Random floats in -1..1.
+    /// Random floats in -1..1, some of them zero: what a rectifier masks ends there.
     pub fn random(&mut self, dims: &[usize]) -> ValueId {
-        let data = floats(shape(dims).len(), self.seed);
-        self.input(dims, data)
+        let data = floats(shape(dims).len(), self.seed).into_iter();
+        let data = data.map(|x| if x.abs() < 0.05 { 0.0 } else { x });
+        self.input(dims, data.collect())
     }
 
     pub fn input(&mut self, dims: &[usize], data: Vec<f32>) -> ValueId {

@@ -11,9 +11,11 @@ import hashlib
 import json
 import os
 import pathlib
+import random
 import re
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -24,7 +26,9 @@ HEADER = ["file", "line", "function", "mistake", "fate", "seconds"]
 # What sees mistakes of the library without a device, the trainer or a folder on disk.
 TESTS = ["lib", "ops", "gradients", "golden", "norm", "optimizers", "traps", "plan"]
 # A test that takes this many seconds longer of the processor's time than it does without a mistake runs for ever.
-PATIENCE = 10
+PATIENCE = 6
+# How a process ends that has had its time.
+OUT_OF_TIME = -signal.SIGXCPU
 
 
 def arguments():
@@ -34,7 +38,8 @@ def arguments():
     parser.add_argument("--every", type=int, default=1, help="only every so manieth mutant")
     parser.add_argument("--only", default="", help="only those of files whose path holds this")
     parser.add_argument("--report", type=pathlib.Path, help="a table (CSV) of what became of each; those that it has are not judged again")
-    parser.add_argument("--longest", type=float, default=20, help="seconds: a test that takes longer without a mistake is left out")
+    parser.add_argument("--gpu", action="store_true", help="run the tests on the adapter too: what plans kernels is seen by those alone")
+    parser.add_argument("--longest", type=int, default=20, help="seconds that a test is waited for; one that takes longer counts only if it fails before")
     return parser.parse_args()
 
 
@@ -138,12 +143,36 @@ def run(program, test, environment, seconds, tree, **more):
     return ran.returncode, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+def coverage(programs, environment, work, longest):
+    """By mutant the tests that come by it; the seconds that each takes; and those that are not waited for, of which what they
+    come by before counts, and that they fail."""
+    reached, took, long = collections.defaultdict(list), {}, set()
+    to = work / f"reached.{os.getpid()}"
+    for program in programs:
+        listed = command(program, "--list", "--format", "terse", cwd=work / "tree", env=environment, capture_output=True, check=True).stdout
+        for test in [line.removesuffix(": test") for line in listed.splitlines() if line.endswith(": test")]:
+            to.unlink(missing_ok=True)
+            status, seconds = run(program, test, environment, longest, work / "tree", NIN_REACHED=str(to))
+            if status == OUT_OF_TIME:
+                long.add((program, test))
+            elif status != 0:
+                print(f"left out, since it fails without any mistake: {test}", file=sys.stderr)
+                continue
+            took[program, test] = seconds
+            for number in to.read_text().split() if to.exists() else []:
+                reached[number].append((program, test))
+    to.unlink(missing_ok=True)
+    return reached, took, long
+
+
 def main():
     args = arguments()
     work = ROOT / "target/mutants"
     work.mkdir(parents=True, exist_ok=True)
     tree = work / "tree"
-    environment = {**os.environ, "CARGO_TARGET_DIR": str(work), "NIN_TEST_GPU": "off", "RAYON_NUM_THREADS": "1", "RUST_BACKTRACE": "0"}
+    environment = {**os.environ, "CARGO_TARGET_DIR": str(work), "RAYON_NUM_THREADS": "1", "LP_NUM_THREADS": "1", "RUST_BACKTRACE": "0"}
+    if not args.gpu:
+        environment["NIN_TEST_GPU"] = "off"
     rows, refused = made(work, args.folders, environment)
     print(f"{len(rows)} mutants, {refused} that do not compile", file=sys.stderr)
     targets = [word for test in args.tests for word in (["--lib"] if test == "lib" else ["--test", test])]
@@ -152,20 +181,7 @@ def main():
     if code != 0 or len(programs) != len(args.tests):
         sys.exit("the tests do not build with the mutants:\n" + "\n".join((m.get("message") or {}).get("rendered") or "" for m in said)[:4000])
 
-    # Which test comes by which mutant, in what time.
-    reached, took = collections.defaultdict(list), {}
-    for program in programs:
-        listed = command(program, "--list", "--format", "terse", cwd=tree, env=environment, capture_output=True, check=True).stdout
-        for test in [line.removesuffix(": test") for line in listed.splitlines() if line.endswith(": test")]:
-            to = work / "reached"
-            to.unlink(missing_ok=True)
-            status, seconds = run(program, test, environment, int(args.longest) + 1, tree, NIN_REACHED=str(to))
-            if status != 0:
-                print(f"left out, since it fails or takes long without any mistake: {test}", file=sys.stderr)
-                continue
-            took[program, test] = seconds
-            for number in to.read_text().split() if to.exists() else []:
-                reached[number].append((program, test))
+    reached, took, long = coverage(programs, environment, work, args.longest)
     print(f"{len(took)} tests, {sum(took.values()):.0f} s", file=sys.stderr)
 
     known = {}
@@ -178,6 +194,8 @@ def main():
     counts = collections.defaultdict(collections.Counter)
     survivors = []
     chosen = [row for row in rows if args.only in row[1]][::args.every]
+    # What is known when it is stopped is of all files.
+    random.Random(0).shuffle(chosen)
     start, judged = time.time(), 0
     for done, (number, *name) in enumerate(chosen, 1):
         row = known.get(tuple(name))
@@ -186,8 +204,9 @@ def main():
             for program, test in sorted(reached[number], key=took.get):
                 fate = f"survived: {len(reached[number])} tests"
                 status, _ = run(program, test, environment, int(took[program, test]) + PATIENCE, tree, NIN_MUTANT=number)
-                if status != 0:
-                    why = " runs for ever" if status == -24 else ""
+                # A test that is not waited for without a mistake says nothing when it is not with one.
+                if status != 0 and not (status == OUT_OF_TIME and (program, test) in long):
+                    why = " runs for ever" if status == OUT_OF_TIME else ""
                     fate = f"killed: {test}{why}"
                     break
             row = [*name, fate, f"{time.time() - begun:.1f}"]
