@@ -28,10 +28,9 @@ struct Step {
 /// use nin_wgpu::graph::{GraphBuilder, Phase};
 /// use nin_wgpu::ops::Conv2d;
 /// use nin_wgpu::reference::CpuPlan;
-/// use nin_wgpu::shape::Shape;
 ///
 /// let mut net = GraphBuilder::new(Phase::Eval);
-/// let x = net.input("x", Shape::new(&[2, 16, 14, 14])?)?;
+/// let x = net.input("x", &[2, 16, 14, 14])?;
 /// net.conv2d("conv1", x, 16, Conv2d::new(3, 1, 1)?)?;
 /// let plan = CpuPlan::new(&net.finish(), false);
 /// assert!(plan.bytes() > 4 * 2 * 16 * 14 * 14);

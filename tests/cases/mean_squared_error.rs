@@ -12,7 +12,12 @@ pub fn cases() -> Vec<Case> {
             let x = floats(n * features, 3)
                 .into_iter()
                 .map(|x| 2.0 * x.max(0.0));
-            let x = case.input(&[n, features], x.collect());
+            let mut x: Vec<f32> = x.collect();
+            // The first of the largest is what counts.
+            for row in x.chunks_mut(features).step_by(3) {
+                row[features - 1] = row.iter().fold(0.0, |most, x| x.max(most));
+            }
+            let x = case.input(&[n, features], x);
             let targets = case.random(&[n, features]);
             let mut weights: Vec<f32> = floats(n, 4).iter().map(|w| 1.5 + w).collect();
             weights[n - weightless..].fill(0.0);
