@@ -16,6 +16,8 @@ mod measure;
 mod plot;
 #[path = "compare/report.rs"]
 mod report;
+#[path = "common/sets.rs"]
+mod sets;
 #[path = "common/size.rs"]
 mod size;
 
@@ -62,11 +64,7 @@ fn run(args: &Args) -> Result<()> {
         .seed(args.seed)
         .image_size(Some(args.image_size))
         .native_size(args.image_size);
-    let loader = match &args.mirror {
-        Some(url) => loader.mirror(url),
-        None => loader,
-    };
-    let mut split = cache::with_downloads(loader).load().context("--dataset")?;
+    let mut split = sets::load(loader, args.mirror.as_ref()).context("--dataset")?;
     split.train = split.train.limit(args.limit_train);
     split.test = split.test.limit(args.limit_test);
 

@@ -8,6 +8,8 @@ mod args;
 mod cache;
 #[path = "common/pictures.rs"]
 mod flags;
+#[path = "common/sets.rs"]
+mod sets;
 #[path = "common/size.rs"]
 mod size;
 
@@ -16,7 +18,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use args::Args;
@@ -47,26 +49,18 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<()> {
     output::check(&args.out).context("--out")?;
     let model = Model::find(&args.model)?;
-    let mut loader = cache::with_downloads(Loader::at(&args.dataset));
+    let mut loader = Loader::at(&args.dataset);
     if let Some(folder) = &args.data_dir {
         loader = loader.data_dir(Some(folder));
     }
-    #[cfg(feature = "download")]
-    if let Some(url) = &args.mirror {
-        loader = loader.mirror(url);
-    }
-    let bar = ProgressBar::new_spinner().with_message("reading");
-    bar.enable_steady_tick(Duration::from_millis(200));
-    let split = loader
+    let loader = loader
         .seed(args.seed)
         .image_size(args.image_size)
         .native_size(model.native_size)
         .fit(args.fit.into())
         .invert(args.invert.into())
-        .pictures_cache(args.cache.clone())
-        .load();
-    bar.finish_and_clear();
-    let split = split?;
+        .pictures_cache(args.cache.clone());
+    let split = sets::load(loader, args.mirror.as_ref())?;
     let mut out = std::io::stdout().lock();
     // Before anything else loads the pictures, and fills the cache.
     if args.speed {

@@ -24,6 +24,8 @@ mod optimizer;
 mod pictures;
 #[path = "train/screen.rs"]
 mod screen;
+#[path = "common/sets.rs"]
+mod sets;
 #[path = "train/setup.rs"]
 mod setup;
 #[path = "train/signals.rs"]

@@ -4,7 +4,6 @@
 
 use std::path::PathBuf;
 
-use nin_wgpu::data::Loader;
 use nin_wgpu::device::Device;
 use nin_wgpu::gpu::Gpu;
 
@@ -27,13 +26,5 @@ pub(crate) fn tune() -> Option<PathBuf> {
 pub(crate) fn of_pipelines(device: &Device) {
     if let Some(folder) = folder() {
         device.set_pipeline_cache(folder);
-    }
-}
-
-/// A loader that also looks among the downloads, and downloads to there.
-pub(crate) fn with_downloads(loader: Loader<'_>) -> Loader<'_> {
-    match data() {
-        Some(folder) => loader.cache_dir(folder),
-        None => loader,
     }
 }

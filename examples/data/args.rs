@@ -18,7 +18,6 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Download from here instead of the official address: URL/FILE; only files of the official checksums are taken
-    #[cfg(feature = "download")]
     #[arg(long, value_name = "URL")]
     pub(crate) mirror: Option<String>,
     /// Network whose size photos are brought to

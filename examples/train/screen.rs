@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use nin_wgpu::data::Dataset;
 use nin_wgpu::data::image_file::Invert;
-use nin_wgpu::data::{Dataset, download};
 use nin_wgpu::device::Device;
 use nin_wgpu::models::{Layer, layers};
 use nin_wgpu::ops::Augment;
@@ -396,43 +396,6 @@ fn duration(start: Instant) -> String {
             (seconds / 3600.0).floor(),
             seconds % 3600.0 / 60.0
         ),
-    }
-}
-
-/// Shows how far a download is.
-pub(crate) struct DownloadBar(ProgressBar);
-
-pub(crate) fn download_bar() -> DownloadBar {
-    let bar = ProgressBar::new(0);
-    // The template is a constant of this program.
-    if let Ok(style) = ProgressStyle::with_template(
-        "{msg} {bar:24} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left",
-    ) {
-        bar.set_style(style);
-    }
-    DownloadBar(bar)
-}
-
-impl DownloadBar {
-    pub(crate) fn show(&self, progress: &download::Progress<'_>) {
-        let name = progress.url.rsplit('/').next().unwrap_or(progress.url);
-        if self.0.message() != name {
-            self.0.reset();
-            self.0.set_message(name.to_owned());
-            if self.0.is_hidden() {
-                eprintln!(
-                    "downloading {} ({:.1} MB)",
-                    progress.url,
-                    progress.total as f64 / 1e6
-                );
-            }
-        }
-        self.0.set_length(progress.total);
-        self.0.set_position(progress.done);
-    }
-
-    pub(crate) fn clear(&self) {
-        self.0.finish_and_clear();
     }
 }
 

@@ -17,8 +17,7 @@ use nin_wgpu::train::{
 };
 
 use crate::args::Args;
-use crate::cache;
-use crate::screen;
+use crate::sets;
 use crate::values::{ClassWeights, InitChoice, RecipeName};
 
 /// Everything that a run is made of.
@@ -79,12 +78,8 @@ pub(crate) fn options(
 }
 
 /// Finds the data set, or downloads it, and takes the first images of each part.
-fn load_data(loader: Loader<'_>, [train, test]: [Option<usize>; 2]) -> Result<Split> {
-    let bar = screen::download_bar();
-    let loader = cache::with_downloads(loader);
-    let split = loader.on_download(|progress| bar.show(progress)).load();
-    bar.clear();
-    let split = split.map_err(|error| match error {
+fn load_data(args: &Args, loader: Loader<'_>, [train, test]: [Option<usize>; 2]) -> Result<Split> {
+    let split = sets::load(loader, args.mirror.as_ref()).map_err(|error| match error {
         DataError::UnknownDataset { .. } => {
             anyhow!("--dataset: {error}, or a folder of pictures that is there")
         }
@@ -236,14 +231,6 @@ fn loss(args: &Args, train: &Dataset) -> Result<Loss> {
     })
 }
 
-/// The same with the mirror that was named.
-fn mirrored<'a>(loader: Loader<'a>, args: &Args) -> Loader<'a> {
-    match &args.mirror {
-        Some(url) => loader.mirror(url),
-        None => loader,
-    }
-}
-
 /// Data, options and parameters of a new run, as the flags say.
 pub(crate) fn prepare(args: &Args, model: &Model, device: &Device) -> Result<Prepared> {
     let (name, data_dir) = args.dataset();
@@ -256,8 +243,7 @@ pub(crate) fn prepare(args: &Args, model: &Model, device: &Device) -> Result<Pre
         .fit(args.fit.into())
         .invert(args.invert.into())
         .pictures_cache(args.pictures_cache());
-    let loader = mirrored(loader, args);
-    let mut split = load_data(loader, limits)?;
+    let mut split = load_data(args, loader, limits)?;
     if let Some(share) = args.val_split
         && split.val.is_none()
     {
@@ -346,8 +332,7 @@ pub(crate) fn resumed_run(
         .fit(preparation.fit)
         .invert(preparation.invert)
         .pictures_cache(args.pictures_cache());
-    let loader = mirrored(loader, args);
-    let mut split = load_data(loader, [None, None])?;
+    let mut split = load_data(args, loader, [None, None])?;
     if split.train.classes() != metadata.classes {
         bail!(
             "--resume: the run was trained on the classes {}, but the data has {}; name the folder that it was trained \

@@ -9,7 +9,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ring::digest::{Context, SHA256};
 use ureq::http::{Response, StatusCode, header};
@@ -23,6 +23,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// Addresses that a server may send on to, one after the other.
 const REDIRECTS: u32 = 10;
+/// Fewest bytes in so long a time: who sends a few now and then is not silent, and would never end.
+const LEAST: u64 = 60 << 10;
 const CHUNK: usize = 64 * 1024;
 
 /// A file on the net and what is known of it.
@@ -147,7 +149,7 @@ fn fetch_within(
     let mut retries = RETRIES;
     loop {
         let resumed = length(&part)? > 0;
-        match receive(&agent, remote, &part, report).and_then(|()| check(remote, &part)) {
+        match receive(&agent, silence, remote, &part, report).and_then(|()| check(remote, &part)) {
             Ok(()) => return fs::rename(&part, path).map_err(write_error(path)),
             Err(DownloadError::BrokeOff { .. }) if retries > 0 => retries -= 1,
             // What was there may have been of another file. It is removed, so this happens once.
@@ -201,6 +203,7 @@ fn tls(url: &str) -> TlsConfig {
 /// Adds to the part what it lacks.
 fn receive(
     agent: &Agent,
+    silence: Duration,
     remote: &Remote<'_>,
     part: &Path,
     report: &mut dyn FnMut(&Progress<'_>),
@@ -227,7 +230,7 @@ fn receive(
         // The server's file is shorter than the part, or the server counts in its own way.
         StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE if have > 0 => {
             fs::remove_file(part).map_err(write_error(part))?;
-            return receive(agent, remote, part, report);
+            return receive(agent, silence, remote, part, report);
         }
         status => {
             return Err(DownloadError::Status {
@@ -254,6 +257,7 @@ fn receive(
     .map_err(write_error(part))?;
     let mut body = response.into_body().into_reader();
     let mut chunk = vec![0; CHUNK];
+    let (mut since, mut had) = (Instant::now(), done);
     while done < remote.bytes {
         let broke_off = |source| DownloadError::BrokeOff {
             url: remote.url.into(),
@@ -266,6 +270,14 @@ fn receive(
             Ok(len) => len,
             Err(source) => return Err(broke_off(source)),
         };
+        if since.elapsed() >= silence {
+            let slow = done - had;
+            if slow < LEAST {
+                let text = format!("{slow} bytes in {} seconds are too few", silence.as_secs());
+                return Err(broke_off(io::Error::new(io::ErrorKind::TimedOut, text)));
+            }
+            (since, had) = (Instant::now(), done);
+        }
         if len as u64 > remote.bytes - done {
             drop(file);
             fs::remove_file(part).map_err(write_error(part))?;
@@ -350,8 +362,8 @@ mod tests {
 
     use super::*;
 
-    /// A server that says nothing, or sends a part and then nothing more, but never hangs up.
-    fn stalls(says: &'static [u8]) -> DownloadError {
+    /// A server that says nothing, or sends a part and then nothing more, or a byte now and then, but never hangs up.
+    fn stalls(says: &'static [u8], drips: bool) -> DownloadError {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}/file", listener.local_addr().expect("bound"));
         std::thread::spawn(move || {
@@ -359,13 +371,16 @@ mod tests {
             for stream in listener.incoming() {
                 let mut stream = stream.expect("a connection");
                 let _ = stream.write_all(says);
+                while drips && stream.write_all(b"x").is_ok() {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
                 open.push(stream);
             }
         });
         let folder = tempfile::tempdir().expect("a folder");
         let remote = Remote {
             url: &url,
-            bytes: 100,
+            bytes: 1000,
             sha256: "",
         };
         let path = folder.path().join("file");
@@ -377,9 +392,17 @@ mod tests {
 
     #[test]
     fn a_server_that_stalls_is_given_up() {
-        let error = stalls(b"");
+        let error = stalls(b"", false);
         assert!(matches!(error, DownloadError::Connect { .. }), "{error:?}");
-        let error = stalls(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
+        let half = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf";
+        let error = stalls(half, false);
         assert!(matches!(error, DownloadError::BrokeOff { .. }), "{error:?}");
+        // It would send all of the file, were it waited for.
+        let error = stalls(half, true);
+        let DownloadError::BrokeOff { got, source, .. } = error else {
+            panic!("{error:?}")
+        };
+        assert!(got < 1000, "{got}");
+        assert!(source.to_string().contains("too few"), "{source}");
     }
 }

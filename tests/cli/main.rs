@@ -30,6 +30,7 @@ mod pictures;
 mod power;
 mod profile;
 mod programs;
+mod proxy;
 mod resume;
 mod sets;
 mod shaders;
