@@ -35,6 +35,7 @@ pub mod slots;
 pub mod soft_target_cross_entropy;
 pub mod softmax;
 pub mod softmax_cross_entropy;
+pub mod tables;
 pub mod validation;
 
 use std::sync::OnceLock;

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use nin_wgpu::gpu::{Checks, Executor, Gpu};
-use nin_wgpu::ops::Conv2d;
 use nin_wgpu::plan::{Conv2dAlgorithm, Kernel, Plan, PlanOptions, Variant};
 use nin_wgpu::runtime::Runtime;
 use nin_wgpu::shaders::wgsl_with;
 
+use crate::cases::tables::{algorithms, all};
 use crate::cases::{self, Case, on_reference};
 use crate::rules::Mutant;
 
@@ -47,14 +47,14 @@ impl Bench {
         let gpu = cases::gpu().context("mutants need an adapter, a software one will do")?;
         let mut jobs = Vec::new();
         let mut originals = HashMap::new();
-        for case in tables() {
+        for case in all() {
             let values = case.graph.values().iter();
             let elements = values.map(|value| value.shape.len()).sum();
             if elements > MOST_ELEMENTS {
                 continue;
             }
             let case = Rc::new((case, OnceCell::new()));
-            for algorithm in algorithms(&case.0, gpu) {
+            for algorithm in algorithms(&case.0, gpu.plan_options().limits) {
                 let options = PlanOptions {
                     conv2d: algorithm.into(),
                     ..gpu.plan_options()
@@ -207,47 +207,4 @@ fn is_valid(text: &str) -> bool {
     };
     let mut validator = Validator::new(ValidationFlags::all(), Capabilities::all());
     validator.validate(&module).is_ok()
-}
-
-/// Every case of every table.
-fn tables() -> Vec<Case> {
-    [
-        cases::conv2d::cases(),
-        cases::linear::cases(),
-        cases::max_pool2d::cases(),
-        cases::avg_pool2d::cases(),
-        cases::batch_norm::cases(),
-        cases::local_response_norm::cases(),
-        cases::global_avg_pool::cases(),
-        cases::relu::cases(),
-        cases::add::cases(),
-        cases::concat::cases(),
-        cases::reshape::cases(),
-        cases::activation::cases(),
-        cases::dropout::cases(),
-        cases::softmax::cases(),
-        cases::softmax_cross_entropy::cases(),
-        cases::soft_target_cross_entropy::cases(),
-        cases::mean_squared_error::cases(),
-        cases::one_hot::cases(),
-        cases::gather::cases(),
-        cases::optimizer::cases(),
-        cases::optimizer::of_parts(),
-        cases::gradient_norm::cases(),
-        cases::ema::cases(),
-    ]
-    .concat()
-}
-
-/// Those that a case is run by: all that serve it, if it is a convolution.
-fn algorithms(case: &Case, gpu: &Gpu) -> Vec<Conv2dAlgorithm> {
-    let mut nodes = case.graph.nodes().iter();
-    match nodes.find_map(|node| Conv2d::of_node(&case.graph, node)) {
-        None => vec![Conv2dAlgorithm::HARDWARE],
-        Some((_, geometry)) => {
-            let mut all = Conv2dAlgorithm::available(gpu.plan_options().limits);
-            all.retain(|algorithm| algorithm.serves(&geometry));
-            all
-        }
-    }
 }
