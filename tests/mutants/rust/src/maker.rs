@@ -242,6 +242,19 @@ fn is_test(attributes: &[Attribute]) -> bool {
     texts.any(|text| text.contains("test"))
 }
 
+impl Maker {
+    /// Makes the mistakes of one function, unless it is a test or runs when it is compiled.
+    fn function(&mut self, attrs: &[syn::Attribute], sig: &syn::Signature, block: &mut syn::Block) {
+        if sig.constness.is_some() || is_test(attrs) {
+            return;
+        }
+        let outer = std::mem::replace(&mut self.function, sig.ident.to_string());
+        visit_mut::visit_block_mut(self, block);
+        self.body(sig, block);
+        self.function = outer;
+    }
+}
+
 impl VisitMut for Maker {
     fn visit_item_mut(&mut self, item: &mut Item) {
         match item {
@@ -254,23 +267,11 @@ impl VisitMut for Maker {
     }
 
     fn visit_item_fn_mut(&mut self, function: &mut ItemFn) {
-        if function.sig.constness.is_some() || is_test(&function.attrs) {
-            return;
-        }
-        let outer = std::mem::replace(&mut self.function, function.sig.ident.to_string());
-        visit_mut::visit_block_mut(self, &mut function.block);
-        self.body(&function.sig, &mut function.block);
-        self.function = outer;
+        self.function(&function.attrs, &function.sig, &mut function.block);
     }
 
     fn visit_impl_item_fn_mut(&mut self, function: &mut ImplItemFn) {
-        if function.sig.constness.is_some() || is_test(&function.attrs) {
-            return;
-        }
-        let outer = std::mem::replace(&mut self.function, function.sig.ident.to_string());
-        visit_mut::visit_block_mut(self, &mut function.block);
-        self.body(&function.sig, &mut function.block);
-        self.function = outer;
+        self.function(&function.attrs, &function.sig, &mut function.block);
     }
 
     fn visit_expr_mut(&mut self, expr: &mut Expr) {
