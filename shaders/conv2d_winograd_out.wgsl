@@ -12,8 +12,6 @@ import package::variant::{ALPHA, M, R, filter_gradient_tile, output_tile};
 import package::common::winograd::{Uniform, place, tiles, tile_at};
 import package::common::workgroup_sum::{LANES, workgroup_sum};
 
-const PIXEL_LANES: u32 = 64;
-
 @group(0) @binding(0) var<uniform> u: Uniform;
 @group(0) @binding(1) var<storage, read> c: array<f32>;
 @group(0) @binding(2) var<storage, read> other: array<f32>;
@@ -55,13 +53,13 @@ fn put_output(to: Output, i: u32, j: u32, product: f32) {
     }
 }
 
-@compute @workgroup_size(PIXEL_LANES)
+@compute @workgroup_size(LANES)
 fn over_pixels(
     @builtin(workgroup_id) group: vec3u,
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let found = place(group.y * groups.x + group.x, lane, PIXEL_LANES, rows(), u.panel_columns);
+    let found = place(group.y * groups.x + group.x, lane, LANES, rows(), u.panel_columns);
     if found.line >= u.k || found.column >= tiles(u) {
         return;
     }

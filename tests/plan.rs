@@ -37,10 +37,10 @@ fn nin() -> &'static Model {
 }
 
 #[test]
-fn a_training_step_of_nin_is_at_most_46_dispatches_and_79_gflop() {
+fn a_training_step_of_nin_is_at_most_36_dispatches_and_79_gflop() {
     let plan = plan(nin(), 16, Conv2dAlgorithm::HARDWARE);
     assert!(
-        plan.dispatches().len() <= 46,
+        plan.dispatches().len() <= 36,
         "{} dispatches",
         plan.dispatches().len()
     );
@@ -54,15 +54,15 @@ fn a_training_step_of_nin_is_at_most_46_dispatches_and_79_gflop() {
     assert_eq!(parameters, 1_992_166);
 }
 
-/// What a tuner may choose on hardware.
 #[test]
-fn winograd_halves_the_multiplications_of_a_training_step_of_nin_on_hardware() {
+fn winograd_halves_the_multiplications_of_a_training_step_of_nin_on_hardware_in_44_dispatches() {
     let gflop = [Conv2dChoices::HARDWARE.precise(), Conv2dChoices::HARDWARE].map(|conv2d| {
         let options = PlanOptions {
             conv2d,
             ..PlanOptions::default()
         };
         let plan = Plan::new(program(nin(), 16).graph().clone(), &options).expect("fits");
+        assert!(plan.dispatches().len() <= 44, "{plan}");
         plan.flops() as f64 / 1e9
     });
     assert!(
@@ -72,7 +72,7 @@ fn winograd_halves_the_multiplications_of_a_training_step_of_nin_on_hardware() {
 }
 
 #[test]
-fn a_training_step_of_nin_takes_at_most_300_mb_and_400_where_it_is_fastest() {
+fn a_training_step_of_nin_takes_at_most_300_mb_and_500_where_it_is_fastest() {
     let without_subgroups = PlanOptions {
         conv2d: Conv2dChoices::SOFTWARE,
         ..PlanOptions::default()
@@ -81,9 +81,9 @@ fn a_training_step_of_nin_takes_at_most_300_mb_and_400_where_it_is_fastest() {
         conv2d: Conv2dChoices::HARDWARE.precise(),
         ..PlanOptions::default()
     };
-    // On hardware Winograd's panels and products are those of all images at once.
+    // On hardware Winograd's panels and products are those of all images at once, and of both gradients.
     for (options, most) in [
-        (PlanOptions::default(), 400_000_000),
+        (PlanOptions::default(), 500_000_000),
         (precise, 300_000_000),
         (PlanOptions::SOFTWARE, 300_000_000),
         (without_subgroups, 300_000_000),

@@ -6,7 +6,7 @@
 #[allow(dead_code, reason = "the example uses all of it")]
 mod translate;
 
-use naga::{AddressSpace, ScalarKind, StorageAccess, TypeInner};
+use naga::{AddressSpace, Handle, Module, ScalarKind, StorageAccess, Type, TypeInner};
 use nin_wgpu::plan::{Access, PlanLimits};
 use nin_wgpu::shaders::SOURCES;
 use translate::Shader;
@@ -70,6 +70,41 @@ fn every_kernel_and_variant_validates_with_the_declared_bindings() {
     }
 }
 
+/// Puts each member of a struct that begins at byte `start`, and of the structs in it, where it lies: its name and type.
+fn members<'m>(
+    name: &str,
+    module: &'m Module,
+    ty: Handle<Type>,
+    start: u32,
+    found: &mut [(&'m str, &'static str)],
+) {
+    let TypeInner::Struct { members, .. } = &module.types[ty].inner else {
+        panic!("{name}: the uniform is no struct");
+    };
+    for member in members {
+        let at = start + member.offset;
+        let kind = match module.types[member.ty].inner {
+            TypeInner::Scalar(scalar) => scalar.kind,
+            _ => {
+                self::members(name, module, member.ty, at, found);
+                continue;
+            }
+        };
+        let ty = match kind {
+            ScalarKind::Uint => "u32",
+            ScalarKind::Float => "f32",
+            other => panic!("{name}: {:?} is {other:?}", member.name),
+        };
+        let at = (at / 4) as usize;
+        assert!(
+            at < found.len(),
+            "{name}: {:?} is not declared",
+            member.name
+        );
+        found[at] = (member.name.as_deref().unwrap_or_default(), ty);
+    }
+}
+
 #[test]
 fn every_uniform_struct_has_the_declared_members() {
     for shader in shaders() {
@@ -80,23 +115,8 @@ fn every_uniform_struct_has_the_declared_members() {
             .iter()
             .find(|(_, global)| global.space == AddressSpace::Uniform)
             .expect("every kernel has a uniform struct");
-        let TypeInner::Struct { members, .. } = &module.types[global.ty].inner else {
-            panic!("{name}: the uniform is no struct");
-        };
-        let found: Vec<_> = members
-            .iter()
-            .map(|member| {
-                let TypeInner::Scalar(scalar) = module.types[member.ty].inner else {
-                    panic!("{name}: {:?} is no scalar", member.name);
-                };
-                let ty = match scalar.kind {
-                    ScalarKind::Uint => "u32",
-                    ScalarKind::Float => "f32",
-                    other => panic!("{name}: {:?} is {other:?}", member.name),
-                };
-                (member.name.as_deref().unwrap_or_default(), ty)
-            })
-            .collect();
+        let mut found = vec![("", "u32"); kernel.uniform.len()];
+        members(&name, &module, global.ty, 0, &mut found);
         assert_eq!(found, kernel.uniform, "{name}");
         assert!(
             4 * kernel.uniform.len() <= 256,

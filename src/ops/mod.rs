@@ -39,6 +39,7 @@ pub use batch_norm::{
     BatchNorm, BatchNormBackward, BatchNormEval, BatchNormEvalBackward, FoldBatchNorm,
 };
 pub use concat::{Concat, ConcatBackward};
+pub(crate) use conv2d::JOINED;
 pub(crate) use conv2d::winograd;
 pub use conv2d::winograd::Minimal;
 pub use conv2d::{Conv2d, Conv2dDgrad, Conv2dWgrad, Geometry};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::cost::by_cost;
+use super::cost::{beside_wgrad, by_cost};
 use super::{PlanLimits, Tile};
 use crate::ops::{Geometry, Minimal};
 
@@ -178,8 +178,12 @@ impl Rule {
             Self::Hardware => {
                 let rounds =
                     |algorithm: &Conv2dAlgorithm| matches!(algorithm, Conv2dAlgorithm::Winograd(_));
-                let mut cheapest = by_cost(Conv2dAlgorithm::ALL, direction, g).into_iter();
-                let chosen = cheapest.find(|algorithm| !(precise && rounds(algorithm)));
+                let mut all = Conv2dAlgorithm::ALL.to_vec();
+                all.retain(|algorithm| !(precise && rounds(algorithm)));
+                let chosen = match direction {
+                    Direction::Dgrad => beside_wgrad(all, g),
+                    _ => by_cost(all, direction, g).into_iter().next(),
+                };
                 chosen.unwrap_or(Conv2dAlgorithm::HARDWARE)
             }
         }

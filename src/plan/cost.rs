@@ -138,6 +138,24 @@ pub(crate) fn by_cost(
     costs.into_iter().map(|(_, algorithm)| algorithm).collect()
 }
 
+/// What of `all` an input gradient is computed by: what its filter gradient is, if both are one dispatch then and that is worth it.
+pub(crate) fn beside_wgrad(
+    all: impl IntoIterator<Item = Conv2dAlgorithm> + Clone,
+    g: &Geometry,
+) -> Option<Conv2dAlgorithm> {
+    let first = |direction| by_cost(all.clone(), direction, g).into_iter().next();
+    let alone = first(Direction::Dgrad)?;
+    let beside = first(Direction::Wgrad)?;
+    let cost = |algorithm| cost(algorithm, Direction::Dgrad, g);
+    let tiles = [alone, beside].map(|of| matches!(of, Conv2dAlgorithm::ImplicitGemm(_)));
+    let pays = cost(beside)? < cost(alone)? + DISPATCHES / 2.0;
+    Some(if tiles == [true; 2] && pays {
+        beside
+    } else {
+        alone
+    })
+}
+
 /// Spearman's rank correlation of pairs: 1 where both are in the same order, −1 where they are in opposite ones. `None` for fewer
 /// than two.
 pub(crate) fn rank_correlation(pairs: &[(f64, f64)]) -> Option<f64> {

@@ -7,6 +7,7 @@
 mod algorithm;
 pub(crate) mod cost;
 mod display;
+mod joined;
 mod kernel;
 mod link;
 mod lowering;
@@ -18,6 +19,7 @@ mod transforms;
 mod winograd;
 
 pub use algorithm::{Conv2dAlgorithm, Conv2dChoices, Direction, Product};
+pub(crate) use joined::{Joined, joined_uniform};
 pub use kernel::{Access, Binding, Field, Kernel, Panel, Tile, Variant};
 pub(crate) use kernel::{Word, read, uniforms, update, write};
 pub(crate) use lowering::{Lowering, Parts, WORKGROUP};
@@ -28,7 +30,7 @@ use std::collections::HashMap;
 
 use self::lowering::Lowered;
 use crate::graph::{Graph, ValueId};
-use crate::ops::{Definition, Geometry};
+use crate::ops::{Definition, Geometry, JOINED};
 
 /// Errors of planning: the graph asks for more than the device's limits allow.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -248,7 +250,10 @@ impl Plan {
             convolutions,
         } = lowering.finish();
         let kept = prologue + once.len();
-        dispatches.splice(prologue..prologue, once);
+        let each_run = dispatches.split_off(prologue);
+        dispatches.extend(once);
+        let most = options.limits.max_workgroups;
+        dispatches.extend(joined::join(each_run, &JOINED, most));
         let slots = slots::assign(&dispatches, &mut buffers);
         let limit = options.limits.max_binding.min(ADDRESSABLE);
         if let Some(slot) = slots.iter().find(|slot| slot.bytes > limit) {

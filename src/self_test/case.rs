@@ -7,7 +7,7 @@ use crate::backend::runtime::{Runtime, RuntimeError};
 use crate::graph::rng::floats;
 use crate::graph::shape::DType;
 use crate::graph::{Graph, Node, Role, Value, ValueId};
-use crate::ops::{Conv2d, Geometry, Optimizer, Tolerance};
+use crate::ops::{Conv2d, Geometry, Op, Optimizer, Tolerance};
 use crate::reference::Reference;
 
 /// Agreement demanded of a whole step: its errors add up from layer to layer.
@@ -135,10 +135,23 @@ impl<'g> Start<'g> {
             .expect(results)
     }
 
-    /// Each node as a graph of its own.
+    /// Each node as a graph of its own, and both gradients of a convolution as one, for some kernels are both.
     pub(super) fn nodes(&mut self) -> Result<Vec<Case>> {
         let nodes = self.graph.nodes();
-        nodes.iter().map(|node| self.node(node)).collect()
+        let mut cases = Vec::new();
+        for node in nodes {
+            cases.push(self.case_of(&[node])?);
+            let is_other = |other: &&Node| {
+                matches!(
+                    (&node.op, &other.op),
+                    (Op::Conv2dWgrad(_), Op::Conv2dDgrad(_))
+                ) && node.layer == other.layer
+            };
+            if let Some(other) = nodes.iter().find(is_other) {
+                cases.push(self.case_of(&[node, other])?);
+            }
+        }
+        Ok(cases)
     }
 
     /// What a value holds when `node` runs: what it held before the run, if only the host writes it or `node` updates it.
@@ -149,7 +162,8 @@ impl<'g> Start<'g> {
         }
     }
 
-    fn node(&mut self, node: &Node) -> Result<Case> {
+    /// Nodes that do not read one another, as a graph of their own.
+    fn case_of(&mut self, nodes: &[&Node]) -> Result<Case> {
         let mut graph = Graph::default();
         let mut copies: HashMap<ValueId, ValueId> = HashMap::new();
         let mut data = Vec::new();
@@ -158,7 +172,13 @@ impl<'g> Start<'g> {
             Role::Gradient(of) | Role::Moment(of, _) | Role::Average(of) => Some(of),
             _ => None,
         };
-        let operands: Vec<ValueId> = node.updates.iter().chain(&node.inputs).copied().collect();
+        let updates: Vec<ValueId> = nodes
+            .iter()
+            .flat_map(|node| &node.updates)
+            .copied()
+            .collect();
+        let inputs = nodes.iter().flat_map(|node| &node.inputs).copied();
+        let operands: Vec<ValueId> = updates.iter().copied().chain(inputs).collect();
         let beside: Vec<ValueId> = operands.iter().filter_map(parameter_of).collect();
         for &id in beside.iter().chain(&operands) {
             if copies.contains_key(&id) {
@@ -166,8 +186,8 @@ impl<'g> Start<'g> {
             }
             let value = self.graph.value(id);
             let role = match value.role {
-                role @ Role::Accumulator if node.updates.contains(&id) => role,
-                role @ Role::Statistic if node.updates.contains(&id) => role,
+                role @ Role::Accumulator if updates.contains(&id) => role,
+                role @ Role::Statistic if updates.contains(&id) => role,
                 Role::Gradient(of) => Role::Gradient(copies[&of]),
                 Role::Moment(of, n) => Role::Moment(copies[&of], n),
                 Role::Average(of) => Role::Average(copies[&of]),
@@ -179,30 +199,35 @@ impl<'g> Start<'g> {
             data.push((copy, self.value(id)?));
         }
         let copied = |ids: &[ValueId]| -> Vec<_> { ids.iter().map(|id| copies[id]).collect() };
-        let (inputs, updates) = (copied(&node.inputs), copied(&node.updates));
-        let outputs = graph.push(&node.layer, node.op.clone(), &inputs, &updates)?;
-        // What nobody asks for in the whole graph is not asked for here, so that the same kernels run.
         let unread = self.graph.unread();
-        let is_wanted = |i: usize| i == 0 || !unread[node.outputs[i].index()];
-        let wanted = outputs
-            .into_iter()
-            .enumerate()
-            .filter(|(i, _)| is_wanted(*i));
-        let written: Vec<_> = wanted.map(|(_, copy)| copy).chain(updates).collect();
-        for &id in &written {
+        let mut written = Vec::new();
+        for node in nodes {
+            let (inputs, updates) = (copied(&node.inputs), copied(&node.updates));
+            let outputs = graph.push(&node.layer, node.op.clone(), &inputs, &updates)?;
+            // What nobody asks for in the whole graph is not asked for here, so that the same kernels run.
+            let is_wanted = |i: usize| i == 0 || !unread[node.outputs[i].index()];
+            let wanted = outputs
+                .into_iter()
+                .enumerate()
+                .filter(|(i, _)| is_wanted(*i));
+            let all = wanted.map(|(_, copy)| copy).chain(updates);
+            written.extend(all.map(|copy| (copy, node.op.tolerance())));
+        }
+        for &(id, _) in &written {
             graph.keep(id);
         }
+        let shapes: Vec<_> = nodes.iter().map(|node| self.graph.shapes(node)).collect();
+        let first = nodes[0];
         let case = Case {
-            op: node.op.name(),
-            layer: node.layer.clone(),
-            shapes: self.graph.shapes(node),
-            geometry: Conv2d::of_node(self.graph, node).map(|(_, geometry)| geometry),
+            op: first.op.name(),
+            layer: first.layer.clone(),
+            shapes: shapes.join("; "),
+            geometry: Conv2d::of_node(self.graph, first).map(|(_, geometry)| geometry),
             graph,
             data,
             results: Vec::new(),
         };
-        let tolerance = node.op.tolerance();
-        case.expect(written.into_iter().map(|id| (id, tolerance)).collect())
+        case.expect(written)
     }
 }
 

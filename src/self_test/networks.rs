@@ -140,7 +140,7 @@ fn normalized(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError>
 }
 
 /// Filters of other kinds: rectangular, dilated, in groups and depthwise, with sides padded apart, and large ones for few
-/// outputs.
+/// outputs, of which both of Winograd's sizes serve some.
 fn filters(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError> {
     let tall = Conv2d::rectangular([3, 2], [2, 1])?;
     let x = net.conv2d("tall", x, 8, tall.with_paddings([[1, 0], [0, 1]])?)?;
@@ -150,7 +150,12 @@ fn filters(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError> {
     let grouped = Conv2d::rectangular([1, 3], [1, 2])?.with_dilation([1, 2])?;
     let x = net.conv2d("grouped", x, 12, grouped.with_groups(4)?.without_bias())?;
     let x = net.relu(x)?;
+    let padded = Conv2d::new(5, 1, 2)?;
+    let x = net.conv2d("padded", x, 7, padded)?;
+    let x = net.relu(x)?;
     let x = net.conv2d("narrow", x, 6, Conv2d::new(5, 1, 0)?)?;
+    let x = net.relu(x)?;
+    let x = net.conv2d("flat", x, 5, padded)?;
     let x = net.relu(x)?;
     let x = net.conv2d("last", x, 10, Conv2d::new(1, 1, 0)?)?;
     net.global_avg_pool(x)

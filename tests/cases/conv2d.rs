@@ -240,5 +240,12 @@ fn of([n, c, h, w, k]: [usize; 5], conv: Conv2d) -> Vec<Case> {
     let inputs = [case.random(&x), case.random(&y)];
     case.op(Conv2dWgrad::new(conv), &inputs, &[]);
     cases.push(case.case(name("wgrad")));
+
+    // Both read dy, and the mask is the input: some kernels are both.
+    let mut case = CaseBuilder::new();
+    let [x, dy, w] = [case.random(&x), case.random(&y), case.random(f)];
+    case.op(Conv2dWgrad::new(conv), &[x, dy], &[]);
+    case.op(dgrad.with_mask(), &[dy, w, x], &[]);
+    cases.push(case.case(name("wgrad and dgrad")));
     cases
 }

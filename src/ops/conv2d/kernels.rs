@@ -3,8 +3,11 @@
 mod chain;
 mod columns;
 mod depthwise;
+mod joined;
 mod product;
 mod winograd;
+
+pub(crate) use joined::JOINED;
 
 use std::ops::Range;
 
@@ -217,6 +220,11 @@ pub(super) fn variants(direction: Direction) -> Vec<(&'static Kernel, Variant)> 
         }
     }
     if direction == Direction::Wgrad {
+        let joined: Vec<_> = all
+            .iter()
+            .flat_map(|&(kernel, variant)| joined::with(kernel, variant))
+            .collect();
+        all.extend(joined);
         all.push((&REDUCE, Variant::Plain));
     }
     all

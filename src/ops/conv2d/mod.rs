@@ -10,6 +10,7 @@ pub(super) mod kernels;
 mod tests;
 pub(crate) mod winograd;
 
+pub(crate) use kernels::JOINED;
 pub(super) use kernels::sum_parts;
 
 pub use geometry::Geometry;

@@ -7,8 +7,8 @@ use super::columns::{CHUNK, TERMS, chunks};
 use super::product::{Product, panels};
 use crate::ops::winograd::{Matrices, Matrix, Minimal};
 use crate::plan::{
-    Binding, Direction, Kernel, Lowering, PlanError, PlanLimits, Region, Variant, read, uniforms,
-    update, write,
+    Binding, Direction, Field, Kernel, Lowering, PlanError, PlanLimits, Region, Variant, read,
+    uniforms, update, write,
 };
 
 uniforms! {
@@ -30,36 +30,39 @@ const fn kernel(shader: &'static str, entry: &'static str, bindings: &'static [B
     }
 }
 
+pub(super) const UNIFORM: &[Field] = WinogradUniform::FIELDS;
+
 const IN: &str = "conv2d_winograd_in";
 const OUT: &str = "conv2d_winograd_out";
 
-static PIXELS_IN: Kernel = kernel(
+pub(super) static PIXELS_IN: Kernel = kernel(
     IN,
     "over_pixels",
     &[read("maps"), read("w"), write("a"), write("b")],
 );
-static PIXELS_OUT: Kernel = kernel(OUT, "over_pixels", &[read("c"), read("other"), write("y")]);
-static FILTERS_IN: Kernel = kernel(
+pub(super) static PIXELS_OUT: Kernel =
+    kernel(OUT, "over_pixels", &[read("c"), read("other"), write("y")]);
+pub(super) static FILTERS_IN: Kernel = kernel(
     IN,
     "over_filters",
     &[read("maps"), read("dy"), write("a"), write("b")],
 );
-static FILTERS_OUT: Kernel = kernel(
+pub(super) static FILTERS_OUT: Kernel = kernel(
     OUT,
     "over_filters",
     &[read("c"), read("a"), write("partial_dw")],
 );
 /// The same for all images but the first ones: it adds to their sums.
-static FILTERS_MORE: Kernel = kernel(
+pub(super) static FILTERS_MORE: Kernel = kernel(
     OUT,
     "over_filters",
     &[read("c"), read("a"), update("partial_dw")],
 );
 
-/// Elements that a workgroup packs, or tiles that it makes.
+/// Elements that a workgroup packs.
 const LANES: usize = 64;
-/// Filters' gradients that a workgroup makes.
-const FILTER_LANES: usize = 256;
+/// Tiles or filters' gradients that a workgroup makes.
+const OUT_LANES: usize = 256;
 
 pub(super) fn kernels(
     direction: Direction,
@@ -322,7 +325,7 @@ fn over_pixels(
         of.product
             .dispatch(winograd.to, [a, b, c], sizes, of.of.points_of_tile())?;
         let panel_of_product = panel.columns as usize * of.product.whole(rows);
-        let blocks = panels(columns, panel.columns) * panel_of_product.div_ceil(LANES);
+        let blocks = panels(columns, panel.columns) * panel_of_product.div_ceil(OUT_LANES);
         winograd.dispatch(&PIXELS_OUT, uniform, &[c, other, out], blocks, behind)?;
     }
     Ok(())
@@ -403,7 +406,7 @@ pub(super) fn wgrad(
         product.dispatch(winograd.to, [a, b, c], sizes, of.of.points_of_tile())?;
         let panel_of_product = panel.columns as usize * product.whole(rows);
         let biases = if g.biased { rows } else { 0 };
-        let blocks = panels(columns, panel.columns) * panel_of_product / FILTER_LANES + biases;
+        let blocks = panels(columns, panel.columns) * panel_of_product / OUT_LANES + biases;
         let store = if images.start == 0 {
             &FILTERS_OUT
         } else {

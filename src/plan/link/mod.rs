@@ -4,6 +4,10 @@
 //! its own source, or in the one that its source imports it from: `import package::FOLDER::FILE::{NAME, …};`. In code, too,
 //! `package::FILE::NAME` may stand for a name. All other words are WGSL's. What a declaration names itself (parameters,
 //! members, variables) is its own in all of it. Nothing is renamed, so what is linked together must have different names.
+//!
+//! `join NAME = package::FILE::ENTRY, package::FILE::ENTRY;` is the entry point that two others are in one dispatch: `join.rs`.
+
+mod join;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -21,8 +25,18 @@ struct Item<'a> {
 struct Module<'a> {
     items: HashMap<&'a str, Item<'a>>,
     imports: HashMap<&'a str, &'a str>,
+    /// Path and name of the entry points that another one joins.
+    joins: HashMap<&'a str, [(&'a str, &'a str); 2]>,
     /// Names of the assertions among the items: their tokens. They hold for all that is taken from a source.
     assertions: Vec<&'a str>,
+}
+
+/// A declaration that is linked: its name, the path of its source, its text, and the names that it uses.
+struct Linked<'a> {
+    name: &'a str,
+    path: &'a str,
+    text: String,
+    words: BTreeSet<&'a str>,
 }
 
 /// What `entry` of the source `root` needs, that source's first. `source` has the text of a path, `common::index` say.
@@ -31,50 +45,93 @@ pub(super) fn link<'a>(
     root: &'a str,
     entry: &'a str,
 ) -> Result<String, String> {
-    let mut modules: HashMap<&str, Module> = HashMap::new();
-    let mut homes: HashMap<&str, &str> = HashMap::new();
-    let mut of_wgsl: HashMap<&str, &str> = HashMap::new();
-    let mut wanted = vec![(root, root, entry)];
-    while let Some((by, path, name)) = wanted.pop() {
-        if !modules.contains_key(path) {
-            let text = source(path).ok_or(format!("{by} imports {path}, which does not exist"))?;
+    let mut modules = Modules {
+        source,
+        parsed: HashMap::new(),
+    };
+    let items = match modules.get(root, root)?.joins.get(entry) {
+        None => modules.items(root, entry)?,
+        Some(&sides) => {
+            let [first, second] = sides.map(|(path, name)| modules.items(path, name));
+            return join::text(entry, [(sides[0].1, first?), (sides[1].1, second?)]);
+        }
+    };
+    let texts: Vec<_> = items.into_iter().map(|item| item.text).collect();
+    Ok(texts.join("\n\n") + "\n")
+}
+
+/// The sources so far.
+struct Modules<'a, F> {
+    source: F,
+    parsed: HashMap<&'a str, Module<'a>>,
+}
+
+impl<'a, F: Fn(&str) -> Option<&'a str>> Modules<'a, F> {
+    /// The source of a path, which `by` asks for.
+    fn get(&mut self, by: &str, path: &'a str) -> Result<&Module<'a>, String> {
+        if !self.parsed.contains_key(path) {
+            let text = (self.source)(path);
+            let text = text.ok_or(format!("{by} imports {path}, which does not exist"))?;
             let module = Module::parse(text).map_err(|error| format!("{path}: {error}"))?;
-            wanted.extend(module.assertions.iter().map(|&name| (path, path, name)));
-            modules.insert(path, module);
+            self.parsed.insert(path, module);
         }
-        let Module { items, imports, .. } = &modules[path];
-        let missing = || format!("{by} needs `{name}` of {path}, which does not declare it");
-        let item = items.get(name).ok_or_else(missing)?;
-        match homes.insert(name, path) {
-            Some(home) if home == path => continue,
-            Some(home) => return Err(format!("{home} and {path} both declare `{name}`")),
-            None => {}
-        }
-        for &word in &item.words {
-            if let Some((home, name)) = split(word) {
-                wanted.push((path, home, name));
-            } else if let Some(home) = imports.get(word) {
-                wanted.push((path, home, word));
-            } else if items.contains_key(word) {
-                wanted.push((path, path, word));
-            } else {
-                of_wgsl.insert(word, path);
+        Ok(&self.parsed[path])
+    }
+
+    /// What `entry` of the source `root` needs, that source's first.
+    fn items(&mut self, root: &'a str, entry: &'a str) -> Result<Vec<Linked<'a>>, String> {
+        let mut homes: HashMap<&str, &str> = HashMap::new();
+        let mut of_wgsl: HashMap<&str, &str> = HashMap::new();
+        let mut seen = BTreeSet::new();
+        let mut wanted = vec![(root, root, entry)];
+        while let Some((by, path, name)) = wanted.pop() {
+            let Module {
+                items,
+                imports,
+                assertions,
+                ..
+            } = self.get(by, path)?;
+            if seen.insert(path) {
+                wanted.extend(assertions.iter().map(|&name| (path, path, name)));
+            }
+            let missing = || format!("{by} needs `{name}` of {path}, which does not declare it");
+            let item = items.get(name).ok_or_else(missing)?;
+            match homes.insert(name, path) {
+                Some(home) if home == path => continue,
+                Some(home) => return Err(format!("{home} and {path} both declare `{name}`")),
+                None => {}
+            }
+            for &word in &item.words {
+                if let Some((home, name)) = split(word) {
+                    wanted.push((path, home, name));
+                } else if let Some(home) = imports.get(word) {
+                    wanted.push((path, home, word));
+                } else if items.contains_key(word) {
+                    wanted.push((path, path, word));
+                } else {
+                    of_wgsl.insert(word, path);
+                }
             }
         }
+        if let Some((name, home)) = homes.iter().find(|(name, _)| of_wgsl.contains_key(*name)) {
+            let user = of_wgsl[name];
+            return Err(format!(
+                "`{name}` of {home} hides WGSL's from {user}, or {user} does not import it"
+            ));
+        }
+        let mut items: Vec<_> = homes
+            .into_iter()
+            .map(|(name, path)| (path != root, path, name, &self.parsed[path].items[name]))
+            .collect();
+        items.sort_by_key(|&(far, path, _, item)| (far, path, item.at));
+        let linked = items.into_iter().map(|(_, path, name, item)| Linked {
+            name,
+            path,
+            text: item.plain(),
+            words: item.names().collect(),
+        });
+        Ok(linked.collect())
     }
-    if let Some((name, home)) = homes.iter().find(|(name, _)| of_wgsl.contains_key(*name)) {
-        let user = of_wgsl[name];
-        return Err(format!(
-            "`{name}` of {home} hides WGSL's from {user}, or {user} does not import it"
-        ));
-    }
-    let mut items: Vec<_> = homes
-        .iter()
-        .map(|(name, path)| (*path != root, *path, &modules[path].items[name]))
-        .collect();
-    items.sort_by_key(|&(far, path, item)| (far, path, item.at));
-    let texts: Vec<_> = items.iter().map(|(.., item)| item.plain()).collect();
-    Ok(texts.join("\n\n") + "\n")
 }
 
 impl<'a> Module<'a> {
@@ -97,6 +154,8 @@ impl<'a> Module<'a> {
                 let end = at + token.len();
                 if importing {
                     module.import(&item)?;
+                } else if item[0] == "join" {
+                    module.join(&item)?;
                 } else {
                     module.declare(start, text[start..end].trim_start(), &item)?;
                 }
@@ -116,6 +175,19 @@ impl<'a> Module<'a> {
         let names = tokens[2..].iter().copied().chain([name]);
         let names = names.filter(|name| is_word(name));
         self.imports.extend(names.map(|name| (name, path)));
+        Ok(())
+    }
+
+    fn join(&mut self, tokens: &[&'a str]) -> Result<(), String> {
+        let joined = match tokens {
+            [_, name, "=", first, ",", second, ";"] => {
+                split(first).zip(split(second)).map(|sides| (name, sides))
+            }
+            _ => None,
+        };
+        let (name, sides) =
+            joined.ok_or("a join is `join NAME = package::FILE::ENTRY, package::FILE::ENTRY;`")?;
+        self.joins.insert(name, sides.into());
         Ok(())
     }
 
@@ -151,7 +223,13 @@ impl<'a> Module<'a> {
     }
 }
 
-impl Item<'_> {
+impl<'a> Item<'a> {
+    /// The names that it uses.
+    fn names(&self) -> impl Iterator<Item = &'a str> {
+        let names = self.words.iter();
+        names.map(|word| split(word).map_or(*word, |(_, name)| name))
+    }
+
     /// Its text, where names stand for paths.
     fn plain(&self) -> String {
         let paths = self
@@ -292,5 +370,93 @@ mod tests {
         let error = linked(&[("kernel", import)]).err();
         let expected = "kernel imports common::sums, which does not exist";
         assert_eq!(error.as_deref(), Some(expected));
+    }
+
+    const JOINED: &str = "// Two in one.\n\n\
+        join both = package::first::main, package::second::main;\n\
+        join same = package::first::main, package::first::main;\n";
+
+    const FIRST: &str = "import package::common::sums::{sum, WIDTH};\n\n\
+        struct Uniform { len: u32, }\n\n\
+        @group(0) @binding(0) var<uniform> u: Uniform;\n\
+        @group(0) @binding(1) var<storage, read_write> y: array<f32>;\n\n\
+        // One of them.\n\
+        fn store(i: u32, len: u32) { y[i] = sum(f32(len)); }\n\n\
+        @compute @workgroup_size(WIDTH)\n\
+        fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {\n    \
+        if lane < u.len { store(group.x, u.len); }\n}\n";
+
+    #[test]
+    fn a_join_has_twice_what_is_bound_and_the_rest_once() {
+        let sources = [("kernel", JOINED), ("first", FIRST), ("common::sums", SUMS)];
+        let find = |path: &str| Some(sources.iter().find(|(known, _)| *known == path)?.1);
+        let wgsl = link(find, "kernel", "same").expect("links");
+        for (what, times) in [
+            ("@binding(1) var<storage, read_write> y_1: array<f32>;", 1),
+            (
+                "@binding(1 + 1) var<storage, read_write> y_2: array<f32>;",
+                1,
+            ),
+            (
+                "// One of them.\nfn store_1(i: u32, len: u32) { y_1[i] = sum(f32(len)); }",
+                1,
+            ),
+            (
+                "    if lane < u.second.len { store_2(group.x, u.second.len); }",
+                1,
+            ),
+            ("fn main_2(group: vec3u, lane: u32) {", 1),
+            ("        main_1(workgroup_id, local_invocation_index);", 1),
+            ("fn sum(", 1),
+            ("const WIDTH = 4u;", 1),
+            ("struct Uniform", 1),
+            ("    @align(16) second: Uniform,", 1),
+            ("const_assert WIDTH == WIDTH;", 1),
+            ("@compute @workgroup_size(WIDTH)\nfn same(", 1),
+            ("@compute", 1),
+            ("var<uniform>", 1),
+            ("twice", 0),
+        ] {
+            assert_eq!(wgsl.matches(what).count(), times, "{what}\n{wgsl}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_joined_is_named() {
+        let two = "join both = package::first::main, package::second::main;";
+        let second = FIRST.replace("import package::common::sums::{sum, WIDTH};", "");
+        let second = second.replace("Uniform", "Other");
+        for (kernel, second, expected) in [
+            (
+                "join both = package::first::main;",
+                "",
+                "kernel: a join is `join NAME = package::FILE::ENTRY, package::FILE::ENTRY;`",
+            ),
+            (
+                two,
+                "fn main() {}",
+                "`main` has no uniform struct to be joined by",
+            ),
+            (
+                two,
+                &*format!("{second} fn sum(x: f32) -> f32 {{ return x; }} const WIDTH = 4u;"),
+                "common::sums and second both declare `sum`",
+            ),
+            (
+                two,
+                "@group(0) @binding(0) var<uniform> u: u32; fn main() { let x = u; }",
+                "`main` is no entry point",
+            ),
+        ] {
+            let sources = [
+                ("kernel", kernel),
+                ("first", FIRST),
+                ("second", second),
+                ("common::sums", SUMS),
+            ];
+            let find = |path: &str| Some(sources.iter().find(|(known, _)| *known == path)?.1);
+            let error = link(find, "kernel", "both").err().unwrap_or_default();
+            assert_eq!(error, expected);
+        }
     }
 }
