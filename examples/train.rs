@@ -93,10 +93,13 @@ fn list_devices() -> Result<()> {
 
 /// Prints the plan of a training step. Needs neither a GPU, nor a driver, nor the data.
 fn print_plan(args: &Args) -> Result<()> {
-    let device = match args.device {
+    let mut device = match args.device {
         DeviceChoice::Software => PlanOptions::SOFTWARE,
         _ => PlanOptions::default(),
     };
+    if args.precise {
+        device.conv2d = device.conv2d.precise();
+    }
     let mut outline = match args.dataset() {
         (name @ ("folder" | "csv"), Some(path)) => {
             let model = args.model("nin")?;

@@ -10,7 +10,8 @@
 
 import package::variant::{ALPHA, M, R, filter_gradient_tile, output_tile};
 import package::common::winograd::{Uniform, place, tiles, tile_at};
-import package::common::workgroup_sum::{LANES, workgroup_sum};
+
+const LANES: u32 = 64;
 
 @group(0) @binding(0) var<uniform> u: Uniform;
 @group(0) @binding(1) var<storage, read> c: array<f32>;
@@ -71,6 +72,8 @@ fn over_pixels(
     output_tile(found.at, Output((tile.n * u.k + found.line) * u.p * u.q, tile.i * M, tile.j * M, bias));
 }
 
+var<workgroup> sums: array<f32, LANES>;
+
 // Called by package::variant, from element 0 of a filter on.
 fn put_filter_gradient(to: u32, i: u32, j: u32, value: f32) {
     put_dw(to + i * R + j, value);
@@ -108,9 +111,13 @@ fn over_filters(
         for (var t = lane; t < u.depth; t += LANES) {
             sum += a[(panel * u.depth + t) * u.panel_rows + k % u.panel_rows];
         }
-        let all = workgroup_sum(vec2f(sum, 0.0), lane).x;
+        sums[lane] = sum;
+        workgroupBarrier();
         if lane == 0u {
-            put_dw(u.k * u.c * R * R + k, all);
+            for (var i = 1u; i < LANES; i++) {
+                sum += sums[i];
+            }
+            put_dw(u.k * u.c * R * R + k, sum);
         }
     }
 }

@@ -252,6 +252,11 @@ impl Conv2dChoices {
             .unwrap_or_else(|| self.rule.of(direction, geometry, limits, self.precise))
     }
 
+    /// Whether a device gains by two computations side by side: one that runs its lanes on CPU cores has none that wait for work.
+    pub(super) fn joins(&self) -> bool {
+        self.rule != Rule::Software
+    }
+
     /// Lets `algorithm` serve one computation.
     pub fn set(&mut self, direction: Direction, geometry: Geometry, algorithm: Conv2dAlgorithm) {
         self.tuned.push((direction, geometry, algorithm));

@@ -250,10 +250,11 @@ impl Plan {
             convolutions,
         } = lowering.finish();
         let kept = prologue + once.len();
-        let each_run = dispatches.split_off(prologue);
-        dispatches.extend(once);
-        let most = options.limits.max_workgroups;
-        dispatches.extend(joined::join(each_run, &JOINED, most));
+        let mut each_run = dispatches.split_off(prologue);
+        if options.conv2d.joins() {
+            each_run = joined::join(each_run, &JOINED, options.limits.max_workgroups);
+        }
+        dispatches.extend(once.into_iter().chain(each_run));
         let slots = slots::assign(&dispatches, &mut buffers);
         let limit = options.limits.max_binding.min(ADDRESSABLE);
         if let Some(slot) = slots.iter().find(|slot| slot.bytes > limit) {

@@ -1,6 +1,6 @@
 //! The shader library: WGSL sources by name, linked with their imports and specialised by a variant's constants.
 //!
-//! Sources are WGSL with imports (`link.rs` says which); `package::variant` is a source made of [`Variant::constants`].
+//! Sources are WGSL with imports (`link/mod.rs` says which); `package::variant` is a source made of [`Variant::constants`].
 
 use super::link::link;
 use crate::plan::{Kernel, Variant};

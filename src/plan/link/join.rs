@@ -101,7 +101,9 @@ impl<'a> Side<'a> {
     fn new(number: usize, entry: &'a str, items: &[Linked<'a>]) -> Result<Self, String> {
         let bound = |item: &&Linked<'a>| item.text.contains("@binding(");
         let mut own: BTreeSet<&str> = items.iter().filter(bound).map(|item| item.name).collect();
-        let buffers = items.iter().filter(|item| item.text.contains("var<storage"));
+        let buffers = items
+            .iter()
+            .filter(|item| item.text.contains("var<storage"));
         let buffers = buffers.count();
         loop {
             let before = own.len();

@@ -59,10 +59,8 @@ pub(super) static FILTERS_MORE: Kernel = kernel(
     &[read("c"), read("a"), update("partial_dw")],
 );
 
-/// Elements that a workgroup packs.
+/// Elements that a workgroup packs, or tiles or filters' gradients that it makes.
 const LANES: usize = 64;
-/// Tiles or filters' gradients that a workgroup makes.
-const OUT_LANES: usize = 256;
 
 pub(super) fn kernels(
     direction: Direction,
@@ -325,7 +323,7 @@ fn over_pixels(
         of.product
             .dispatch(winograd.to, [a, b, c], sizes, of.of.points_of_tile())?;
         let panel_of_product = panel.columns as usize * of.product.whole(rows);
-        let blocks = panels(columns, panel.columns) * panel_of_product.div_ceil(OUT_LANES);
+        let blocks = panels(columns, panel.columns) * panel_of_product.div_ceil(LANES);
         winograd.dispatch(&PIXELS_OUT, uniform, &[c, other, out], blocks, behind)?;
     }
     Ok(())
@@ -406,7 +404,7 @@ pub(super) fn wgrad(
         product.dispatch(winograd.to, [a, b, c], sizes, of.of.points_of_tile())?;
         let panel_of_product = panel.columns as usize * product.whole(rows);
         let biases = if g.biased { rows } else { 0 };
-        let blocks = panels(columns, panel.columns) * panel_of_product / OUT_LANES + biases;
+        let blocks = panels(columns, panel.columns) * panel_of_product / LANES + biases;
         let store = if images.start == 0 {
             &FILTERS_OUT
         } else {
