@@ -1,8 +1,9 @@
-//! What a step costs the device besides its kernels: one submit, and no object created.
+//! What a step costs the device besides its kernels: one submit unless it takes long, and no object created.
 
 mod cases;
 
 use std::path::Path;
+use std::time::Duration;
 
 use nin_wgpu::device::Device;
 use nin_wgpu::gpu::Gpu;
@@ -32,6 +33,7 @@ fn run(device: &Device) -> Run {
 #[test]
 fn a_step_is_one_pass_and_one_submit_and_creates_nothing() {
     let Some(gpu) = cases::gpu() else { return };
+    gpu.set_longest_submission(Duration::MAX);
     let mut run = run(&Device::Gpu(gpu.clone()));
     let step = |run: &mut Run, n: u64| {
         run.train_step(&[0, 1, 2, 3], 1e-3, n).expect("runs");
@@ -52,6 +54,31 @@ fn a_step_is_one_pass_and_one_submit_and_creates_nothing() {
     assert_eq!(gpu.work().submits - work.submits, STEPS);
     assert_eq!(gpu.objects(), objects);
     assert_eq!(run.completed(), 2 + STEPS);
+}
+
+#[test]
+fn a_run_in_many_submissions_computes_what_it_does_in_one() {
+    let Some(shared) = cases::gpu() else { return };
+    // One of its own: the other one's runs are one submission each.
+    let gpu = Gpu::open(&cases::adapters(), "adapter", |_, found| {
+        found == shared.description()
+    });
+    let gpu = gpu.expect("opens");
+    let parameters = [Duration::MAX, Duration::ZERO].map(|longest| {
+        gpu.set_longest_submission(longest);
+        let before = gpu.work().submits;
+        let mut run = run(&Device::Gpu(gpu.clone()));
+        for n in 1..=3 {
+            run.train_step(&[0, 1, 2, 3], 1e-3, n).expect("runs");
+        }
+        let submits = gpu.work().submits - before;
+        match longest {
+            Duration::MAX => assert_eq!(submits, 3),
+            _ => assert!(submits > 3 * 10, "{submits} submissions"),
+        }
+        run.parameters().expect("reads")
+    });
+    assert_eq!(parameters[0], parameters[1]);
 }
 
 #[test]

@@ -3,12 +3,14 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::GpuError;
 use super::adapter::{
     AdapterDescription, AdapterFilter, AdapterKind, adapters, device_limits, no_adapter,
     plan_limits, subgroup,
 };
+use super::pace::LONGEST;
 use super::pipeline::Pipelines;
 use super::pipeline_cache::PipelineCache;
 use super::tune::Tuner;
@@ -54,6 +56,7 @@ pub struct Gpu {
     work: Arc<Mutex<Work>>,
     pub(super) tuner: Arc<Mutex<Tuner>>,
     precise: Arc<AtomicBool>,
+    longest_submission: Arc<Mutex<Duration>>,
 }
 
 impl Gpu {
@@ -215,6 +218,7 @@ impl Gpu {
             work: Arc::default(),
             tuner: Arc::default(),
             precise: Arc::default(),
+            longest_submission: Arc::new(Mutex::new(LONGEST)),
         })
     }
 
@@ -243,6 +247,19 @@ impl Gpu {
     /// times as much, of which the tolerance of the op allows far more.
     pub fn set_precise(&self, precise: bool) {
         self.precise.store(precise, Ordering::Relaxed);
+    }
+
+    /// Has runs that take longer than this cut into several submissions, between their dispatches, by what runs took before: half a
+    /// second unless told. A driver may reset a GPU that is busy with one submission for longer than its time-out (Windows: two
+    /// seconds), and all that is on it is lost.
+    pub fn set_longest_submission(&self, longest: Duration) {
+        let held = self.longest_submission.lock();
+        *held.unwrap_or_else(PoisonError::into_inner) = longest;
+    }
+
+    pub(super) fn longest_submission(&self) -> Duration {
+        let held = self.longest_submission.lock();
+        *held.unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn is_precise(&self) -> bool {

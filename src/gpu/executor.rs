@@ -1,9 +1,12 @@
-//! Runs a plan on a device: one compute pass and one submit a run, nothing created after it is built but the ring for snapshots.
+//! Runs a plan on a device: one compute pass and one submit a run, or several where it takes long (`pace.rs`). Nothing is created
+//! after it is built but the ring for snapshots.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::launch::Launch;
+use super::pace::Pace;
 use super::profile;
 use super::readback::{self, Readback};
 use super::{Gpu, GpuError};
@@ -24,6 +27,7 @@ pub struct Executor {
     plan: Plan,
     buffers: Vec<wgpu::Buffer>,
     launches: Vec<Launch>,
+    pace: Pace,
     /// Whether a parameter or statistic was written since the plan's prologue ran.
     is_stale: bool,
     /// For snapshots, once there was one.
@@ -103,6 +107,7 @@ impl Executor {
         let completed = Arc::default();
         Ok(Self {
             gpu: gpu.clone(),
+            pace: Pace::new(plan.dispatches()),
             plan,
             buffers,
             launches,
@@ -154,17 +159,29 @@ impl Executor {
         }
     }
 
-    /// Submits one run; behind the pass a copy of what `snapshot` holds, and the reset of what accumulates.
+    /// A pass of some launches.
+    fn encode(&self, launches: Range<usize>) -> wgpu::CommandEncoder {
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        let mut pass = self.gpu.begin_pass(&mut encoder, None);
+        for launch in &self.launches[launches] {
+            launch.encode(&mut pass);
+        }
+        drop(pass);
+        encoder
+    }
+
+    /// Submits one run, in parts if it is long; behind the pass a copy of what `snapshot` holds, and the reset of what accumulates.
     fn submit(&mut self, snapshot: &[Snapped]) -> Result<(), GpuError> {
         self.gpu.check()?;
-        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         let first = self.first_launch();
-        {
-            let mut pass = self.gpu.begin_pass(&mut encoder, None);
-            for launch in &self.launches[first..] {
-                launch.encode(&mut pass);
-            }
+        let mut submissions = self.pace.submissions(first, self.gpu.longest_submission());
+        let under_way = self.pace.begin(first);
+        let last = submissions.pop().unwrap_or(first..first);
+        for launches in submissions {
+            let encoder = self.encode(launches);
+            self.gpu.submit(encoder);
         }
+        let mut encoder = self.encode(last);
         self.is_stale = false;
         let parts = snapshot.iter().map(|Snapped { region, .. }| {
             let slot = &self.buffers[self.plan.slot_under(*region).index()];
@@ -181,6 +198,7 @@ impl Executor {
         let completed = self.completed.clone();
         self.gpu.queue.on_submitted_work_done(move || {
             completed.fetch_add(1, Ordering::Relaxed);
+            under_way.end();
         });
         if let (Some(readback), false) = (&self.readback, snapshot.is_empty()) {
             readback.map_last();

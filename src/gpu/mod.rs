@@ -6,6 +6,7 @@ mod device;
 pub(crate) mod error;
 mod executor;
 mod launch;
+mod pace;
 mod peak;
 mod pipeline;
 mod pipeline_cache;
