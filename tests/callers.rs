@@ -248,6 +248,8 @@ fn ops() -> Vec<Op> {
         }
         .into(),
         Ema.into(),
+        Gate.into(),
+        Commit.into(),
     ]
 }
 
