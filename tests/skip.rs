@@ -309,6 +309,11 @@ fn where_no_step_is_skipped_the_training_is_that_without_it() {
 #[test]
 fn devices_agree_on_a_training_with_a_step_that_is_skipped() {
     for training in trainings() {
+        let allowed = match training.optimizer {
+            Optimizer::Sgd(_) => 1e-4,
+            // It divides what is nearly nothing by itself: a step may go the other way.
+            Optimizer::Adam(_) => 2e-2,
+        };
         let mut all: Vec<Vec<Parameters>> = Vec::new();
         for device in devices() {
             let mut run = load(&device, &program(2, &training, normalized));
@@ -321,8 +326,7 @@ fn devices_agree_on_a_training_with_a_step_that_is_skipped() {
             for ((name, got), (_, want)) in of.iter().flatten().zip(all[0].iter().flatten()) {
                 let most = want.data.iter().fold(1e-3f32, |most, x| most.max(x.abs()));
                 let mut pairs = got.data.iter().zip(&want.data);
-                // Adam divides what is nearly nothing by itself.
-                let near = pairs.all(|(got, want)| (got - want).abs() <= 2e-2 * most.max(1.0));
+                let near = pairs.all(|(got, want)| (got - want).abs() <= allowed * most.max(1.0));
                 assert!(near, "{name}, {training:?}");
             }
         }
@@ -357,25 +361,26 @@ fn it_costs_a_few_small_dispatches_and_a_plan_without_it_has_none_of_them() {
     }
 }
 
-/// Ten training pictures as above, more often if there are to be more.
+/// Ten training pictures, more often if there are to be more; the bad ones are the seventh and the eighth.
 fn split(times: usize) -> Split {
     let classes = ["a", "b", "c"].map(str::to_owned).to_vec();
     let image = [3, SIZE[0], SIZE[1]];
-    let train = Dataset::new(
-        "made",
-        pixels().repeat(times),
-        labels().repeat(times),
-        image,
-        classes.clone(),
-    );
-    let test = Dataset::new(
-        "made",
-        pixels()[..8 * 3 * PIXELS].to_vec(),
-        labels()[..8].to_vec(),
-        image,
-        classes,
-    );
-    Split::new(train.expect("valid"), test.expect("valid"))
+    let (pixels, labels) = (pixels(), labels());
+    let set = |order: &[usize], times: usize| {
+        let image_of = |&i: &usize| {
+            pixels
+                .chunks(3 * PIXELS)
+                .nth(i)
+                .unwrap_or_default()
+                .to_vec()
+        };
+        let images: Vec<Vec<u8>> = order.iter().map(image_of).collect();
+        let labels: Vec<u16> = order.iter().map(|&i| labels[i]).collect();
+        let (images, labels) = (images.concat().repeat(times), labels.repeat(times));
+        Dataset::new("made", images, labels, image, classes.clone()).expect("valid")
+    };
+    let train = set(&[0, 1, 2, 3, 4, 5, 8, 9, 6, 7], times);
+    Split::new(train, set(&[0, 1, 2, 3, 4, 5, 6, 7], 1))
 }
 
 fn options() -> TrainOptions {
@@ -385,7 +390,7 @@ fn options() -> TrainOptions {
         learning_rate: 0.01,
         warmup_steps: 0,
         normalize: normalize(),
-        // The order is that of the pictures: of each five steps the last is skipped.
+        // The order is that of the pictures: of each five steps the fourth is skipped.
         shuffle: false,
         log_every: 3,
         training: Training {
@@ -454,8 +459,8 @@ fn a_run_in_parts_with_steps_that_are_skipped_is_the_run_in_one() {
                 ..options()
             };
             let whole = run_in(&device, one.path(), of(None)).expect("trains");
-            // Behind steps that were skipped: at the end of an epoch, within an interval, and at its beginning.
-            for until in [4, 5, 8, 10, 11] {
+            // Behind a step that was skipped, alone in an interval that goes on; at the end of an epoch; and before and behind another.
+            for until in [4, 5, 8, 9, 10, 11] {
                 run_in(&device, parts.path(), of(Some(until))).expect("trains");
             }
             let last = run_in(&device, parts.path(), of(None)).expect("trains");
@@ -474,12 +479,12 @@ fn a_run_in_parts_with_steps_that_are_skipped_is_the_run_in_one() {
                 .sum();
             assert_eq!(skipped, 3);
             if log_every == 1 {
-                let line = &steps(one.path())[4];
+                let line = &steps(one.path())[3];
                 assert!(
                     line["loss"].is_null() && line["accuracy"].is_null(),
                     "{line}"
                 );
-                assert_eq!((&line["step"], &line["skipped"]), (&5.into(), &1.into()));
+                assert_eq!((&line["step"], &line["skipped"]), (&4.into(), &1.into()));
             }
             let read = |folder: &Path| std::fs::read(folder.join("resume.safetensors"));
             let [one, parts] = [&one, &parts].map(|folder| read(folder.path()).expect("written"));
@@ -536,8 +541,8 @@ fn a_hundred_steps_skipped_in_a_row_are_a_training_that_diverged() {
 fn a_run_may_stop_skipping_when_it_goes_on() {
     let folder = tempfile::tempdir().expect("a folder");
     let first = TrainOptions {
-        max_steps: Some(5),
-        log_every: 4,
+        max_steps: Some(4),
+        log_every: 5,
         ..options()
     };
     assert_eq!(
@@ -547,13 +552,13 @@ fn a_run_may_stop_skipping_when_it_goes_on() {
         1
     );
     let mut second = TrainOptions {
-        max_steps: Some(9),
-        log_every: 4,
+        max_steps: Some(8),
+        log_every: 5,
         ..options()
     };
     second.training.skip_non_finite = false;
     let summary = run_in(&Device::Cpu, folder.path(), second).expect("trains");
-    assert_eq!((summary.steps, summary.skipped), (9, 1));
+    assert_eq!((summary.steps, summary.skipped), (8, 1));
     let told = lines(folder.path());
     let last = told.last().expect("a line");
     assert!(last.get("skipped").is_none(), "{last}");

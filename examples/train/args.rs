@@ -205,8 +205,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "STEP", hide = true)]
     pub(crate) lose_device_at: Option<u64>,
 
-    /// Go on with the run in this folder where it stopped, as if it had not; only --epochs, --max-steps and where it runs and
-    /// finds its pictures may change
+    /// Go on with the run in this folder where it stopped, as if it had not; only --epochs, --max-steps, --on-nan and where it
+    /// runs and finds its pictures may change
     #[arg(
         long,
         value_name = "DIR",
