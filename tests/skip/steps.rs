@@ -1,11 +1,12 @@
 //! Single steps, and what is left behind of them.
 
 use nin_wgpu::device::Device;
-use nin_wgpu::graph::{GraphBuilder, GraphError, ValueId};
+use nin_wgpu::graph::{Graph, GraphBuilder, GraphError, Role, ValueId};
 use nin_wgpu::init::Init;
-use nin_wgpu::ops::{Adam, Conv2d, Optimizer, Sgd};
+use nin_wgpu::ops::{Adam, Commit, Conv2d, Gate, Optimizer, Sgd};
 use nin_wgpu::plan::{Plan, PlanOptions};
 use nin_wgpu::program::{Loss, Metrics, Parameters, Program, Run, Source, Training};
+use nin_wgpu::shape::{DType, Shape};
 
 use crate::{SIZE, devices, labels, normalize, pixels, with_large_filters};
 
@@ -310,5 +311,67 @@ fn it_costs_a_few_small_dispatches_and_a_plan_without_it_has_none_of_them() {
                 "{training:?}"
             );
         }
+    }
+}
+
+/// By hand, since the reference is what all else is compared with.
+#[test]
+fn sums_join_or_are_dropped_and_statistics_stay_or_go_back() {
+    const INF: f32 = f32::INFINITY;
+    // The norm, whether it is the last part; then what is left of sums, totals, running and kept statistics.
+    let cases = [
+        (
+            2.0,
+            1.0,
+            [&[0.0; 2][..], &[11.0, 22.0, 5.0], &[1.0, 8.0], &[1.0, 8.0]],
+        ),
+        (
+            INF,
+            1.0,
+            [&[0.0; 2], &[10.0, 20.0, 6.0], &[7.0, 8.0], &[7.0, 8.0]],
+        ),
+        (
+            f32::NAN,
+            0.0,
+            [&[1.0, 2.0], &[10.0, 20.0, 5.0], &[1.0, INF], &[7.0, 8.0]],
+        ),
+    ];
+    for (device, (norm, last, want)) in devices()
+        .iter()
+        .flat_map(|device| cases.map(|case| (device, case)))
+    {
+        let mut graph = Graph::default();
+        let mut add = |name: &str, data: &[f32], role| {
+            let shape = Shape::new(&[data.len()]).expect("valid");
+            let id = graph.add_value(name, shape, DType::F32, role);
+            (id, data.to_vec())
+        };
+        let hyper = add("hyper", &[0.1, 1.0, 0.1, 0.0, 1.0, last], Role::Input);
+        let norm = add("norm", &[norm], Role::Input);
+        let sums = add("sums", &[1.0, 2.0], Role::Accumulator);
+        let totals = add("totals", &[10.0, 20.0, 5.0], Role::Accumulator);
+        let running = add("running", &[1.0, INF], Role::Statistic);
+        let kept = add("kept", &[7.0, 8.0], Role::Kept(running.0));
+        let updates = [sums.0, totals.0, running.0, kept.0];
+        let gated = graph.push("gate", Gate, &[hyper.0, norm.0], &[]);
+        let gated = gated.expect("fits")[0];
+        graph.keep(gated);
+        let commit = graph.push("commit", Commit, &[hyper.0, norm.0], &updates);
+        commit.expect("fits");
+        let mut runtime = device.load(graph).expect("loads");
+        let finite = norm.1[0].is_finite();
+        let passed = if finite {
+            hyper.1.clone()
+        } else {
+            vec![0.0; 6]
+        };
+        for (id, data) in [hyper, norm, sums, totals, running, kept] {
+            runtime.write(id, data.as_slice().into()).expect("fits");
+        }
+        runtime.run().expect("runs");
+        for (id, want) in updates.iter().zip(want) {
+            assert_eq!(runtime.read(*id).expect("readable"), want, "{device}");
+        }
+        assert_eq!(runtime.read(gated).expect("readable"), passed, "{device}");
     }
 }
