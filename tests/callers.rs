@@ -248,6 +248,8 @@ fn ops() -> Vec<Op> {
         }
         .into(),
         Ema.into(),
+        Gate.into(),
+        Commit.into(),
     ]
 }
 
@@ -411,4 +413,43 @@ fn pictures_that_are_not_there_and_views_of_another_size_are_errors() {
     assert!(Pool2d::new(usize::MAX, 1).is_err() && Pool2d::new(1, usize::MAX).is_err());
     let pool = Pool2d::new(2, 1).expect("valid");
     assert!(pool.with_dilation([usize::MAX, 1]).is_err());
+}
+
+/// A step that is skipped goes back to what is kept of each statistic, so each needs its own.
+#[test]
+fn statistics_that_are_kept_in_another_order_or_not_all_of_them_are_refused() {
+    let plan_of = |len: usize, running: &[usize], kept: &[usize]| {
+        let mut graph = Graph::default();
+        let mut add =
+            |name: &str, len, role| graph.add_value(name, shape(&[len]), DType::F32, role);
+        let inputs = [("hyper", 6), ("norm", 1)].map(|(name, len)| add(name, len, Role::Input));
+        let sums = [("sums", 4), ("totals", 5)].map(|(name, n)| add(name, n, Role::Accumulator));
+        let all = ["a", "b", "c"].map(|name| add(name, 3, Role::Statistic));
+        let beside = all.map(|of| add("kept", len, Role::Kept(of)));
+        let mut updates = sums.to_vec();
+        updates.extend(running.iter().map(|&i| all[i]));
+        updates.extend(kept.iter().map(|&i| beside[i]));
+        graph.push("commit", Commit, &inputs, &updates)?;
+        Ok::<_, GraphError>(Plan::new(graph, &PlanOptions::default()))
+    };
+    let plan = |running: &[usize], kept: &[usize]| plan_of(3, running, kept);
+    assert!(matches!(plan(&[0, 1, 2], &[0, 1, 2]), Ok(Ok(_))));
+    assert!(plan_of(4, &[0, 1, 2], &[0, 1, 2]).is_err());
+    assert!(matches!(plan(&[], &[]), Ok(Ok(_))));
+    for (running, kept) in [
+        (&[0, 1, 2][..], &[0, 2, 1][..]),
+        (&[1, 0, 2], &[1, 0, 2]),
+        (&[0, 1], &[0, 1]),
+        (&[1], &[1]),
+    ] {
+        let refused = plan(running, kept);
+        assert!(
+            matches!(refused, Ok(Err(PlanError::Role { .. }))),
+            "{refused:?}"
+        );
+    }
+    assert!(plan(&[0, 1, 2], &[0, 1]).is_err());
+    let mut graph = Graph::default();
+    let x = graph.add_value("x", shape(&[2]), DType::F32, Role::Input);
+    assert!(graph.push("gate", Gate, &[x, x], &[]).is_err());
 }

@@ -161,6 +161,11 @@ fn the_norm_of_gradients_matches_the_reference_whole_and_in_parts() {
 }
 
 #[test]
+fn what_a_step_leaves_behind_matches_the_reference_at_norms_that_are_finite_and_that_are_not() {
+    check(&cases::commit::cases(), ANY);
+}
+
+#[test]
 fn moving_averages_match_the_reference_at_the_first_step_later_and_in_parts() {
     check(&cases::ema::cases(), ANY);
 }

@@ -33,8 +33,8 @@ impl Again {
             first: true,
             lost: args.retries,
             diverged: match args.on_nan {
-                OnNan::Stop => 0,
-                OnNan::Rollback => ROLLBACKS,
+                Some(OnNan::Rollback) => ROLLBACKS,
+                Some(OnNan::Stop | OnNan::Skip) | None => 0,
             },
             step: None,
         }

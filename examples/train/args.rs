@@ -185,14 +185,10 @@ pub(crate) struct Args {
     pub(crate) patience: Option<u64>,
 
     /// What becomes of a training whose loss is no number any more: stop ends it, rollback goes on from the last checkpoint at half
-    /// the learning rate, five times at most
-    #[arg(
-        long,
-        value_enum,
-        default_value = "stop",
-        help_heading = "How to train"
-    )]
-    pub(crate) on_nan: OnNan,
+    /// the learning rate, five times at most. Or skip leaves a step out whose gradient is not finite, until 100 in a row are: nothing
+    /// moves, and its images count in no loss [default: stop; with --resume skip if the run began so]
+    #[arg(long, value_enum, help_heading = "How to train")]
+    pub(crate) on_nan: Option<OnNan>,
     /// When the loss is no number any more, run the steps since the last checkpoint once more, on the CPU, and say which layer first
     /// had a value that is not finite
     #[arg(long, help_heading = "How to train")]
@@ -209,8 +205,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "STEP", hide = true)]
     pub(crate) lose_device_at: Option<u64>,
 
-    /// Go on with the run in this folder where it stopped, as if it had not; only --epochs, --max-steps and where it runs and
-    /// finds its pictures may change
+    /// Go on with the run in this folder where it stopped, as if it had not; only --epochs, --max-steps, --on-nan and where it
+    /// runs and finds its pictures may change
     #[arg(
         long,
         value_name = "DIR",

@@ -101,6 +101,7 @@ impl OptimizerArgs {
             frozen: self.freeze.clone(),
             clip_norm: self.clip_norm,
             ema: self.ema,
+            skip_non_finite: false,
         })
     }
 }
@@ -141,6 +142,9 @@ pub(crate) fn describe(training: &Training) -> Option<String> {
             .ema
             .map(|decay| format!("a moving average of decay {decay}")),
     );
+    if training.skip_non_finite {
+        says.push("steps skipped whose gradients are not finite".to_owned());
+    }
     if !training.frozen.is_empty() {
         says.push(format!("{} frozen", training.frozen.join(", ")));
     }

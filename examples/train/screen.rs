@@ -227,32 +227,54 @@ impl Screen {
             Event::Progress(progress) => self.progress(progress),
             Event::Interval(i) => {
                 let accuracy = 100.0 * i.accuracy;
-                self.bar.set_message(format!("loss {:.4}  accuracy {accuracy:.1} %", i.loss));
+                let means = match i.loss.is_nan() {
+                    true => "no loss, since every step was skipped".to_owned(),
+                    false => format!("loss {:.4}  accuracy {accuracy:>5.1} %", i.loss),
+                };
+                self.bar.set_message(means.clone());
                 self.line(&format!(
-                    "epoch {:>2}  step {:>6}  loss {:.4}  accuracy {accuracy:>5.1} %  {:.2} s",
-                    i.epoch, i.step, i.loss, i.seconds
+                    "epoch {:>2}  step {:>6}  {means}  {:.2} s{}",
+                    i.epoch,
+                    i.step,
+                    i.seconds,
+                    skipped(i.skipped)
                 ));
             }
             Event::BadPictures(bad) => {
                 self.bad.set(self.bad.get() + bad.len());
                 for bad in *bad {
-                    self.bar.suspend(|| eprintln!("warning: left out: {}", bad.error));
+                    self.bar
+                        .suspend(|| eprintln!("warning: left out: {}", bad.error));
                 }
             }
             Event::Notice(notice) => self.bar.suspend(|| eprintln!("warning: {notice}")),
             Event::DeadClasses(classes) => self.warn_of(classes),
             Event::Epoch(e) => self.line(&format!(
-                "epoch {:>2}  train loss {:.4}  train accuracy {:.2} %  {} accuracy {:.2} %  {:.1} s{}",
+                "epoch {:>2}  {}  {} accuracy {:.2} %  {:.1} s{}{}",
                 e.epoch,
-                e.train_loss,
-                100.0 * e.train_accuracy,
-                if e.val_accuracy.is_some() { "validation" } else { "test" },
+                match e.train_loss.is_nan() {
+                    true => "no train loss".to_owned(),
+                    false => format!(
+                        "train loss {:.4}  train accuracy {:.2} %",
+                        e.train_loss,
+                        100.0 * e.train_accuracy
+                    ),
+                },
+                if e.val_accuracy.is_some() {
+                    "validation"
+                } else {
+                    "test"
+                },
                 100.0 * e.accuracy(),
                 e.seconds,
                 match e.waited {
                     0.0 => String::new(),
-                    waited => format!(", {:.1} % of it waiting for pictures", 100.0 * waited / e.seconds),
-                }
+                    waited => format!(
+                        ", {:.1} % of it waiting for pictures",
+                        100.0 * waited / e.seconds
+                    ),
+                },
+                skipped(e.skipped)
             )),
             Event::Tested(accuracy) => self.tested.set(Some(*accuracy)),
             Event::FirstStep(_) | Event::Checkpoint { .. } => {}
@@ -311,6 +333,11 @@ impl Screen {
                 100.0 * tested
             ),
         }
+        match summary.skipped {
+            0 => {}
+            1 => told!("skipped  1 step, whose gradient was not finite"),
+            steps => told!("skipped  {steps} steps, whose gradients were not finite"),
+        }
         match self.bad.get() {
             0 => {}
             times => told!(
@@ -331,6 +358,15 @@ impl Screen {
             false => format!("classify -- --model {out}/best.safetensors PICTURE…"),
         };
         told!("next     cargo run --release --example {next}");
+    }
+}
+
+/// Steps that were skipped, in words, if any were.
+fn skipped(steps: Option<u64>) -> String {
+    match steps {
+        None | Some(0) => String::new(),
+        Some(1) => ", 1 step skipped".to_owned(),
+        Some(steps) => format!(", {steps} steps skipped"),
     }
 }
 

@@ -10,7 +10,7 @@ use nin_wgpu::graph::GraphError;
 use nin_wgpu::init::Init;
 use nin_wgpu::models::{Model, Recipe};
 use nin_wgpu::ops::{Augment, Normalize};
-use nin_wgpu::program::{Loss, Parameters, Program};
+use nin_wgpu::program::{Loss, Parameters, Program, Training};
 use nin_wgpu::train::{
     Home, OnBad, Resumed, RunFolder, TrainError, TrainOptions, balanced_class_weights,
     check_memory, training_program,
@@ -18,7 +18,7 @@ use nin_wgpu::train::{
 
 use crate::args::Args;
 use crate::sets;
-use crate::values::{ClassWeights, InitChoice, RecipeName};
+use crate::values::{ClassWeights, InitChoice, OnNan, RecipeName};
 
 /// Everything that a run is made of.
 pub(crate) struct Setup {
@@ -44,6 +44,10 @@ pub(crate) fn options(
         RecipeName::Paper => Recipe::PAPER,
     };
     let schedule = args.tuning.schedule(recipe.schedule)?;
+    let training = Training {
+        skip_non_finite: args.on_nan == Some(OnNan::Skip),
+        ..args.optimizer.training(recipe.optimizer)?
+    };
     let warmup_steps = match (schedule.rises(), args.warmup) {
         (true, Some(1..)) => {
             bail!("--warmup: {schedule} begins with a rise of its own; leave --warmup out")
@@ -58,7 +62,7 @@ pub(crate) fn options(
         learning_rate: args.lr.unwrap_or(recipe.learning_rate),
         warmup_steps,
         schedule,
-        training: args.optimizer.training(recipe.optimizer)?,
+        training,
         normalize,
         augment,
         seed: args.seed,
@@ -360,8 +364,16 @@ pub(crate) fn resumed_run(
             was.home
         ));
     }
+    let training = Training {
+        skip_non_finite: match args.on_nan {
+            Some(on_nan) => on_nan == OnNan::Skip,
+            None => was.training.skip_non_finite,
+        },
+        ..was.training.clone()
+    };
     let options = TrainOptions {
         home,
+        training,
         prefetch: args.prefetch,
         workers: args.workers.unwrap_or(0),
         on_bad: args.on_bad.map_or(state.options.on_bad, Into::into),

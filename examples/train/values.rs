@@ -54,11 +54,12 @@ impl From<OnBadName> for OnBad {
     }
 }
 
-/// What becomes of a training that diverged.
+/// What becomes of a training that diverges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OnNan {
     Stop,
     Rollback,
+    Skip,
 }
 
 /// Where the pictures lie.

@@ -8,3 +8,7 @@ fn is_no_number(x: f32) -> bool {
 fn is_negative(x: f32) -> bool {
     return bitcast<u32>(x) - 0x80000000u <= 0x7f800000u;
 }
+
+fn is_finite(x: f32) -> bool {
+    return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u;
+}

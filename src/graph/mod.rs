@@ -114,6 +114,9 @@ pub enum Role {
     Moment(ValueId, u8),
     /// Exponential moving average of a parameter.
     Average(ValueId),
+    /// What a running statistic was after the last step that counted, where steps are skipped
+    /// ([`Commit`](crate::ops::Commit)).
+    Kept(ValueId),
     /// Accumulates over runs until the host takes it.
     Accumulator,
     /// Computed by a run and readable after it.

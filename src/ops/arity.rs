@@ -37,6 +37,7 @@ impl Op {
             Self::FoldBatchNorm(_) => 5..=6,
             Self::Concat(_) => from(2),
             Self::Update(update) => from(2 + usize::from(update.clip_norm.is_some())),
+            Self::Gate(_) | Self::Commit(_) => 2..=2,
             Self::Ema(_) => from(2),
             Self::GradientNorm(norm) => from(1 + usize::from(norm.in_parts)),
         }
@@ -50,6 +51,7 @@ impl Op {
             | Self::SoftTargetCrossEntropy(_)
             | Self::MeanSquaredError(_) => 1..=1,
             Self::BatchNorm(_) => 2..=2,
+            Self::Commit(_) => from(2),
             Self::Ema(_) => inputs - 1..=inputs - 1,
             Self::GradientNorm(norm) if norm.in_parts => inputs - 1..=inputs - 1,
             Self::Update(update) => {

@@ -11,6 +11,7 @@ mod add;
 mod arity;
 mod avg_pool2d;
 mod batch_norm;
+mod commit;
 mod concat;
 mod conv2d;
 mod dropout;
@@ -38,6 +39,7 @@ pub(crate) use batch_norm::Channels;
 pub use batch_norm::{
     BatchNorm, BatchNormBackward, BatchNormEval, BatchNormEvalBackward, FoldBatchNorm,
 };
+pub use commit::{Commit, Gate};
 pub use concat::{Concat, ConcatBackward};
 pub(crate) use conv2d::JOINED;
 pub(crate) use conv2d::winograd;
@@ -244,6 +246,8 @@ registry!(
     OneHot,
     MeanSquaredError,
     GradientNorm,
+    Gate,
+    Commit,
     Update,
     Ema,
 );

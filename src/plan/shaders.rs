@@ -33,6 +33,7 @@ pub const SOURCES: &[(&str, &str)] = sources![
     "batch_norm_backward",
     "batch_norm_eval",
     "batch_norm_eval_backward",
+    "commit",
     "common/conv2d",
     "common/gemm",
     "common/gradient",

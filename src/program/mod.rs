@@ -39,6 +39,7 @@ pub use metrics::Metrics;
 pub(crate) use run::Weights;
 pub use run::{LayerMaps, Run, RunError};
 pub use training::{Loss, Training};
+use update::{End, update};
 
 use std::sync::Arc;
 
@@ -174,7 +175,7 @@ impl Program {
             });
         }
         let (mut net, logits, labels) = forward(Phase::Train, source, size, part, network)?;
-        let [metrics, losses, dlogits] = loss(net.graph_mut(), logits, labels, &training.loss)?;
+        let [sums, losses, dlogits] = loss(net.graph_mut(), logits, labels, &training.loss)?;
         let random = net.random();
         let mut graph = net.finish();
         if !batch.is_multiple_of(part) && graph.statistics().next().is_some() {
@@ -184,17 +185,16 @@ impl Program {
         let frozen = training.frozen(&graph)?;
         autodiff::backward_but(&mut graph, logits, dlogits, &frozen)?;
         let in_parts = part < batch;
-        let len = if in_parts || training.clip_norm.is_some() {
-            6
-        } else {
-            3
+        let len = match in_parts || training.clip_norm.is_some() || training.skip_non_finite {
+            true => 6,
+            false => 3,
         };
         let hyper = graph.add_value("hyper", shape(&[len])?, DType::F32, Role::Input);
-        let (parameters, norm) = update::update(&mut graph, &training, hyper, in_parts)?;
-        let averaging = match training.ema {
-            Some(_) => Some(update::average(&mut graph, &parameters)?),
-            None => None,
-        };
+        let End {
+            norm,
+            averaging,
+            metrics,
+        } = update(&mut graph, &training, [hyper, sums], in_parts)?;
         fuse(&mut graph);
         Ok(Self {
             graph,

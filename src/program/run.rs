@@ -153,14 +153,18 @@ impl Run {
         Ok(self.runtime.write(id, data)?)
     }
 
-    /// Writes every parameter and running statistic that the program has and `parameters` names; an average of it begins there.
+    /// Writes every parameter and running statistic that the program has and `parameters` names; an average of it begins there, and a
+    /// step that is skipped goes back to it.
     ///
     /// # Errors
     /// [`RuntimeError`] if a shape differs.
     pub fn set_parameters(&mut self, parameters: &Parameters) -> Result<()> {
         for (name, tensor) in parameters {
             if let Some(id) = self.program.graph.find(name) {
-                for id in [Some(id), self.average_of(id)].into_iter().flatten() {
+                for id in [Some(id), self.average_of(id), self.kept_of(id)]
+                    .into_iter()
+                    .flatten()
+                {
                     self.runtime.write(id, tensor.data.as_slice().into())?;
                 }
             }
@@ -169,9 +173,17 @@ impl Run {
     }
 
     fn average_of(&self, parameter: ValueId) -> Option<ValueId> {
+        self.of_role(Role::Average(parameter))
+    }
+
+    fn kept_of(&self, statistic: ValueId) -> Option<ValueId> {
+        self.of_role(Role::Kept(statistic))
+    }
+
+    fn of_role(&self, role: Role) -> Option<ValueId> {
         let graph = &self.program.graph;
         let mut ids = graph.ids();
-        ids.find(|&id| graph.value(id).role == Role::Average(parameter))
+        ids.find(|&id| graph.value(id).role == role)
     }
 
     /// Reads every parameter and running statistic back, waiting for the device.
@@ -232,6 +244,11 @@ impl Run {
         })
     }
 
+    /// Whether steps whose gradients are not finite are skipped.
+    fn skips(&self) -> bool {
+        matches!(&*self.program.goal, Goal::Train { training, .. } if training.skip_non_finite)
+    }
+
     /// Whether the program keeps a moving average of its parameters.
     pub fn averages(&self) -> bool {
         let averaging =
@@ -261,8 +278,9 @@ impl Run {
         self.tensors(named).await
     }
 
-    /// Norm of all gradients of the last step before they were clipped; `None` if they are not
-    /// ([`Training::clip_norm`](super::Training::clip_norm)).
+    /// Norm of all gradients of the last step before they were clipped; `None` unless they are
+    /// ([`Training::clip_norm`](super::Training::clip_norm)) or steps may be skipped
+    /// ([`Training::skip_non_finite`](super::Training::skip_non_finite)).
     ///
     /// # Errors
     /// [`RuntimeError`] if the device fails.
@@ -481,11 +499,11 @@ impl Run {
     /// [`RuntimeError`] if the device fails.
     pub fn take_metrics(&mut self, wait: bool) -> Result<Vec<Metrics>> {
         let snapshots = self.runtime.take_snapshots(wait)?;
-        let clips = |goal: &Goal| matches!(goal, Goal::Train { norm: Some(_), .. });
-        let with_norm = clips(&self.program.goal);
+        let takes_norm = |goal: &Goal| matches!(goal, Goal::Train { norm: Some(_), .. });
+        let (with_norm, skips) = (takes_norm(&self.program.goal), self.skips());
         let of = |sums: &Vec<f32>| match sums.split_last() {
-            Some((&norm, sums)) if with_norm => Metrics::new(sums).with_gradient_norm(norm),
-            _ => Metrics::new(sums),
+            Some((&norm, sums)) if with_norm => Metrics::new(sums, skips).with_gradient_norm(norm),
+            _ => Metrics::new(sums, skips),
         };
         Ok(snapshots.iter().map(of).collect())
     }
@@ -495,7 +513,10 @@ impl Run {
         let Goal::Train { metrics, .. } = *self.program.goal else {
             return Err(wrong_goal("training"));
         };
-        Ok(Metrics::new(&self.tensor(metrics).await?.data))
+        Ok(Metrics::new(
+            &self.tensor(metrics).await?.data,
+            self.skips(),
+        ))
     }
 
     /// Has a training accumulate on from `metrics`, which no more steps were added to than a device can: those of one snapshot.
@@ -503,9 +524,8 @@ impl Run {
         let Goal::Train { metrics, .. } = *self.program.goal else {
             return Err(wrong_goal("training"));
         };
-        Ok(self
-            .runtime
-            .write(metrics, so_far.sums().as_slice().into())?)
+        let sums = so_far.sums(self.skips());
+        Ok(self.runtime.write(metrics, sums.as_slice().into())?)
     }
 
     /// The first value of the last run, in the order of computation, that is not finite; `None` if all are, or on a device that does

@@ -26,6 +26,12 @@ pub struct Training {
     /// The norm of all gradients that larger ones are scaled down to before anything else is made of them, as by
     /// `torch.nn.utils.clip_grad_norm_`.
     pub clip_norm: Option<f32>,
+    /// Whether a step whose gradients are not all finite moves nothing, and training goes on with the next batch: parameters,
+    /// moments, running statistics and the average stay as they were, its images count in no loss and no accuracy, and it is told of
+    /// as skipped ([`Metrics::skipped`](super::Metrics::skipped)). It is a step all the same: those behind it have their own number, by
+    /// which learning rate, dropout and Adam's correction of bias go. What is looked at is the norm of all gradients, so that a step is
+    /// skipped too where that overflows, above 1.8e19.
+    pub skip_non_finite: bool,
     /// Decay of an exponential moving average of the parameters, 0.999 say, which is kept beside them
     /// ([`Run::averaged`](super::Run::averaged)).
     pub ema: Option<f32>,

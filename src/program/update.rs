@@ -3,7 +3,7 @@
 use super::Training;
 use crate::graph::shape::{DType, Shape};
 use crate::graph::{Graph, GraphError, Role, ValueId};
-use crate::ops::{Ema, GradientNorm, Update};
+use crate::ops::{Commit, Ema, Gate, GradientNorm, Update};
 
 /// Adds a value of each parameter's shape, named after it.
 fn beside(
@@ -20,13 +20,24 @@ fn beside(
     parameters.iter().map(add).collect()
 }
 
-/// Appends the optimizer over every parameter that has a gradient; returns those, and the gradients' norm if they are clipped.
+/// The end of a training graph, as the host sees it.
+pub(super) struct End {
+    /// The norm of all gradients, if they are clipped or steps are skipped.
+    pub(super) norm: Option<ValueId>,
+    /// What the parameters weigh in their average, if there is one.
+    pub(super) averaging: Option<ValueId>,
+    /// The metrics of all steps that count; behind them, if steps are skipped, how many were.
+    pub(super) metrics: ValueId,
+}
+
+/// Appends the optimizer over every parameter that has a gradient, and what else a step leaves behind; `metrics` is where the
+/// loss adds up.
 pub(super) fn update(
     graph: &mut Graph,
     training: &Training,
-    hyper: ValueId,
+    [hyper, metrics]: [ValueId; 2],
     in_parts: bool,
-) -> Result<(Vec<ValueId>, Option<ValueId>), GraphError> {
+) -> Result<End, GraphError> {
     let mut gradients: Vec<(ValueId, ValueId)> = graph.gradients().collect();
     if gradients.is_empty() {
         return Err(GraphError::NothingToTrain);
@@ -43,35 +54,74 @@ pub(super) fn update(
         let role = |parameter| Role::Moment(parameter, 2);
         sums = beside(graph, &parameters, "sum", role);
     }
-    let mut norm = None;
-    if training.clip_norm.is_some() {
+    let skips = training.skip_non_finite;
+    let mut end = End {
+        norm: None,
+        averaging: None,
+        metrics,
+    };
+    let mut step = hyper;
+    let mut clip_norm = training.clip_norm;
+    if clip_norm.is_some() || skips {
         let mut inputs = gradients.clone();
         if in_parts {
             inputs.insert(0, hyper);
             gradients.clone_from(&sums);
         }
         let op = GradientNorm { in_parts };
-        let of_all = graph.push("clip", op, &inputs, &sums)?[0];
-        graph.keep(of_all);
-        norm = Some(of_all);
+        let norm = graph.push("clip", op, &inputs, &sums)?[0];
+        graph.keep(norm);
+        end.norm = Some(norm);
+        if skips {
+            end.metrics = commit(graph, [hyper, norm, metrics])?;
+            step = graph.push1("commit", Gate, &[hyper, norm])?;
+            // No finite norm is above it.
+            clip_norm = clip_norm.or(Some(f32::MAX));
+        }
     } else {
         updates.extend(sums);
     }
     let op = Update {
         optimizer: training.optimizer,
         groups: training.groups(graph, &parameters)?,
-        clip_norm: training.clip_norm,
+        clip_norm,
     };
-    let inputs: Vec<ValueId> = [hyper].into_iter().chain(gradients).chain(norm).collect();
+    let inputs = [step].into_iter().chain(gradients).chain(end.norm);
+    let inputs: Vec<ValueId> = inputs.collect();
     graph.push("optimizer", op, &inputs, &updates)?;
-    Ok((parameters, norm))
+    if training.ema.is_some() {
+        let gate = end.norm.filter(|_| skips);
+        end.averaging = Some(average(graph, &parameters, gate)?);
+    }
+    Ok(end)
 }
 
-/// Appends the moving average of `parameters`; returns its input, what the parameters weigh in it.
-pub(super) fn average(graph: &mut Graph, parameters: &[ValueId]) -> Result<ValueId, GraphError> {
+/// Appends what becomes of a step's metrics and of running statistics where steps are skipped; returns the metrics of those that
+/// count.
+fn commit(graph: &mut Graph, [hyper, norm, sums]: [ValueId; 3]) -> Result<ValueId, GraphError> {
+    let len = Shape::new(&[graph.shape(sums).len() + 1])?;
+    let totals = graph.add_value("metrics.counted", len, DType::F32, Role::Accumulator);
+    let statistics: Vec<ValueId> = graph.statistics().collect();
+    let kept = beside(graph, &statistics, "kept", Role::Kept);
+    let updates = [vec![sums, totals], statistics, kept].concat();
+    graph.push("commit", Commit, &[hyper, norm], &updates)?;
+    Ok(totals)
+}
+
+/// Appends the moving average of `parameters`, which stays where the norm of `gate` is not finite; returns its input, what the
+/// parameters weigh in it.
+fn average(
+    graph: &mut Graph,
+    parameters: &[ValueId],
+    gate: Option<ValueId>,
+) -> Result<ValueId, GraphError> {
     let weight = graph.add_value("averaging", Shape::new(&[1])?, DType::F32, Role::Input);
     let averages = beside(graph, parameters, "ema", Role::Average);
-    let inputs: Vec<ValueId> = [weight].iter().chain(parameters).copied().collect();
+    let gated = match gate {
+        Some(norm) => graph.push1("average", Gate, &[weight, norm])?,
+        None => weight,
+    };
+    let inputs: Vec<ValueId> = [gated].iter().chain(parameters).copied().collect();
     graph.push("average", Ema, &inputs, &averages)?;
     Ok(weight)
 }

@@ -7,6 +7,7 @@ pub(crate) mod activation;
 pub(crate) mod add;
 pub(crate) mod avg_pool2d;
 pub(crate) mod batch_norm;
+pub(crate) mod commit;
 pub(crate) mod concat;
 pub(crate) mod conv2d;
 pub(crate) mod conv2d_gemm;
@@ -265,6 +266,11 @@ impl<'a, T: Real> Io<'a, T> {
     /// Number of inputs.
     pub(crate) fn inputs(&self) -> usize {
         self.inputs.len()
+    }
+
+    /// Number of outputs and updates.
+    pub(crate) fn outputs(&self) -> usize {
+        self.written.len()
     }
 
     /// How to convolve; to be handed back.

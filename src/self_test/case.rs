@@ -170,6 +170,7 @@ impl<'g> Start<'g> {
         // What an optimizer works on lies beside the parameters that it belongs to; so these come first, wanted or not.
         let parameter_of = |id: &ValueId| match self.graph.value(*id).role {
             Role::Gradient(of) | Role::Moment(of, _) | Role::Average(of) => Some(of),
+            Role::Kept(of) => Some(of),
             _ => None,
         };
         let updates: Vec<ValueId> = nodes
@@ -191,6 +192,7 @@ impl<'g> Start<'g> {
                 Role::Gradient(of) => Role::Gradient(copies[&of]),
                 Role::Moment(of, n) => Role::Moment(copies[&of], n),
                 Role::Average(of) => Role::Average(copies[&of]),
+                Role::Kept(of) => Role::Kept(copies[&of]),
                 Role::Parameter if beside.contains(&id) => Role::Parameter,
                 _ => Role::Input,
             };
@@ -249,6 +251,7 @@ fn start(id: ValueId, value: &Value) -> Vec<f32> {
             hyper[..len].to_vec()
         }
         ("averaging", ..) => vec![0.25],
+        ("overflow", ..) => vec![f32::INFINITY],
         ("indices", ..) => whole(super::networks::IMAGES[0]),
         ("boxes", ..) => {
             let words = BOXES.iter().flatten().cycle();

@@ -6,8 +6,9 @@ use crate::graph::autodiff::backward;
 use crate::graph::shape::{DType, Shape};
 use crate::graph::{Graph, GraphBuilder, GraphError, Role, ValueId};
 use crate::ops::{
-    Activation, Adam, Augment, BatchNorm, BatchNormEval, Conv2d, GlobalAvgPool, Linear,
-    LocalResponseNorm, OneHot, Pool2d, Relu, Sgd, SoftTargetCrossEntropy, SoftmaxCrossEntropy,
+    Activation, Adam, Augment, BatchNorm, BatchNormEval, Commit, Conv2d, Gate, GlobalAvgPool,
+    Linear, LocalResponseNorm, OneHot, Pool2d, Relu, Sgd, SoftTargetCrossEntropy,
+    SoftmaxCrossEntropy,
 };
 use crate::program::{Loss, Program, Source, Training};
 
@@ -82,6 +83,15 @@ fn small(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError> {
     net.global_avg_pool(x)
 }
 
+/// Running statistics too.
+fn small_normalized(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, GraphError> {
+    let x = net.conv2d("first", x, 6, Conv2d::new(3, 2, 1)?.without_bias())?;
+    let x = net.batch_norm("norm", x)?;
+    let x = net.relu(x)?;
+    let x = net.conv2d("second", x, 10, Conv2d::new(1, 1, 0)?)?;
+    net.global_avg_pool(x)
+}
+
 /// Training steps that together hold every optimizer, each with parameters of two groups, on whole batches and in parts.
 fn optimizers(source: &Source) -> Result<Vec<Program>> {
     let batch = IMAGES[1];
@@ -116,6 +126,21 @@ fn optimizers(source: &Source) -> Result<Vec<Program>> {
         add(2, clipped(training))?;
     }
     add(batch, clipped(Adam::default().into()))?;
+    // Steps that may be skipped, with running statistics.
+    let skipping = Training {
+        skip_non_finite: true,
+        ..clipped(Adam::default().into())
+    };
+    for part in [batch, 1] {
+        let sizes = [batch, part];
+        steps.push(Program::training_in_parts(
+            source,
+            [17, 14],
+            sizes,
+            skipping.clone(),
+            small_normalized,
+        )?);
+    }
     Ok(steps)
 }
 
@@ -198,6 +223,33 @@ fn beside() -> std::result::Result<Graph, GraphError> {
     Ok(graph)
 }
 
+/// The end of a step that is skipped.
+fn skipped() -> std::result::Result<Graph, GraphError> {
+    let mut graph = Graph::default();
+    let mut add = |name: &str, len, role| -> std::result::Result<ValueId, GraphError> {
+        Ok(graph.add_value(name, Shape::new(&[len])?, DType::F32, role))
+    };
+    let inputs = [
+        add("hyper", 6, Role::Input)?,
+        add("overflow", 1, Role::Input)?,
+    ];
+    let [mean, var] = [
+        add("mean", 5, Role::Statistic)?,
+        add("var", 5, Role::Statistic)?,
+    ];
+    let updates = [
+        add("sums", 7, Role::Accumulator)?,
+        add("totals", 8, Role::Accumulator)?,
+        mean,
+        var,
+        add("mean.kept", 5, Role::Kept(mean))?,
+        add("var.kept", 5, Role::Kept(var))?,
+    ];
+    graph.push("commit", Commit, &inputs, &updates)?;
+    graph.push("commit", Gate, &inputs, &[])?;
+    Ok(graph)
+}
+
 /// Every node of these networks, and their training steps whole.
 pub(super) fn cases() -> Result<Vec<Case>> {
     let [images, batch] = IMAGES;
@@ -229,6 +281,7 @@ pub(super) fn cases() -> Result<Vec<Case>> {
     ];
     let optimizers = optimizers(&source)?;
     let mut cases = Start::new(&beside()?)?.nodes()?;
+    cases.extend(Start::new(&skipped()?)?.nodes()?);
     for program in steps.iter().chain(&inference) {
         cases.extend(Start::new(program.graph())?.nodes()?);
     }
@@ -236,7 +289,7 @@ pub(super) fn cases() -> Result<Vec<Case>> {
         // Their layers are those above.
         let nodes = Start::new(step.graph())?.nodes()?;
         let of_layer =
-            |case: &Case| ["clip", "optimizer", "average"].contains(&case.layer.as_str());
+            |case: &Case| ["clip", "commit", "optimizer", "average"].contains(&case.layer.as_str());
         cases.extend(nodes.into_iter().filter(of_layer));
     }
     for step in steps.iter().chain(&optimizers) {

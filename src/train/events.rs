@@ -26,13 +26,19 @@ pub struct Interval {
     pub epoch: u64,
     /// Last step of the interval, from 1.
     pub step: u64,
-    /// Mean loss.
+    /// Mean loss, of the images that count; NaN, which is `null` in JSON, if all steps were skipped.
     pub loss: f64,
-    /// Mean top-1 accuracy.
+    /// Mean top-1 accuracy, likewise.
     pub accuracy: f64,
+    /// Steps that moved nothing, since their gradients were not finite, if such are skipped ([`Training::skip_non_finite`]).
+    ///
+    /// [`Training::skip_non_finite`]: crate::program::Training::skip_non_finite
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<u64>,
     /// Learning rate of the last step.
     pub learning_rate: f64,
-    /// Norm of all gradients of the last step before they were clipped, if they are ([`Training::clip_norm`]).
+    /// Norm of all gradients of the last step before they were clipped, if they are ([`Training::clip_norm`]) or steps may be skipped:
+    /// then it may be none or infinite, which is `null` in JSON.
     ///
     /// [`Training::clip_norm`]: crate::program::Training::clip_norm
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,10 +54,13 @@ pub struct Interval {
 pub struct Epoch {
     /// Epoch, from 1.
     pub epoch: u64,
-    /// Mean training loss, each step's before its update.
+    /// Mean training loss, each step's before its update; NaN, which is `null` in JSON, if all steps were skipped.
     pub train_loss: f64,
     /// Mean training accuracy, likewise.
     pub train_accuracy: f64,
+    /// Steps that were skipped, if such are ([`Training::skip_non_finite`](crate::program::Training::skip_non_finite)).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<u64>,
     /// Accuracy on the validation set after the epoch, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub val_accuracy: Option<f64>,

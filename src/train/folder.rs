@@ -352,7 +352,7 @@ fn restored(folder: &Path, claim: &mut Claim, config: Option<&[u8]>) -> Result<(
 fn is_later(line: &str, at: &Metadata) -> bool {
     let parsed: Option<serde_json::Value> = serde_json::from_str(line).ok();
     let cut = at.resume.as_ref();
-    let cut = cut.is_some_and(|state| state.interval_so_far.images() > 0);
+    let cut = cut.is_some_and(|state| !state.interval_so_far.is_empty());
     let whole_steps = if cut {
         at.step.saturating_sub(1)
     } else {

@@ -28,6 +28,14 @@ pub struct State {
     /// Sums over the log interval that the run was stopped in, if it was.
     #[serde(default = "Metrics::empty")]
     pub interval_so_far: Metrics,
+    /// Steps that were skipped in the whole log intervals so far ([`Training::skip_non_finite`]).
+    ///
+    /// [`Training::skip_non_finite`]: crate::program::Training::skip_non_finite
+    #[serde(default)]
+    pub skipped: u64,
+    /// Steps of the last whole log intervals that had no other.
+    #[serde(default)]
+    pub skipped_in_a_row: u64,
     /// Best accuracy of a whole epoch so far on the validation set, or on the test set if there is none.
     pub best_accuracy: f64,
     /// Its epoch; 0 before the first.

@@ -15,6 +15,7 @@ pub mod add;
 pub mod avg_pool2d;
 pub mod batch_norm;
 pub mod branches;
+pub mod commit;
 pub mod concat;
 pub mod conv2d;
 pub mod dropout;

@@ -23,6 +23,7 @@ pub fn trusted() -> Vec<Case> {
         super::softmax::cases(),
         super::mean_squared_error::cases(),
         super::gradient_norm::cases(),
+        super::commit::cases(),
         super::ema::cases(),
     ]
     .concat()

@@ -34,6 +34,7 @@ mod proxy;
 mod resume;
 mod sets;
 mod shaders;
+mod skip;
 mod train;
 mod tune;
 mod tuning;

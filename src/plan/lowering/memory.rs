@@ -67,6 +67,47 @@ impl Lowering<'_> {
         }
     }
 
+    /// Gives what is kept of a running statistic its place: that of the statistic, in a buffer of its own.
+    pub(super) fn add_kept_statistic(&mut self, role: Role) -> Option<Region> {
+        let Role::Kept(statistic) = role else {
+            return None;
+        };
+        let place = self.regions.get(statistic.index()).copied().flatten()?;
+        if Some(place.buffer) != self.statistics {
+            return None;
+        }
+        let all = self.buffers[place.buffer.index()].bytes;
+        let buffers = &mut self.buffers;
+        let buffer = *self
+            .kept_statistics
+            .get_or_insert_with(|| add_buffer(buffers, "kept statistics".to_owned(), 0, true));
+        self.buffers[buffer.index()].bytes = all;
+        Some(Region { buffer, ..place })
+    }
+
+    /// All running statistics in one binding, and what is kept of them in another of the same layout.
+    ///
+    /// # Errors
+    /// [`PlanError::Role`] for a value that is none, and if these are not all of them, each with its own, in the order of the graph.
+    pub(crate) fn statistics(
+        &self,
+        running: &[ValueId],
+        kept: &[ValueId],
+    ) -> Result<[Region; 2], PlanError> {
+        let all: Vec<ValueId> = self.graph.statistics().collect();
+        let want = "a running statistic, or what is kept of it, all of them in order";
+        for (i, (&of, &id)) in running.iter().zip(kept).enumerate() {
+            if all.get(i) != Some(&of) || self.graph.value(id).role != Role::Kept(of) {
+                return Err(self.misplaced(id, want));
+            }
+        }
+        if running.len() != all.len() {
+            return Err(self.misplaced(kept[0], want));
+        }
+        let span = |ids: &[ValueId]| self.span(ids[0], ids[ids.len() - 1]);
+        Ok([span(running)?.0, span(kept)?.0])
+    }
+
     /// Gives a value its place, or its first, in the slabs of one kind.
     pub(super) fn add_to_slabs(&mut self, id: ValueId, kind: usize, parameter: ValueId) -> Region {
         let sizes = match kind {

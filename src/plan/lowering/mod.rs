@@ -78,6 +78,7 @@ pub(crate) struct Lowering<'a> {
     optimizer_sums: bool,
     all_parts: Option<BufferId>,
     statistics: Option<BufferId>,
+    kept_statistics: Option<BufferId>,
     parts: Vec<Parts>,
     convolutions: Vec<(Direction, Geometry)>,
 }
@@ -116,6 +117,7 @@ impl<'a> Lowering<'a> {
             optimizer_sums,
             all_parts: None,
             statistics: None,
+            kept_statistics: None,
             parts: Vec::new(),
             convolutions: Vec::new(),
         };
@@ -128,6 +130,8 @@ impl<'a> Lowering<'a> {
                 None
             } else if value.role == Role::Statistic {
                 Some(this.add_statistic(bytes))
+            } else if let Some(region) = this.add_kept_statistic(value.role) {
+                Some(region)
             } else if let Some((slab, parameter)) = slab_of(value.role, id) {
                 Some(this.add_to_slabs(id, slab, parameter))
             } else if let Some(viewed) = views.get(&id) {

@@ -11,6 +11,9 @@ use crate::train::TrainError;
 use crate::train::events::{Event, Interval, Progress};
 use crate::train::order::epoch_order;
 
+/// Where so many steps in a row were skipped, in log intervals without any other, the parameters themselves must be at fault.
+const SKIPPED_IN_A_ROW: u64 = 100;
+
 /// Snapshots that may be under way before the host waits.
 const IN_FLIGHT: usize = 1;
 
@@ -38,7 +41,8 @@ impl Trainer<'_> {
         let supply = self.supply.clone();
         let mut batches = supply.batches(order, Some(random));
         // Of an interval that the run was stopped in, the device has the sums.
-        let mut interval = self.state.interval_so_far.images() / images as u64;
+        let so_far = &self.state.interval_so_far;
+        let mut interval = so_far.images() / images as u64 + so_far.skipped();
         loop {
             pause(Pause::Step).await;
             let before_batch = batches.waited();
@@ -159,10 +163,19 @@ impl Trainer<'_> {
         let seconds = self.since.elapsed().as_secs_f64();
         self.since = Instant::now();
         let (loss, accuracy) = (metrics.loss(), metrics.accuracy());
-        if !loss.is_finite() {
+        let all_skipped = metrics.images() == 0 && metrics.skipped() > 0;
+        let in_a_row = match all_skipped {
+            true => self.state.skipped_in_a_row + metrics.skipped(),
+            false => 0,
+        };
+        let at_fault = match all_skipped {
+            true => !cut && in_a_row >= SKIPPED_IN_A_ROW,
+            false => !loss.is_finite(),
+        };
+        if at_fault {
             return Err(TrainError::NonFinite {
                 loss,
-                interval,
+                interval: in_a_row.max(interval),
                 step,
                 epoch,
             }
@@ -173,6 +186,7 @@ impl Trainer<'_> {
             step,
             loss,
             accuracy,
+            skipped: self.skipped_of(&metrics),
             learning_rate,
             grad_norm: metrics.gradient_norm(),
             seconds,
@@ -187,7 +201,11 @@ impl Trainer<'_> {
         self.state.interval_so_far = Metrics::empty();
         match cut {
             true => self.state.interval_so_far = metrics,
-            false => self.state.epoch_so_far.add(&metrics),
+            false => {
+                self.state.epoch_so_far.add(&metrics);
+                self.state.skipped += metrics.skipped();
+                self.state.skipped_in_a_row = in_a_row;
+            }
         }
         Ok(())
     }

@@ -38,6 +38,9 @@ pub struct Summary {
     pub best_epoch: u64,
     /// Whether it was stopped by [`Trainer::stop_flag`].
     pub stopped: bool,
+    /// Steps that were skipped, since their gradients were not finite
+    /// ([`Training::skip_non_finite`](crate::program::Training::skip_non_finite)), those before a resumption included.
+    pub skipped: u64,
     /// Whether it ended before the last epoch for want of progress ([`TrainOptions::patience`]).
     pub early: bool,
 }
@@ -128,6 +131,8 @@ impl<'a> Trainer<'a> {
                 untested: false,
                 epoch_so_far: Metrics::empty(),
                 interval_so_far: Metrics::empty(),
+                skipped: 0,
+                skipped_in_a_row: 0,
                 best_accuracy: 0.0,
                 best_epoch: 0,
                 plateau: Plateau::default(),
@@ -169,8 +174,13 @@ impl<'a> Trainer<'a> {
         (self.step, self.first_step) = (step, step);
         self.state.epoch_so_far = state.epoch_so_far.clone();
         self.state.interval_so_far = state.interval_so_far.clone();
-        if state.interval_so_far.images() > 0 {
-            self.train.resume_metrics(&state.interval_so_far)?;
+        (self.state.skipped, self.state.skipped_in_a_row) = (state.skipped, state.skipped_in_a_row);
+        if !self.state.options.training.skip_non_finite {
+            // Steps are skipped no longer, and nothing counts on.
+            self.state.skipped += self.state.interval_so_far.forget_skipped();
+        }
+        if !self.state.interval_so_far.is_empty() {
+            self.train.resume_metrics(&self.state.interval_so_far)?;
         }
         self.state.untested = state.untested;
         self.state.best_accuracy = state.best_accuracy;
@@ -194,7 +204,7 @@ impl<'a> Trainer<'a> {
     /// Trains to the end, telling `tell` of every event.
     ///
     /// # Errors
-    /// [`TrainError::NonFinite`] if the loss diverges, [`TrainError::NonFiniteParameter`] if it does behind the last step before a
+    /// [`TrainError::NonFinite`] if the loss diverges, or if steps may be skipped and all of 100 in a row are, [`TrainError::NonFiniteParameter`] if it does behind the last step before a
     /// checkpoint, those of the device, and whatever `tell` returns.
     pub fn run(&mut self, tell: impl FnMut(Event<'_>) -> Result<()>) -> Result<Summary> {
         block_on(self.run_async(tell, Pause::sleep))
@@ -254,6 +264,7 @@ impl<'a> Trainer<'a> {
                     epoch,
                     train_loss: trained.loss(),
                     train_accuracy: trained.accuracy(),
+                    skipped: self.skipped_of(&trained),
                     val_accuracy: self.split.val.is_some().then_some(accuracy),
                     test_accuracy: self.split.val.is_none().then_some(accuracy),
                     learning_rate,
@@ -288,6 +299,7 @@ impl<'a> Trainer<'a> {
             best_accuracy,
             best_epoch,
             stopped,
+            skipped: self.state.skipped + self.state.interval_so_far.skipped(),
             early: self.without_progress() && self.step < self.all_steps(),
         })
     }
@@ -305,6 +317,12 @@ impl<'a> Trainer<'a> {
 
     fn all_steps(&self) -> u64 {
         self.state.options.epochs * self.steps_per_epoch()
+    }
+
+    /// Steps that were skipped, if any may be.
+    fn skipped_of(&self, metrics: &Metrics) -> Option<u64> {
+        let skips = self.state.options.training.skip_non_finite;
+        skips.then(|| metrics.skipped())
     }
 
     /// Where `step` is.
