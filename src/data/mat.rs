@@ -32,7 +32,7 @@ const COMPLEX: u8 = 0x08;
 /// A variable to read.
 pub(super) struct Wanted {
     pub(super) name: &'static str,
-    /// The most numbers that it may have.
+    /// The most numbers that it may have, and the most bytes: what is packed may unpack to thousands of times its size.
     pub(super) most: usize,
 }
 
@@ -241,7 +241,7 @@ fn variable(bytes: &mut impl Read, wanted: &[Wanted]) -> Result<Found, Stop> {
         let got = format!("`{name}` of dimensions {dims:?}");
         return Err(stop(got, format!("{most} numbers at most")));
     };
-    let (storage, values) = element(bytes, count.saturating_mul(8))?;
+    let (storage, values) = element(bytes, most)?;
     if width(storage).and_then(|width| count.checked_mul(width)) != Some(values.len()) {
         let got = format!(
             "{} bytes of type {storage} for `{name}` {dims:?}",

@@ -74,7 +74,8 @@ fn read(path: &Path) -> Result<Dataset, DataError> {
         },
         Wanted {
             name: "y",
-            most: MOST,
+            // Doubles, though most files store them as bytes.
+            most: 8 * MOST,
         },
     ];
     let [pictures, digits] = mat::read(path, &wanted)?;

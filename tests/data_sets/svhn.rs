@@ -169,6 +169,13 @@ fn files_of_other_kinds_and_damaged_ones_say_what_is_wrong() {
     let huge = [u32::MAX, u32::MAX, u32::MAX, u32::MAX];
     let huge = variable(b'X', 9, &huge, 2, &[]);
     fails(&file(&[packed(&huge), y(&[1])]), &["numbers at most"]);
+    let mut bomb = variable(b'X', 6, &[32, 32, 3, 100_000], 9, &[0; 8]);
+    let length = bomb.len() - 12..bomb.len() - 8;
+    bomb[length].copy_from_slice(&(8 * 3072 * 100_000_u32).to_le_bytes());
+    fails(
+        &file(&[packed(&bomb), y(&[1])]),
+        &["2457600000 bytes", "at most"],
+    );
     let large = variable(b'X', 9, &[32, 32, 3, 600_000], 2, &[0; 3072]);
     fails(
         &file(&[packed(&large), y(&[1])]),
