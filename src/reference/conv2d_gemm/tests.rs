@@ -259,6 +259,7 @@ fn winograd_is_chosen_for_large_layers_and_rounds_little() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "runs what the others run, three times")]
 fn what_it_works_in_is_known_before() {
     for g in geometries() {
         for (precise, keeps) in [(false, false), (true, false), (false, true)] {
