@@ -11,7 +11,10 @@ use nin_wgpu::gpu::Executor;
 use nin_wgpu::graph::{Graph, GraphBuilder, GraphError, Phase, Role, ValueId};
 use nin_wgpu::init::Init;
 use nin_wgpu::models::layers;
-use nin_wgpu::ops::{Adam, Add, Conv2d, GlobalAvgPool, Relu, SoftmaxCrossEntropy, Update};
+use nin_wgpu::ops::{
+    Adam, Add, BatchNorm, BatchNormEvalBackward, Conv2d, GlobalAvgPool, LocalResponseNorm,
+    LocalResponseNormBackward, Op, Relu, ReluBackward, SoftmaxCrossEntropy, Update,
+};
 use nin_wgpu::plan::Plan;
 use nin_wgpu::program::{Parameters, Program, Source};
 use nin_wgpu::reference::Reference;
@@ -291,6 +294,56 @@ fn logits_that_something_else_reads_are_there_when_it_does() {
     assert_agrees(step(graph, logits, false), |role| {
         matches!(role, Role::Gradient(_) | Role::Output)
     });
+}
+
+/// A normalisation's gradient takes the mask of its own input into it, and nobody else's.
+#[test]
+fn a_gradient_is_masked_by_the_value_that_its_relu_made() {
+    let eval = BatchNorm::new(4.0, 0.1)
+        .map(BatchNormEvalBackward::from)
+        .expect("valid");
+    let response = LocalResponseNorm::new(3)
+        .map(LocalResponseNormBackward::new)
+        .expect("valid");
+    for (op, states) in [(Op::from(eval), 3), (Op::from(response), 0)] {
+        for own in [true, false] {
+            let mut graph = Graph::default();
+            let mut input = |name: &str, dims: &[usize]| {
+                graph.add_value(name, shape(dims), DType::F32, Role::Input)
+            };
+            let [dy, x, other] = ["dy", "x", "other"].map(|name| input(name, &[2, 4, 3, 3]));
+            let mut inputs = vec![dy, x];
+            inputs.extend((0..states).map(|i| input(&format!("state {i}"), &[4])));
+            let dx = graph.push("norm", op.clone(), &inputs, &[]).expect("fits")[0];
+            let mask = if own { x } else { other };
+            let masked = graph
+                .push("relu", ReluBackward, &[dx, mask], &[])
+                .expect("fits")[0];
+            graph.keep(masked);
+            let mut fused = graph.clone();
+            fuse(&mut fused);
+            assert_eq!(fused.nodes().len(), if own { 1 } else { 2 });
+            assert_agrees(graph, |role| role == Role::Output);
+        }
+    }
+}
+
+/// Only what follows from parameters and statistics alone is kept from run to run.
+#[test]
+fn what_follows_from_an_input_alone_is_computed_in_every_run() {
+    let mut graph = Graph::default();
+    let x = graph.add_value("x", shape(&[3]), DType::F32, Role::Input);
+    let y = graph.push("y", Relu, &[x], &[]).expect("fits")[0];
+    graph.keep(y);
+    let gpu = cases::gpu().map(|gpu| Device::Gpu(gpu.clone()));
+    for device in std::iter::once(Device::Cpu).chain(gpu) {
+        let mut runtime = device.load(graph.clone()).expect("loads");
+        for data in [[1.0_f32, 2.0, 3.0], [4.0, 5.0, 6.0]] {
+            runtime.write(x, data.as_slice().into()).expect("fits");
+            runtime.run().expect("runs");
+            assert_eq!(runtime.read(y).expect("kept"), data, "{device}");
+        }
+    }
 }
 
 /// A pre-activation that stays readable, or that a sum reads too, keeps the values that it had before its ReLU.

@@ -205,6 +205,32 @@ fn a_tensor_above_the_binding_limit_fails_and_is_named() {
 }
 
 #[test]
+fn a_data_set_lies_in_one_buffer_if_a_binding_holds_it_and_else_in_pages_of_fours() {
+    let source = Source::new(300, [1, 3, 5]);
+    let program = Program::inference(&source, [3, 5], 30, |net, x| net.global_avg_pool(x));
+    let program = program.expect("builds");
+    let images = program.graph().find("data.images").expect("is there");
+    for (max_binding, rows) in [
+        (4500, vec![]),
+        (4499, vec![296, 4]),
+        (1860, vec![124, 124, 52]),
+    ] {
+        let limits = PlanLimits {
+            max_binding,
+            ..PlanLimits::default()
+        };
+        let options = PlanOptions {
+            limits,
+            ..PlanOptions::default()
+        };
+        let plan = Plan::new(program.graph().clone(), &options).expect("fits");
+        let pages = plan.pages(images);
+        let got: Vec<usize> = pages.iter().map(|page| page.rows).collect();
+        assert_eq!(got, rows, "of {max_binding} bytes");
+    }
+}
+
+#[test]
 fn an_algorithm_over_subgroups_fails_on_a_device_without_them_and_says_why() {
     let options = PlanOptions {
         conv2d: Conv2dAlgorithm::ColumnsSubgroup.into(),
@@ -213,6 +239,11 @@ fn an_algorithm_over_subgroups_fails_on_a_device_without_them_and_says_why() {
     assert!(
         !Conv2dAlgorithm::available(options.limits).contains(&Conv2dAlgorithm::ColumnsSubgroup)
     );
+    let with = PlanLimits {
+        subgroup: 8,
+        ..options.limits
+    };
+    assert!(Conv2dAlgorithm::available(with).contains(&Conv2dAlgorithm::ColumnsSubgroup));
     let error = Plan::new(program(nin(), 1).graph().clone(), &options).expect_err("no subgroups");
     assert!(
         error
@@ -411,6 +442,11 @@ fn only_an_inference_plan_keeps_packed_filters() {
         assert_eq!(kept.prologue(), if packed { 12 } else { 0 });
         assert_eq!(trained.prologue(), 0);
         assert_eq!((packs(&kept), packs(&trained)), (false, packed));
+        let says = |plan: &Plan| {
+            plan.to_string()
+                .contains("only after parameters were written")
+        };
+        assert_eq!((says(&kept), says(&trained)), (packed, false));
     }
 }
 

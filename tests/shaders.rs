@@ -185,3 +185,24 @@ fn every_shader_file_is_known_used_and_opens_with_a_comment() {
         );
     }
 }
+
+#[test]
+fn every_entry_point_of_every_shader_is_a_kernel_of_some_op() {
+    let shaders = shaders();
+    for (path, source) in SOURCES {
+        // `fn` stands right behind what says that it is an entry point.
+        for (_, behind) in source
+            .match_indices("@compute")
+            .map(|(at, _)| source.split_at(at))
+        {
+            let behind = behind.split("fn ").nth(1).unwrap_or_default();
+            let entry = behind.split('(').next().unwrap_or_default();
+            let mut kernels = shaders.iter().map(|shader| shader.kernel);
+            let is_declared = kernels.any(|kernel| (kernel.shader, kernel.entry) == (*path, entry));
+            assert!(
+                is_declared,
+                "{path}.wgsl: no op has `{entry}` among its kernels"
+            );
+        }
+    }
+}

@@ -156,6 +156,8 @@ mod tests {
     fn strata_follow_the_sizes_and_keep_every_class_on_both_sides() {
         assert_eq!(strata(&[95, 95, 3], 97), [48, 48, 1]);
         assert_eq!(strata(&[10, 10], 5), [3, 2]);
+        assert_eq!(strata(&[10, 30], 8), [2, 6]);
+        assert_eq!(strata(&[30, 10, 20], 12), [6, 2, 4]);
         assert_eq!(strata(&[1, 9, 1], 3), [0, 3, 0]);
         assert_eq!(strata(&[100, 2, 2], 3), [1, 1, 1]);
         assert_eq!(strata(&[100, 2, 2], 2), [2, 0, 0]);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use nin_wgpu::data::{DATASETS, Dataset, load};
+use nin_wgpu::data::{DATASETS, Dataset, Split, load};
 
 use crate::assert_says;
 
@@ -21,6 +21,43 @@ fn unknown_data_set_lists_the_known_ones() {
 fn data_set_without_files_refuses_a_folder() {
     let error = load("synthetic", Some(Path::new("somewhere"))).unwrap_err();
     assert_says(&error, &["synthetic", "somewhere"]);
+}
+
+#[test]
+fn an_outline_counts_its_bytes() {
+    let set = Dataset::new("toy", vec![0; 36], vec![0, 1, 0], [2, 2, 3], names(2)).unwrap();
+    assert_eq!(set.outline().bytes(), 36);
+    assert!(!set.is_empty());
+}
+
+#[test]
+fn what_is_held_out_follows_from_all_bits_of_the_seed_and_leaves_one() {
+    let set = |len: u8| {
+        let labels = vec![0; len.into()];
+        Dataset::new(
+            "toy",
+            (0..len).collect::<Vec<u8>>(),
+            labels,
+            [1, 1, 1],
+            names(1),
+        )
+        .unwrap()
+    };
+    let held = |len, count, seed| {
+        let split = Split::new(set(len), set(1)).hold_out(count, seed);
+        let pictures = |of: &Dataset| (0..of.len()).map(|i| of.image(i).unwrap()[0]).collect();
+        let val: Vec<u8> = split.val.as_ref().map_or_else(Vec::new, pictures);
+        (pictures(&split.train), val)
+    };
+    let (train, val): (Vec<u8>, _) = held(60, 20, 7);
+    assert_eq!((train.len(), val.len()), (40, 20));
+    assert_eq!((train.clone(), val), held(60, 20, 7));
+    for other in [8, 7 + (1 << 32), 7 + (1 << 63)] {
+        assert_ne!(train, held(60, 20, other).0, "seed {other}");
+    }
+    assert_eq!(held(2, 5, 7).1.len(), 1);
+    assert_eq!(held(1, 1, 7), (vec![0], vec![]));
+    assert_eq!(held(3, 0, 7), (vec![0, 1, 2], vec![]));
 }
 
 #[test]

@@ -21,7 +21,14 @@ fn reload(
     let (_dir, path) = file("picture", &[]);
     let mut out = File::create(&path).unwrap();
     picture.into().write_to(&mut out, format).unwrap();
-    image_file::load(&path, shape, Fit::Pad, invert).unwrap()
+    let bytes = fs::read(&path).unwrap();
+    let loaded = image_file::load(&path, shape, Fit::Pad, invert).unwrap();
+    let name = Path::new("bytes");
+    assert_eq!(
+        loaded,
+        image_file::load_bytes(name, &bytes, shape, Fit::Pad, invert).unwrap()
+    );
+    loaded
 }
 
 #[test]

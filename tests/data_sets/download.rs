@@ -168,7 +168,14 @@ fn wrong_length_names_both_whether_announced_or_not() {
 #[test]
 fn refusal_names_address_and_status() {
     let dir = tempdir().unwrap();
-    for status in ["404 Not Found", "403 Forbidden", "503 Service Unavailable"] {
+    for status in [
+        "404 Not Found",
+        "403 Forbidden",
+        "503 Service Unavailable",
+        // Of a range, which was not asked for.
+        "416 Range Not Satisfiable",
+        "206 Partial Content",
+    ] {
         let server = Server::start(vec![Answer::new(status, b"no")]);
         let error = get(&server, &dir.path().join("file.gz")).unwrap_err();
         assert_says(&error, &[&server.url, status]);

@@ -183,6 +183,19 @@ fn no_damage_to_the_archive_does_more_than_fail() {
         let error = load("emnist-digits", Some(dir.path())).unwrap_err();
         assert_says(&error, &[path.to_str().unwrap(), "zip", "no directory"]);
     }
+    // Where the archive's end says that the directory lies, and where that says that its first member does.
+    let end = whole.len() - 22;
+    let directory = u32::from_le_bytes(whole[end + 16..][..4].try_into().unwrap());
+    for (at, value, says) in [
+        (end + 16, directory + 23, "within the file's"),
+        (directory as usize + 42, 1, "no member at 1"),
+    ] {
+        let mut bytes = whole.clone();
+        bytes[at..][..4].copy_from_slice(&value.to_le_bytes());
+        write(&path, &bytes);
+        let error = load("emnist-digits", Some(dir.path())).unwrap_err();
+        assert_says(&error, &[says]);
+    }
     let mut random = Random(3);
     let mut loaded = 0;
     for round in 0..4000 {

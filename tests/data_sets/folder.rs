@@ -134,13 +134,111 @@ fn shape_and_inversion_can_be_asked_for() {
 }
 
 #[test]
+fn light_and_dark_are_swapped_if_most_pictures_are_dark_on_light() {
+    for (bright, swapped) in [(2, false), (3, true)] {
+        let dir = two_classes(2, 0);
+        for i in 0..bright {
+            grey(dir.path().join(format!("b/{i}.png")), 8, 6, 250);
+        }
+        let split = load("folder", Some(dir.path())).unwrap();
+        let values = [values(&split.train), values(&split.test)].concat();
+        let dark = if swapped { 5 } else { 0 };
+        assert!(
+            values.contains(&dark),
+            "{bright} bright of two more: {values:?}"
+        );
+    }
+}
+
+#[test]
+fn pictures_that_are_all_grey_have_one_plane_in_every_format() {
+    let dir = two_classes(0, 0);
+    let path = |class: &str, i| dir.path().join(class).join(format!("{i}.jpg"));
+    for (class, i) in ["a", "b"]
+        .into_iter()
+        .flat_map(|class| [(class, 0), (class, 1)])
+    {
+        grey(path(class, i), 8, 6, 90);
+    }
+    let split = load("folder", Some(dir.path())).unwrap();
+    assert_eq!(shape(&split.train), [1, 6, 8]);
+    let colours = RgbImage::from_pixel(8, 6, Rgb([200, 10, 20]));
+    colours.save(path("a", 2)).unwrap();
+    let split = load("folder", Some(dir.path())).unwrap();
+    assert_eq!(shape(&split.train), [3, 6, 8]);
+}
+
+#[test]
+fn folders_to_validate_with_are_named_where_there_are_none_to_test_on() {
+    let dir = tempdir().unwrap();
+    for class in ["train/a", "train/b", "train/c", "Valid/a", "Valid/b"] {
+        for i in 0..2 {
+            grey(dir.path().join(class).join(format!("{i}.png")), 8, 6, i);
+        }
+    }
+    let split = load("folder", Some(dir.path())).unwrap();
+    assert_eq!((split.train.len(), split.test.len()), (6, 4));
+    let notes = split.notes.join("\n");
+    for says in [
+        "no test/: Valid/ is what the best epoch is chosen by",
+        "Valid/ has no picture of 1 class: c",
+    ] {
+        assert!(notes.contains(says), "{says} in {notes}");
+    }
+}
+
+#[test]
+fn a_table_says_which_part_a_picture_belongs_to() {
+    let dir = two_classes(3, 3);
+    let table = dir.path().join("table.csv");
+    let sorted = |set: &Dataset| {
+        let mut values = values(set);
+        values.sort_unstable();
+        values
+    };
+    let load_lines = |parts: [&str; 6]| {
+        let lines = parts.iter().enumerate().map(|(i, part)| {
+            let class = ["a", "b"][i % 2];
+            format!("{class}/{:02}.png,{class},{part}\n", i / 2)
+        });
+        let text = std::iter::once("path,label,split\n".to_owned()).chain(lines);
+        write(&table, text.collect::<String>().as_bytes());
+        let split = Loader::at(table.to_str().unwrap()).load().unwrap();
+        let val = split.val.as_ref().map(sorted);
+        (sorted(&split.train), val, sorted(&split.test), split.notes)
+    };
+    let (train, val, test, _) = load_lines(["train", "train", "val", "val", "test", "test"]);
+    assert_eq!(
+        (train, val, test),
+        (vec![0, 100], Some(vec![1, 101]), vec![2, 102])
+    );
+    let (train, val, test, _) = load_lines(["train", "train", "train", "train", "test", "test"]);
+    assert_eq!(
+        (train, val, test),
+        (vec![0, 1, 100, 101], None, vec![2, 102])
+    );
+    let (_, val, test, notes) = load_lines(["train", "train", "train", "train", "val", "val"]);
+    assert_eq!((val, test), (None, vec![2, 102]));
+    assert!(
+        notes.iter().any(|note| note.starts_with("no test lines")),
+        "{notes:?}"
+    );
+}
+
+#[test]
 fn other_and_hidden_files_are_passed_over() {
     let dir = two_classes(2, 2);
     write(&dir.path().join("notes.txt"), b"not a class");
     write(&dir.path().join("a/labels.csv"), b"not a picture");
     write(&dir.path().join("a/.hidden.png"), b"not a picture");
     write(&dir.path().join(".cache/1.png"), b"not a picture");
+    write(&dir.path().join("a/more.csv"), b"nor this");
     let split = load("folder", Some(dir.path())).unwrap();
+    let notes = split.notes.join("\n");
+    assert!(
+        notes.contains("2 files with other endings (.csv 2), 2 hidden"),
+        "{notes}"
+    );
     assert_eq!(split.train.len() + split.test.len(), 4);
     assert_eq!(split.train.classes(), ["a", "b"]);
 }

@@ -231,3 +231,17 @@ fn target_shape(got: [usize; 3]) -> DataError {
         limit: MAX_EXTENT,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::scaled_down;
+
+    #[test]
+    fn sizes_are_scaled_down_by_the_shorter_side_and_rounded() {
+        assert_eq!(scaled_down([100, 51], Some(25)), [49, 25]);
+        assert_eq!(scaled_down([30, 90], Some(20)), [20, 60]);
+        for shorter in [None, Some(30), Some(31)] {
+            assert_eq!(scaled_down([30, 90], shorter), [30, 90]);
+        }
+    }
+}

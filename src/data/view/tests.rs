@@ -166,6 +166,17 @@ fn padding_is_of_the_border_and_stretching_leaves_none() {
 }
 
 #[test]
+fn a_padded_picture_in_colour_lies_in_the_middle() {
+    let picture = ramp([3, 4, 2]);
+    let padded = seen([3, 4, 6], Fit::Pad, &picture, None);
+    for (c, plane) in padded.chunks(4 * 6).enumerate() {
+        let (border, value) = (picture.border_mean(c), 100 * c as u8);
+        let row = [border, border, value, value + 1, border, border];
+        assert_eq!(plane, row.repeat(4), "channel {c}");
+    }
+}
+
+#[test]
 fn picture_of_the_wanted_size_is_taken_as_it_is_and_swapped_if_wanted() {
     let picture = ramp([3, 9, 7]);
     for fit in [Fit::Crop, Fit::Pad, Fit::Stretch] {

@@ -55,3 +55,113 @@ pub(super) fn sum_transposed(from: &[f32], rows: usize, columns: usize, to: &mut
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Small whole numbers, whose products and sums are exact in any order.
+    fn whole(len: usize, step: usize) -> Vec<f32> {
+        (0..len).map(|i| (i * step % 17) as f32 - 8.0).collect()
+    }
+
+    /// Slices that end with the last element of their matrices, for `scripts/sanitize` to see what goes beyond: sizes around those of
+    /// the kernel's tiles, deep and flat, both factors as they lie and transposed, and rows of the product apart.
+    #[test]
+    fn products_touch_their_elements_alone() {
+        let sides = [
+            [1, 1, 1],
+            [2, 3, 5],
+            [5, 1, 17],
+            [1, 33, 2],
+            [9, 15, 4],
+            [5, 50, 3],
+        ];
+        for ([m, n, k], apart) in sides.into_iter().flat_map(|side| [(side, 0), (side, 3)]) {
+            for (a_transposed, b_transposed) in
+                [(false, false), (true, false), (false, true), (true, true)]
+            {
+                let lie = |rows, columns, transposed| match transposed {
+                    false => [columns + apart, 1],
+                    true => [1, rows + apart],
+                };
+                let [a_lies, b_lies] = [lie(m, k, a_transposed), lie(k, n, b_transposed)];
+                let reach = |rows: usize, columns: usize, [row, column]: [usize; 2]| {
+                    (rows - 1) * row + (columns - 1) * column + 1
+                };
+                let a = whole(reach(m, k, a_lies), 5);
+                let b = whole(reach(k, n, b_lies), 7);
+                let before = whole(reach(m, n, [n + apart, 1]), 3);
+                for (accumulate, threads) in
+                    [(false, Parallelism::None), (true, Parallelism::Rayon(2))]
+                {
+                    let mut want = before.clone();
+                    for (i, j) in (0..m).flat_map(|i| (0..n).map(move |j| (i, j))) {
+                        let terms = (0..k).map(|l| {
+                            a[i * a_lies[0] + l * a_lies[1]] * b[l * b_lies[0] + j * b_lies[1]]
+                        });
+                        let to = &mut want[i * (n + apart) + j];
+                        *to = terms.sum::<f32>() + if accumulate { *to } else { 0.0 };
+                    }
+                    let mut got = before.clone();
+                    let [a, b] = [(&a, a_lies), (&b, b_lies)]
+                        .map(|(of, [row, column])| Matrix(of, row, column));
+                    multiply([m, n, k], a, b, (&mut got, n + apart), accumulate, threads);
+                    assert_eq!(
+                        got, want,
+                        "{m}x{n}x{k}, {apart} apart, transposed {a_transposed} {b_transposed}, {accumulate}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "the matrix is in its slice")]
+    fn a_factor_that_ends_too_early_is_not_read() {
+        let (a, b) = ([1.0; 6], [1.0; 6]);
+        let (a, b) = (Matrix(&a, 3, 1), Matrix(&b[..5], 2, 1));
+        multiply(
+            [2, 2, 3],
+            a,
+            b,
+            (&mut [0.0; 4], 2),
+            false,
+            Parallelism::None,
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "the matrix is in its slice")]
+    fn a_product_that_ends_too_early_is_not_written() {
+        let (a, b) = ([1.0; 6], [1.0; 6]);
+        let (a, b) = (Matrix(&a, 3, 1), Matrix(&b, 2, 1));
+        multiply(
+            [2, 2, 3],
+            a,
+            b,
+            (&mut [0.0; 5], 4),
+            false,
+            Parallelism::None,
+        );
+    }
+
+    #[test]
+    fn transposed_sums_add_all_matrices_in_their_order() {
+        let (rows, columns) = (3, 37);
+        let from = whole(4 * rows * columns, 5);
+        let mut to = vec![f32::NAN; columns * rows];
+        sum_transposed(&from, rows, columns, &mut to);
+        for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)))
+        {
+            let terms = from
+                .chunks(rows * columns)
+                .map(|of| of[row * columns + column]);
+            assert_eq!(
+                to[column * rows + row],
+                terms.sum::<f32>(),
+                "{row}, {column}"
+            );
+        }
+    }
+}

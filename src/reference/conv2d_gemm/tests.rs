@@ -28,6 +28,17 @@ fn general([n, c, h, w, k]: [usize; 5], conv: Result<Conv2d, ShapeError>) -> Geo
 
 /// Odd shapes, after some so large that they take several blocks.
 fn geometries() -> Vec<Geometry> {
+    let grouped = |groups| Conv2d::new(3, 1, 1).and_then(|conv| conv.with_groups(groups));
+    if cfg!(miri) {
+        // It takes a thousand times as long. Winograd's, panels, columns, groups and rows.
+        return vec![
+            geometry(1, 16, 16, [1, 1], [3, 1, 1]),
+            geometry(1, 3, 9, [3, 7], [1, 1, 0]),
+            geometry(2, 3, 4, [5, 3], [3, 2, 1]),
+            general([1, 4, 5, 3, 6], grouped(2)),
+            general([1, 3, 4, 9, 3], grouped(3)),
+        ];
+    }
     let mut all = vec![
         geometry(3, 24, 7, [61, 45], [5, 1, 2]),
         geometry(2, 16, 5, [120, 90], [5, 2, 2]),
@@ -65,7 +76,6 @@ fn geometries() -> Vec<Geometry> {
         }
     }
     // Several blocks and parts in each group; many groups; rows longer than the lanes of a sum.
-    let grouped = |groups| Conv2d::new(3, 1, 1).and_then(|conv| conv.with_groups(groups));
     all.push(general([2, 60, 61, 45, 10], grouped(2)));
     all.push(general([1, 66, 3, 5, 99], grouped(33)));
     all.push(general([2, 5, 40, 45, 5], grouped(5)));
@@ -210,6 +220,7 @@ fn rms_error(got: &[f32], expected: &[f64]) -> f64 {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes hours")]
 fn winograd_is_chosen_for_large_layers_and_rounds_little() {
     // F(2,3), F(4,3), F(5,3), F(2,5) and F(3,5).
     for (g, most) in [
@@ -248,6 +259,7 @@ fn winograd_is_chosen_for_large_layers_and_rounds_little() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "runs what the others run, three times")]
 fn what_it_works_in_is_known_before() {
     for g in geometries() {
         for (precise, keeps) in [(false, false), (true, false), (false, true)] {

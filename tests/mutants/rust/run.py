@@ -8,6 +8,7 @@ import argparse
 import collections
 import csv
 import hashlib
+import itertools
 import json
 import os
 import pathlib
@@ -36,10 +37,12 @@ def arguments():
     parser.add_argument("--folders", nargs="+", default=["src/reference", "src/ops"], help="what mistakes are made in")
     parser.add_argument("--tests", nargs="+", default=TESTS, help="test programs; `lib` has the unit tests")
     parser.add_argument("--every", type=int, default=1, help="only every so manieth mutant")
-    parser.add_argument("--only", default="", help="only those of files whose path holds this")
+    parser.add_argument("--only", nargs="+", default=[""], help="only those of files whose path holds one of these")
     parser.add_argument("--report", type=pathlib.Path, help="a table (CSV) of what became of each; those that it has are not judged again")
     parser.add_argument("--gpu", action="store_true", help="run the tests on the adapter too: what plans kernels is seen by those alone")
     parser.add_argument("--longest", type=int, default=20, help="seconds that a test is waited for; one that takes longer counts only if it fails before")
+    parser.add_argument("--most", type=float, default=float("inf"),
+                        help="seconds that the tests of a mutant may take together; those that take longest are left out")
     return parser.parse_args()
 
 
@@ -193,7 +196,7 @@ def main():
         writer.writerow(HEADER)
     counts = collections.defaultdict(collections.Counter)
     survivors = []
-    chosen = [row for row in rows if args.only in row[1]][::args.every]
+    chosen = [row for row in rows if any(of in row[1] for of in args.only)][::args.every]
     # What is known when it is stopped is of all files.
     random.Random(0).shuffle(chosen)
     start, judged = time.time(), 0
@@ -201,8 +204,13 @@ def main():
         row = known.get(tuple(name))
         if row is None:
             fate, begun = "survived: no test comes by it", time.time()
-            for program, test in sorted(reached[number], key=took.get):
-                fate = f"survived: {len(reached[number])} tests"
+            tests = sorted(reached[number], key=took.get)
+            spent = list(itertools.accumulate(map(took.get, tests)))
+            for at, (program, test) in enumerate(tests):
+                if at > 0 and spent[at] > args.most:
+                    fate = f"survived: the {at} shortest of {len(tests)} tests"
+                    break
+                fate = f"survived: {len(tests)} tests"
                 status, _ = run(program, test, environment, int(took[program, test]) + PATIENCE, tree, NIN_MUTANT=number)
                 # A test that is not waited for without a mistake says nothing when it is not with one.
                 if status != 0 and not (status == OUT_OF_TIME and (program, test) in long):

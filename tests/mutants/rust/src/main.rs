@@ -34,6 +34,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::fs::write(tree.join("src/mutation.rs"), module)?;
     let root = tree.join("src/lib.rs");
     let code = std::fs::read_to_string(&root)?;
-    std::fs::write(root, format!("{code}\nmod mutation;\n"))?;
+    // What a mistake makes of constants is seen when it is made.
+    let lints = "#![allow(arithmetic_overflow, unconditional_panic)]";
+    std::fs::write(root, format!("{lints}\n{code}\nmod mutation;\n"))?;
     Ok(())
 }
