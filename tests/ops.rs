@@ -2,12 +2,12 @@
 
 mod cases;
 
-use cases::{Case, Data, assert_agreement, gpu, of_graph, on_gpu, on_reference};
+use cases::{Case, Data, assert_agreement, gpu, of_graph, on_gpu, on_reference, run_plan};
 use nin_wgpu::data::image_file::Picture;
 use nin_wgpu::data::{Fit, View};
 use nin_wgpu::models::{MODELS, Model};
 use nin_wgpu::ops::{Activation, Adam, Augment, Conv2d, Dropout, Ema};
-use nin_wgpu::plan::Conv2dAlgorithm;
+use nin_wgpu::plan::{Access, Conv2dAlgorithm, Dispatch, Plan, Product};
 use nin_wgpu::program::{Program, Source};
 
 fn check(cases: &[Case], algorithms: &[Conv2dAlgorithm]) {
@@ -35,6 +35,32 @@ const ANY: &[Conv2dAlgorithm] = &[Conv2dAlgorithm::HARDWARE];
 #[test]
 fn conv2d_matches_the_reference_at_odd_shapes_in_every_algorithm() {
     check(&cases::conv2d::cases(), &Conv2dAlgorithm::ALL);
+}
+
+/// Bindings that hold a few images at a time: filter gradients add up over them, each in one dispatch with an input gradient.
+#[test]
+fn both_gradients_match_the_reference_in_several_runs_of_images() {
+    let cases = cases::conv2d::cases();
+    let name = |case: &&Case| case.name.starts_with("wgrad and dgrad 9x70x14x13");
+    let case = cases.iter().find(name).expect("it is one of them");
+    let want = on_reference::<f64>(case);
+    let Some(gpu) = gpu() else { return };
+    let mut options = gpu.plan_options();
+    options.conv2d = Conv2dAlgorithm::Winograd(Product::Tiled).into();
+    options.limits.max_binding = 1_400_000;
+    let plan = Plan::new(case.graph.clone(), &options).expect("fits");
+    let unpacks = |d: &&Dispatch| (d.op, d.kernel.entry) == ("conv2d.gradients", "unpack");
+    let joined: Vec<_> = plan.dispatches().iter().filter(unpacks).collect();
+    // The last run of the filter gradient is beside the first of the input gradient.
+    let adds = |d: &&Dispatch| {
+        d.kernel
+            .bindings
+            .iter()
+            .any(|b| b.access == Access::ReadWrite)
+    };
+    assert!(joined.len() == 1 && joined.iter().all(adds), "{plan}");
+    let by = format!("{} in several runs", gpu.description());
+    assert_agreement(case, &by, &run_plan(gpu, case, plan), &want);
 }
 
 #[test]

@@ -44,7 +44,7 @@ use std::sync::OnceLock;
 use nin_wgpu::gpu::{Executor, Gpu};
 use nin_wgpu::graph::{Graph, Node, Role, ValueId};
 use nin_wgpu::ops::{Op, Tolerance};
-use nin_wgpu::plan::{Conv2dAlgorithm, Plan};
+use nin_wgpu::plan::{Conv2dAlgorithm, Plan, PlanOptions};
 use nin_wgpu::reference::{Real, Reference};
 use nin_wgpu::rng::pcg4d;
 use nin_wgpu::runtime::Runtime;
@@ -310,11 +310,16 @@ pub fn on_reference<T: Real>(case: &Case) -> Vec<Vec<f64>> {
 
 /// Results of a case on the adapter.
 pub fn on_gpu(gpu: &Gpu, case: &Case, conv2d: Conv2dAlgorithm) -> Vec<Vec<f64>> {
-    let options = nin_wgpu::plan::PlanOptions {
+    let options = PlanOptions {
         conv2d: conv2d.into(),
         ..gpu.plan_options()
     };
     let plan = Plan::new(case.graph.clone(), &options).expect("the case fits the device");
+    run_plan(gpu, case, plan)
+}
+
+/// Results of a case by a plan of it.
+pub fn run_plan(gpu: &Gpu, case: &Case, plan: Plan) -> Vec<Vec<f64>> {
     let mut executor = Executor::new(gpu, plan).expect("the plan loads");
     write(&mut executor, case);
     executor.run().expect("the plan runs");
