@@ -7,6 +7,8 @@ use super::{Access, Binding, Dispatch, Field, Kernel, Region};
 
 /// Two kernels and the one that is both: its bindings are those of the first, then those of the second.
 pub(crate) struct Joined {
+    /// What both do, in plans and profiles.
+    pub(crate) op: &'static str,
     pub(crate) sides: [&'static Kernel; 2],
     pub(crate) kernel: Kernel,
 }
@@ -52,6 +54,10 @@ pub(super) fn join(
 ) -> Vec<Dispatch> {
     let mut joined: Vec<Dispatch> = Vec::new();
     for next in dispatches {
+        if !known.iter().any(|of| of.sides[1] == next.kernel) {
+            joined.push(next);
+            continue;
+        }
         // It may move before all that it does not wait for, and that does not wait for it.
         let earlier = joined.iter().enumerate().rev();
         let found = earlier
@@ -109,7 +115,7 @@ fn both(a: &Dispatch, b: &Dispatch, known: &'static [Joined], most: u32) -> Opti
         .filter(|region| a.bindings.contains(region));
     Some(Dispatch {
         layer: a.layer.clone(),
-        op: "conv2d.gradients",
+        op: of.op,
         kernel: &of.kernel,
         variant: a.variant,
         uniform,

@@ -204,7 +204,8 @@ impl<'a> Trainer<'a> {
     /// Trains to the end, telling `tell` of every event.
     ///
     /// # Errors
-    /// [`TrainError::NonFinite`] if the loss diverges, or if steps may be skipped and all of 100 in a row are, [`TrainError::NonFiniteParameter`] if it does behind the last step before a
+    /// [`TrainError::NonFinite`] if the loss diverges, or if steps may be skipped and all of 100 in a row are,
+    /// [`TrainError::NonFiniteParameter`] if it does behind the last step before a
     /// checkpoint, those of the device, and whatever `tell` returns.
     pub fn run(&mut self, tell: impl FnMut(Event<'_>) -> Result<()>) -> Result<Summary> {
         block_on(self.run_async(tell, Pause::sleep))

@@ -17,6 +17,7 @@ const fn kernel(
     }
 }
 
+const OP: &str = "conv2d.gradients";
 const GEMM: &str = "conv2d_implicit_gemm_gradients";
 const WINOGRAD: &str = "conv2d_winograd_gradients";
 
@@ -27,6 +28,7 @@ static PRODUCT_UNIFORM: [Field; 16] = joined_uniform(product::TILED.kernel.unifo
 /// Each names the kernel of wgrad, that of dgrad, and the one that is both.
 pub(crate) static JOINED: [Joined; 5] = [
     Joined {
+        op: OP,
         sides: [&IMPLICIT_GEMM.wgrad, &IMPLICIT_GEMM.dgrad],
         kernel: kernel(
             GEMM,
@@ -44,6 +46,7 @@ pub(crate) static JOINED: [Joined; 5] = [
         ),
     },
     Joined {
+        op: OP,
         sides: [&winograd::FILTERS_IN, &winograd::PIXELS_IN],
         kernel: kernel(
             WINOGRAD,
@@ -62,6 +65,7 @@ pub(crate) static JOINED: [Joined; 5] = [
         ),
     },
     Joined {
+        op: OP,
         sides: [&product::TILED.kernel, &product::TILED.kernel],
         kernel: kernel(
             WINOGRAD,
@@ -78,6 +82,7 @@ pub(crate) static JOINED: [Joined; 5] = [
         ),
     },
     Joined {
+        op: OP,
         sides: [&winograd::FILTERS_OUT, &winograd::PIXELS_OUT],
         kernel: kernel(
             WINOGRAD,
@@ -94,6 +99,7 @@ pub(crate) static JOINED: [Joined; 5] = [
         ),
     },
     Joined {
+        op: OP,
         sides: [&winograd::FILTERS_MORE, &winograd::PIXELS_OUT],
         kernel: kernel(
             WINOGRAD,
