@@ -7,34 +7,40 @@ use crate::ops::PoolGeometry;
 
 /// Lanes of a loop without a rest.
 const LANES: usize = 16;
+/// Maps of a task, at least.
+const MAPS: usize = 4;
 
 /// Where nobody wants to know which element was the greatest, `argmax` is empty.
 pub(crate) fn forward<T: Real>(g: &PoolGeometry, x: &[T], y: &mut [T], argmax: &mut [u32]) {
     let pixels = g.p * g.q;
-    let maps = y.par_chunks_mut(pixels).zip(x.par_chunks(g.h * g.w));
+    let maps = y.par_chunks_mut(pixels).enumerate().with_min_len(MAPS);
+    // From a map to the end of all: vectors of its last rows may end in the next map.
+    let map = |i: usize| &x[i * g.h * g.w..];
     if argmax.is_empty() {
         let rows = || Rows::<T, false>::new(g);
-        return maps.for_each_init(rows, |rows, (y, map)| {
+        return maps.for_each_init(rows, |rows, (i, y)| {
             vectorized(
                 #[inline(always)]
-                || rows.map(g, map, y, &mut []),
+                || rows.map(g, map(i), y, &mut []),
             )
         });
     }
     let rows = || Rows::<T, true>::new(g);
     let maps = maps.zip(argmax.par_chunks_mut(pixels));
-    maps.for_each_init(rows, |rows, ((y, map), argmax)| {
+    maps.for_each_init(rows, |rows, ((i, y), argmax)| {
         vectorized(
             #[inline(always)]
-            || rows.map(g, map, y, argmax),
+            || rows.map(g, map(i), y, argmax),
         )
     });
 }
 
 /// A row of outputs in the making: the greatest of each column of the rows that its windows see, then of the columns of each window.
 ///
-/// Rows are as long as the padded map and longer, so that no loop has a rest. Padding is less than anything, and behind all places.
+/// Rows are whole vectors, so that no loop has a rest. Padding is less than anything, and behind all places.
 struct Rows<T, const PLACED: bool> {
+    /// A row of the map, where that may not be read beyond.
+    row: Vec<T>,
     /// Of each column, the greatest and its place.
     best: Vec<T>,
     places: Vec<u32>,
@@ -52,11 +58,13 @@ impl<T: Real, const PLACED: bool> Rows<T, PLACED> {
         let [stride, pad, last] = [g.stride[1], g.pad[1], (g.window[1] - 1) * g.dilation[1]];
         let outputs = g.q.next_multiple_of(LANES);
         let seen = outputs + last / stride;
+        let row = g.w.next_multiple_of(LANES);
         let len = seen
-            .max((pad + g.w).div_ceil(stride))
+            .max((pad + row).div_ceil(stride))
             .next_multiple_of(LANES);
         let (least, nowhere) = (T::from_f64(f64::NEG_INFINITY), u32::MAX);
         Self {
+            row: vec![least; row],
             best: vec![least; stride * len],
             places: vec![nowhere; stride * len],
             phases: vec![least; stride * len],
@@ -67,38 +75,52 @@ impl<T: Real, const PLACED: bool> Rows<T, PLACED> {
         }
     }
 
+    /// The outputs `y` of the map at the head of `x`.
     #[inline(always)]
-    fn map(&mut self, g: &PoolGeometry, map: &[T], y: &mut [T], argmax: &mut [u32]) {
-        let columns = g.pad[1]..g.pad[1] + g.w;
+    fn map(&mut self, g: &PoolGeometry, x: &[T], y: &mut [T], argmax: &mut [u32]) {
         for p in 0..g.p {
             for (i, h) in g.places(0, p).enumerate() {
-                let row = map[h * g.w..(h + 1) * g.w].iter();
-                let best = self.best[columns.clone()].iter_mut();
-                if PLACED {
-                    let row = row.zip((h * g.w) as u32..);
-                    let best = best.zip(&mut self.places[columns.clone()]);
-                    best.zip(row).for_each(|((best, place), (&value, at))| {
-                        let is_better = (i == 0) | (value > *best) | is_nan(value);
-                        *best = if is_better { value } else { *best };
-                        *place = if is_better { at } else { *place };
-                    });
-                } else {
-                    best.zip(row).for_each(|(best, &value)| {
-                        let is_better = (i == 0) | (value > *best) | is_nan(value);
-                        *best = if is_better { value } else { *best };
-                    });
-                }
+                self.take_row(g, i == 0, &x[h * g.w..], h * g.w);
             }
+            // Vectors of a row end behind it.
+            let columns = g.pad[1] + g.w..g.pad[1] + self.row.len();
+            self.best[columns.clone()].fill(T::from_f64(f64::NEG_INFINITY));
             split(g.stride[1], &self.best, &mut self.phases);
             if PLACED {
+                self.places[columns].fill(u32::MAX);
                 split(g.stride[1], &self.places, &mut self.phased_places);
             }
             for s in 0..g.window[1] {
                 self.take_column(g, s);
             }
-            y[p * g.q..][..g.q].copy_from_slice(&self.y[..g.q]);
+            store(&self.y, g.q, &mut y[p * g.q..]);
             if PLACED {
-                argmax[p * g.q..][..g.q].copy_from_slice(&self.argmax[..g.q]);
+                store(&self.argmax, g.q, &mut argmax[p * g.q..]);
+            }
+        }
+    }
+
+    /// Has each column see the row at the head of `x`, whose first element is number `at` of the map.
+    #[inline(always)]
+    fn take_row(&mut self, g: &PoolGeometry, is_first: bool, x: &[T], at: usize) {
+        let row = match x.get(..self.row.len()) {
+            Some(row) => row,
+            None => {
+                self.row[..g.w].copy_from_slice(&x[..g.w]);
+                &self.row
+            }
+        };
+        let best = &mut self.best[g.pad[1]..][..row.len()];
+        let places = &mut self.places[g.pad[1]..][..row.len()];
+        for i in 0..row.len() {
+            let is_better = is_first | (row[i] > best[i]) | is_nan(row[i]);
+            best[i] = if is_better { row[i] } else { best[i] };
+            if PLACED {
+                places[i] = if is_better {
+                    (at + i) as u32
+                } else {
+                    places[i]
+                };
             }
         }
     }
@@ -115,29 +137,22 @@ impl<T: Real, const PLACED: bool> Rows<T, PLACED> {
             return self.argmax.copy_from_slice(places);
         }
         let (y, argmax) = (
-            self.y.as_chunks_mut::<LANES>().0,
-            self.argmax.as_chunks_mut::<LANES>().0,
+            &mut self.y[..values.len()],
+            &mut self.argmax[..values.len()],
         );
-        let from = values
-            .as_chunks::<LANES>()
-            .0
-            .iter()
-            .zip(places.as_chunks::<LANES>().0);
-        for ((y, argmax), (values, places)) in y.iter_mut().zip(argmax).zip(from) {
-            for i in 0..LANES {
-                let (value, best) = (values[i], y[i]);
-                // Of equals the first place counts. Not-a-number passes through, as in PyTorch, and its last place counts.
-                let is_better = if PLACED {
-                    (value > best)
-                        | ((value == best) & (places[i] < argmax[i]))
-                        | (is_nan(value) & (!is_nan(best) | (places[i] > argmax[i])))
-                } else {
-                    (value > best) | is_nan(value)
-                };
-                y[i] = if is_better { value } else { best };
-                if PLACED {
-                    argmax[i] = if is_better { places[i] } else { argmax[i] };
-                }
+        for i in 0..values.len() {
+            let (value, best) = (values[i], y[i]);
+            // Of equals the first place counts. Not-a-number passes through, as in PyTorch, and its last place counts.
+            let is_better = if PLACED {
+                (value > best)
+                    | ((value == best) & (places[i] < argmax[i]))
+                    | (is_nan(value) & (!is_nan(best) | (places[i] > argmax[i])))
+            } else {
+                (value > best) | is_nan(value)
+            };
+            y[i] = if is_better { value } else { best };
+            if PLACED {
+                argmax[i] = if is_better { places[i] } else { argmax[i] };
             }
         }
     }
@@ -148,6 +163,19 @@ fn is_nan<T: Real>(value: T) -> bool {
     #[expect(clippy::eq_op, reason = "not-a-number alone is not itself")]
     let is_nan = value != value;
     is_nan
+}
+
+/// Stores a row of `len` in whole vectors, where there is room for them: the row behind overwrites what they have beyond.
+#[inline(always)]
+fn store<T: Copy>(row: &[T], len: usize, to: &mut [T]) {
+    match to.get_mut(..row.len()) {
+        Some(to) => {
+            let vectors = to.as_chunks_mut::<LANES>().0.iter_mut();
+            let from = row.as_chunks::<LANES>().0;
+            vectors.zip(from).for_each(|(to, from)| *to = *from);
+        }
+        None => to[..len].copy_from_slice(&row[..len]),
+    }
 }
 
 /// Every `stride`-th element of `row` apart, `to [stride, ..]`.
@@ -178,17 +206,17 @@ pub(crate) fn backward<T: Real>(
 ) {
     let pixels = g.p * g.q;
     let gradients = dy.par_chunks(pixels).zip(argmax.par_chunks(pixels));
-    dx.par_chunks_mut(g.h * g.w)
-        .zip(gradients)
-        .for_each(|(map, (dy, argmax))| {
-            map.fill(T::default());
-            for (&dy, &at) in dy.iter().zip(argmax) {
-                map[at as usize] += dy;
-            }
-        });
-    if let Some(mask) = mask {
-        super::relu::mask(mask, dx);
-    }
+    let map = g.h * g.w;
+    let maps = dx.par_chunks_mut(map).enumerate().with_min_len(MAPS);
+    maps.zip(gradients).for_each(|((i, dx), (dy, argmax))| {
+        dx.fill(T::default());
+        for (&dy, &at) in dy.iter().zip(argmax) {
+            dx[at as usize] += dy;
+        }
+        if let Some(mask) = mask {
+            super::relu::mask_part(&mask[i * map..], dx);
+        }
+    });
 }
 
 #[cfg(test)]

@@ -48,9 +48,12 @@ pub(super) fn im2col(
         return rest.fill(0.0);
     }
     for (i, row) in to.chunks_mut(width).enumerate() {
-        row.fill(0.0);
+        // Up to where it is written.
+        let mut end = 0;
         runs(g, (i / g.s, i % g.s), pixels, |from, to, len| {
-            let to = &mut row[to..to + len];
+            row[end..to].fill(0.0);
+            end = to + len;
+            let to = &mut row[to..end];
             if g.stride[1] == 1 {
                 to.copy_from_slice(&map[from..from + len]);
             } else {
@@ -58,6 +61,7 @@ pub(super) fn im2col(
                 to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
             }
         });
+        row[end..].fill(0.0);
     }
 }
 

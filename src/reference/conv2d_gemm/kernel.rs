@@ -63,6 +63,17 @@ pub(super) fn store<S: Simd>(to: &mut [f32], value: S::f32s) {
     S::as_mut_simd_f32s(&mut to[..S::F32_LANES]).0[0] = value;
 }
 
+/// The sum of some few terms.
+#[inline(always)]
+pub(super) fn total<S: Simd>(simd: S, terms: &[f32]) -> f32 {
+    let (vectors, rest) = S::as_simd_f32s(terms);
+    let rest = simd.partial_load_f32s(rest);
+    let lanes = vectors
+        .iter()
+        .fold(rest, |sum, &vector| simd.add_f32s(sum, vector));
+    simd.reduce_sum_f32s(lanes)
+}
+
 /// Element `d` of each row.
 #[inline(always)]
 pub(super) fn column(rows: &[&[f32]; ROWS], d: usize) -> [f32; ROWS] {

@@ -1,7 +1,6 @@
-//! The GEMM behind a checked interface, and sums over matrices.
+//! The GEMM behind a checked interface.
 
 use gemm_common::Parallelism;
-use rayon::prelude::*;
 
 /// A matrix: its elements, the distance between its rows and that between its columns.
 #[derive(Clone, Copy)]
@@ -40,20 +39,6 @@ pub(in crate::reference) fn multiply(
             1.0, 1.0, false, false, false, threads,
         );
     }
-}
-
-/// `to [columns, rows]` = transposed sum, in order, of all matrices in `from [.., rows, columns]`.
-pub(super) fn sum_transposed(from: &[f32], rows: usize, columns: usize, to: &mut [f32]) {
-    // One cache line of each row of `from` at once.
-    let tasks = to.par_chunks_mut(16 * rows).enumerate();
-    tasks.for_each(|(i, to)| {
-        for (row, from) in from.chunks(columns).enumerate() {
-            let to = to[row % rows..].iter_mut().step_by(rows);
-            for (to, &from) in to.zip(&from[16 * i..]) {
-                *to = if row < rows { from } else { *to + from };
-            }
-        }
-    });
 }
 
 #[cfg(test)]
@@ -144,24 +129,5 @@ mod tests {
             false,
             Parallelism::None,
         );
-    }
-
-    #[test]
-    fn transposed_sums_add_all_matrices_in_their_order() {
-        let (rows, columns) = (3, 37);
-        let from = whole(4 * rows * columns, 5);
-        let mut to = vec![f32::NAN; columns * rows];
-        sum_transposed(&from, rows, columns, &mut to);
-        for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)))
-        {
-            let terms = from
-                .chunks(rows * columns)
-                .map(|of| of[row * columns + column]);
-            assert_eq!(
-                to[column * rows + row],
-                terms.sum::<f32>(),
-                "{row}, {column}"
-            );
-        }
     }
 }

@@ -19,6 +19,7 @@ mod panels;
 mod scratch;
 #[cfg(test)]
 mod tests;
+mod transpose;
 mod wgrad;
 mod winograd;
 

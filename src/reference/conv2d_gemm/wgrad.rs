@@ -8,9 +8,9 @@ use rayon::prelude::*;
 use super::blocks::blocks;
 use super::columns::{im2col, is_pointwise};
 use super::depthwise;
-use super::kernel::{LANES, ROWS, columns, multiply};
-use super::matrix::sum_transposed;
+use super::kernel::{LANES, ROWS, columns, multiply, store, total};
 use super::scratch::{Need, Scratch, whole};
+use super::transpose::{head, sum_transposed, transpose};
 use super::winograd;
 use crate::ops::Geometry;
 use crate::reference::Convolving;
@@ -41,20 +41,47 @@ pub(crate) fn wgrad(
     } else if let Some(method) = winograd::method(g, how) {
         winograd::wgrad(method, g, &how.scratch, x, dy, dw);
     } else {
-        let filters = g.k / g.groups * g.terms();
-        let partials = Cut::new(g).parts * filters;
-        how.scratch.shared(g.groups * partials, |to| {
-            let groups = dw.par_chunks_mut(filters).zip(to.par_chunks_mut(partials));
-            groups
-                .enumerate()
-                .for_each(|(group, (dw, to))| wgrad_group(g, group, &how.scratch, x, dy, to, dw));
-        });
+        return by_columns(g, &how.scratch, [x, dy], dw, db.unwrap_or_default());
     }
     let Some(db) = db else { return };
     db.par_iter_mut().enumerate().for_each(|(k, db)| {
         let maps = dy.chunks(g.pixels()).skip(k).step_by(g.k);
         *db = maps.map(|map| f64::from(sum(map))).sum::<f64>() as f32;
     });
+}
+
+/// Gradients of filters and, if `db` is not empty, of the bias, of which each pixel is summed as it is packed.
+fn by_columns(
+    g: &Geometry,
+    scratch: &Scratch,
+    images: [&[f32]; 2],
+    dw: &mut [f32],
+    db: &mut [f32],
+) {
+    let filters = g.k / g.groups;
+    let weights = filters * g.terms();
+    let parts = Cut::new(g).parts;
+    let mut sums = vec![0.0; if db.is_empty() { 0 } else { parts * g.k }];
+    scratch.shared(parts * g.groups * weights, |to| {
+        let groups = dw.par_chunks_mut(weights);
+        let groups = groups.zip(to.par_chunks_mut(parts * weights)).enumerate();
+        let sums = split(&mut sums, parts * filters, g.groups);
+        groups.zip(sums).for_each(|((group, (dw, to)), sums)| {
+            wgrad_group(g, group, scratch, images, (to, sums), dw);
+        });
+    });
+    for (k, db) in db.iter_mut().enumerate() {
+        let of_group = &sums[k / filters * parts * filters..][..parts * filters];
+        let of_parts = of_group.iter().skip(k % filters).step_by(filters);
+        *db = of_parts.sum::<f64>() as f32;
+    }
+}
+
+/// The `count` slices of `len` each that `of` begins with; of an empty one, empty ones.
+fn split(of: &mut [f64], len: usize, count: usize) -> Vec<&mut [f64]> {
+    let mut slices: Vec<_> = of.chunks_mut(len).collect();
+    slices.resize_with(count, Default::default);
+    slices
 }
 
 /// What [`wgrad`] works in.
@@ -113,30 +140,34 @@ impl Cut {
     }
 }
 
-/// Filter gradient of one group, `dw [K/G,C/G,R,S]`, by the sums of its parts `[parts, C/G*R*S, K/G]`.
+/// Filter gradient of one group, `dw [K/G,C/G,R,S]`, by those of its parts `[parts, C/G*R*S, K/G]`; and the sums of `dy`,
+/// `[parts, K/G]`, unless there is no room for them.
 fn wgrad_group(
     all: &Geometry,
     group: usize,
     scratch: &Scratch,
-    x: &[f32],
-    dy: &[f32],
-    partials: &mut [f32],
+    [x, dy]: [&[f32]; 2],
+    (partials, sums): (&mut [f32], &mut [f64]),
     dw: &mut [f32],
 ) {
     let (g, cut) = (&all.of_group(), &Cut::new(all));
     let (pixels, len) = (g.n * g.pixels(), g.terms() * g.k);
     let (parts, channels) = (cut.parts, cut.channels);
-    let [x, dy] = [(x, g.c * g.h * g.w), (dy, g.k * g.pixels())].map(|(of, len)| Images {
+    let images = [(x, g.c * g.h * g.w), (dy, g.k * g.pixels())].map(|(of, len)| Images {
         maps: &of[group * len..],
         apart: all.groups * len,
     });
     let tasks = partials.par_chunks_mut(len).enumerate();
-    tasks.for_each(|(part, to)| {
+    let sums = split(sums, g.k, parts);
+    tasks.zip(sums).for_each(|((part, to), sums)| {
         let range = pixels * part / parts..pixels * (part + 1) / parts;
         let tasks = to.par_chunks_mut(channels * g.window() * g.k).enumerate();
-        tasks.for_each(|(i, to)| {
+        // All of them pack the same `dy`: the first one sums it.
+        let sums = split(sums, g.k, tasks.len());
+        tasks.zip(sums).for_each(|((i, to), sums)| {
             scratch.each(cut.packed + cut.columns, |scratch| {
-                wgrad_channels(g, cut, scratch, [x, dy], range.clone(), i * channels, to);
+                let to = (to, sums);
+                wgrad_channels(g, cut, scratch, images, range.clone(), i * channels, to);
             });
         });
     });
@@ -150,7 +181,8 @@ struct Images<'a> {
     apart: usize,
 }
 
-/// Transposed filter gradient `to [channels*R*S, K]` from `range` of the batch's pixels, for the channels from `first`.
+/// Transposed filter gradient `to [channels*R*S, K]` from `range` of the batch's pixels, for the channels from `first`; what is summed
+/// of `dy` is added to `sums [K]`, if there are any.
 fn wgrad_channels(
     g: &Geometry,
     cut: &Cut,
@@ -158,7 +190,7 @@ fn wgrad_channels(
     [x, dy]: [Images<'_>; 2],
     range: Range<usize>,
     first: usize,
-    to: &mut [f32],
+    (to, sums): (&mut [f32], &mut [f64]),
 ) {
     let (arch, map, window) = (Arch::new(), g.h * g.w, g.window());
     let (packed, columns) = scratch.split_at_mut(cut.packed);
@@ -175,6 +207,7 @@ fn wgrad_channels(
             count: g.k,
             len: range.len(),
             to: packed,
+            sums,
         });
         let mut maps = &x.maps[n * x.apart + first * map..];
         for to in to.chunks_mut(at_once) {
@@ -213,13 +246,15 @@ struct Pack<'a> {
     count: usize,
     len: usize,
     to: &'a mut [f32],
+    /// To which the sum of each row is added, if there are any.
+    sums: &'a mut [f64],
 }
 
 impl WithSimd for Pack<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let mut to = self.to;
         for first in (0..self.count).step_by(columns::<S>()) {
             let count = columns::<S>().min(self.count - first);
@@ -227,13 +262,19 @@ impl WithSimd for Pack<'_> {
             let (panel, rest) = to.split_at_mut(self.len * width);
             to = rest;
             for (i, panel) in panel.chunks_mut(STRETCH * width).enumerate() {
-                for row in 0..count {
-                    let from = &self.rows[(first + row) * self.apart + i * STRETCH..];
-                    let to = panel[row..].iter_mut().step_by(width);
-                    to.zip(from).for_each(|(to, &from)| *to = from);
-                }
-                for to in panel.chunks_mut(width) {
-                    to[count..].fill(0.0);
+                let rows = &self.rows[first * self.apart + i * STRETCH..];
+                transpose(
+                    simd,
+                    [count, panel.len() / width],
+                    #[inline(always)]
+                    |row, pixel| head(simd, &rows[row * self.apart + pixel..]),
+                    #[inline(always)]
+                    |pixel, row, vector| store::<S>(&mut panel[pixel * width + row..], vector),
+                );
+                let sums = self.sums.iter_mut().skip(first).take(count);
+                for (row, sum) in sums.enumerate() {
+                    let stretch = &rows[row * self.apart..][..panel.len() / width];
+                    *sum += f64::from(total(simd, stretch));
                 }
             }
         }

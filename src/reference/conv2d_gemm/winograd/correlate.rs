@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::bands::{Band, Cut};
 use super::product::Product;
-use super::transform::{FilterPanel, GATHERED, OfInput, Tiles};
+use super::transform::{FilterPanel, OfInput, Tiles};
 use super::{Correlation, Filters, padded};
 use crate::reference::conv2d_gemm::kernel::{LANES, ROWS, columns};
 use crate::reference::conv2d_gemm::scratch::{Need, Scratch};
@@ -60,9 +60,9 @@ impl<'a, const M: usize, const R: usize, const N: usize> Work<'a, M, R, N> {
         N * N * self.apart[0]
     }
 
-    /// Floats of the filters of some channels, gathered before they are transformed.
+    /// Floats of the filters of one channel, gathered before they are transformed.
     fn slab(&self) -> usize {
-        GATHERED * R * R * self.panel
+        R * R * self.panel
     }
 
     /// Floats of the strip of maps that tiles are transformed from.

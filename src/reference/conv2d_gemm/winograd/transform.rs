@@ -8,6 +8,7 @@ use pulp::{Simd, WithSimd};
 use super::Filters;
 use super::points::Transforms;
 use crate::reference::conv2d_gemm::kernel::{load, store};
+use crate::reference::conv2d_gemm::transpose::{head, store_head, transpose};
 
 /// `matrix` times `x`. The matrix is a constant, so that no zero of it costs anything.
 #[inline(always)]
@@ -60,15 +61,12 @@ fn twice<S: Simd, const I: usize, const O: usize>(
     y
 }
 
-/// Channels whose filters are gathered at once: so many of one filter lie in a few lines of the cache.
-pub(super) const GATHERED: usize = 16;
-
 /// `to [N*N, C, width]`: the transformed filters of one panel, `ks`.
 pub(super) struct FilterPanel<'a, const M: usize, const R: usize, const N: usize> {
     pub(super) filters: Filters<'a>,
     pub(super) channels: usize,
     pub(super) ks: Range<usize>,
-    /// `[GATHERED, R*R, width]`.
+    /// The filters of one channel, `[R*R, width]`.
     pub(super) slab: &'a mut [f32],
     pub(super) to: &'a mut [f32],
     /// Distance of elements.
@@ -82,31 +80,28 @@ impl<const M: usize, const R: usize, const N: usize> WithSimd for FilterPanel<'_
     fn with_simd<S: Simd>(self, simd: S) {
         let (w, slab, to) = (self.filters, self.slab, self.to);
         let width = self.ks.len().next_multiple_of(S::F32_LANES);
-        slab.fill(0.0);
-        for first in (0..self.channels).step_by(GATHERED) {
-            let gathered = GATHERED.min(self.channels - first);
-            for (lane, k) in self.ks.clone().enumerate() {
-                for c in 0..gathered {
-                    let filter = &w.w[k * w.k + (first + c) * w.c..][..R * R];
-                    let slab = &mut slab[c * R * R * width + lane..];
-                    for i in 0..R * R {
-                        let from = if w.is_flipped { R * R - 1 - i } else { i };
-                        slab[i * width] = filter[from];
-                    }
+        for c in 0..self.channels {
+            let filters = &w.w[self.ks.start * w.k + c * w.c..];
+            transpose(
+                simd,
+                [self.ks.len(), R * R],
+                #[inline(always)]
+                |k, i| head(simd, &filters[k * w.k + i..]),
+                #[inline(always)]
+                |i, k, vector| {
+                    let i = if w.is_flipped { R * R - 1 - i } else { i };
+                    store::<S>(&mut slab[i * width + k..], vector);
+                },
+            );
+            for at in (0..width).step_by(S::F32_LANES) {
+                let mut g = [[simd.splat_f32s(0.0); R]; R];
+                for i in 0..R * R {
+                    g[i / R][i % R] = load::<S>(&slab[i * width + at..]);
                 }
-            }
-            for c in 0..gathered {
-                let slab = &slab[c * R * R * width..];
-                for at in (0..width).step_by(S::F32_LANES) {
-                    let mut g = [[simd.splat_f32s(0.0); R]; R];
-                    for i in 0..R * R {
-                        g[i / R][i % R] = load::<S>(&slab[i * width + at..]);
-                    }
-                    let u = twice(simd, &Transforms::<M, R, N>::FILTER, g);
-                    let to = &mut to[(first + c) * width + at..];
-                    for i in 0..N * N {
-                        store::<S>(&mut to[i * self.apart..], u[i / N][i % N]);
-                    }
+                let u = twice(simd, &Transforms::<M, R, N>::FILTER, g);
+                let to = &mut to[c * width + at..];
+                for i in 0..N * N {
+                    store::<S>(&mut to[i * self.apart..], u[i / N][i % N]);
                 }
             }
         }
@@ -170,14 +165,15 @@ impl<T: Transform<I, N>, const I: usize, const N: usize> WithSimd for Tiles<'_, 
         let tiles = self.rows.len() * across;
         let [height, width] = [self.rows.len(), across].map(|tiles| (tiles - 1) * T::STEP + I);
         let strip = &mut self.strip[..height * width * lanes];
+        // What lies beyond the maps does so for all of them.
+        strip.fill(0.0);
         for (n, x) in self.x.chunks(maps.channels * h * w).enumerate() {
             for c in (0..maps.channels).step_by(lanes) {
                 let x = &x[c * h * w..(c + lanes).min(maps.channels) * h * w];
-                strip.fill(0.0);
                 for (row, strip) in strip.chunks_mut(width * lanes).enumerate() {
                     let row = (self.rows.start * T::STEP + row).wrapping_sub(maps.before[0]);
                     if row < h {
-                        interleave(x, [h, w], row, maps.before[1], lanes, strip);
+                        interleave(simd, x, [h, w], row, maps.before[1], strip);
                     }
                 }
                 for tile in 0..tiles {
@@ -200,22 +196,26 @@ impl<T: Transform<I, N>, const I: usize, const N: usize> WithSimd for Tiles<'_, 
 
 /// Row `h` of each map, with the maps innermost, from column `left` on.
 #[inline(always)]
-fn interleave(
+fn interleave<S: Simd>(
+    simd: S,
     x: &[f32],
     [height, width]: [usize; 2],
     h: usize,
     left: usize,
-    lanes: usize,
     strip: &mut [f32],
 ) {
+    let lanes = S::F32_LANES;
     // The strip may end before the map does, where its last columns are no output's.
     let len = width.min(strip.len() / lanes - left);
-    for (lane, map) in x.chunks_exact(height * width).enumerate() {
-        let to = strip[left * lanes + lane..].iter_mut().step_by(lanes);
-        for (to, &from) in to.zip(&map[h * width..][..len]) {
-            *to = from;
-        }
-    }
+    let strip = &mut strip[left * lanes..];
+    transpose(
+        simd,
+        [x.len() / (height * width), len],
+        #[inline(always)]
+        |lane, column| head(simd, &x[(lane * height + h) * width + column..]),
+        #[inline(always)]
+        |column, _, vector| store::<S>(&mut strip[column * lanes..], vector),
+    );
 }
 
 /// Outputs of one panel of filters in one band of one image: `from [N*N, tiles, width]`, the first two `apart`, to each filter's part
@@ -249,12 +249,15 @@ pub(super) fn outputs<S: Simd, const M: usize, const R: usize, const N: usize>(
     // Row by row, which stays in the nearest cache while it is taken apart.
     let height = maps.first().map_or(0, |map| map.len() / q);
     for (row, from) in pixels.chunks(across * M * width).take(height).enumerate() {
-        for (k, map) in maps.iter_mut().enumerate() {
-            let from = from[k..].iter().step_by(width);
-            for (to, &from) in map[row * q..][..q].iter_mut().zip(from) {
-                *to = from;
-            }
-        }
+        transpose(
+            simd,
+            [q, maps.len()],
+            #[inline(always)]
+            |pixel, k| load::<S>(&from[pixel * width + k..]),
+            // What a vector has beyond this row, the next one overwrites.
+            #[inline(always)]
+            |k, pixel, vector| store_head(simd, &mut maps[k][row * q + pixel..], vector),
+        );
     }
 }
 
@@ -282,10 +285,14 @@ impl<const M: usize, const R: usize, const N: usize> WithSimd for FilterGradient
                 store::<S>(&mut self.rows[i * width + at..], y[i / R][i % R]);
             }
         }
-        for (c, dw) in self.dw.chunks_mut(R * R).enumerate() {
-            for (i, dw) in dw.iter_mut().enumerate() {
-                *dw = self.rows[i * width + c];
-            }
-        }
+        let (rows, dw) = (&*self.rows, self.dw);
+        transpose(
+            simd,
+            [R * R, dw.len() / (R * R)],
+            #[inline(always)]
+            |i, c| load::<S>(&rows[i * width + c..]),
+            #[inline(always)]
+            |c, i, vector| store_head(simd, &mut dw[c * R * R..][i..R * R], vector),
+        );
     }
 }
