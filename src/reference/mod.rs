@@ -218,6 +218,11 @@ macro_rules! real {
 real!(f32, conv2d_gemm, libm::erfcf, conv2d_gemm::multiply);
 real!(f64, conv2d, libm::erfc, linear::multiply);
 
+/// Runs on a thread of the pool: of any other thread, every loop would be handed over to the pool and waited for.
+fn pooled<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| work())
+}
+
 /// Runs loops that the compiler makes vectors of in the widest that this CPU has. Results are the same in any. `work` must be
 /// inlined, always: what is called stays in the target's own vectors. It must own what its loops read again and again: what is
 /// captured by reference may change with every store, for all the compiler knows.
@@ -503,29 +508,33 @@ impl<T: Real> Runtime for Reference<T> {
     }
 
     fn run(&mut self) -> Result<(), RuntimeError> {
-        self.run_prologue();
-        let nodes = std::mem::take(self.graph.nodes_mut());
-        for (i, node) in nodes.iter().enumerate().skip(self.prologue) {
-            self.run_node(i, node);
-        }
-        *self.graph.nodes_mut() = nodes;
+        pooled(|| {
+            self.run_prologue();
+            let nodes = std::mem::take(self.graph.nodes_mut());
+            for (i, node) in nodes.iter().enumerate().skip(self.prologue) {
+                self.run_node(i, node);
+            }
+            *self.graph.nodes_mut() = nodes;
+        });
         self.steps += 1;
         Ok(())
     }
 
     fn profile(&mut self, runs: usize) -> Result<Vec<Entry>, RuntimeError> {
-        self.run_prologue();
+        pooled(|| self.run_prologue());
         let nodes = std::mem::take(self.graph.nodes_mut());
         let each_run = &nodes[self.prologue..];
-        let run = |_| {
-            let time = |(i, node)| {
-                let start = Instant::now();
-                self.run_node(self.prologue + i, node);
-                start.elapsed().as_secs_f64()
+        let seconds = pooled(|| {
+            let run = |_| {
+                let time = |(i, node)| {
+                    let start = Instant::now();
+                    self.run_node(self.prologue + i, node);
+                    start.elapsed().as_secs_f64()
+                };
+                each_run.iter().enumerate().map(time).collect()
             };
-            each_run.iter().enumerate().map(time).collect()
-        };
-        let seconds = medians(&(0..runs.max(1)).map(run).collect::<Vec<_>>());
+            medians(&(0..runs.max(1)).map(run).collect::<Vec<_>>())
+        });
         let entries = each_run.iter().zip(seconds).map(|(node, seconds)| Entry {
             layer: node.layer.clone(),
             op: node.op.name(),

@@ -2,10 +2,11 @@
 
 use rayon::prelude::*;
 
-use super::{GRAIN, Real};
+use super::{GRAIN, Real, vectorized};
 use crate::ops::{Adam, Group, Sgd, widen};
 
 /// `g + decay p`; without a decay the gradient as it is, so that an infinite `p` does not touch it.
+#[inline(always)]
 fn decayed<T: Real>(g: T, decay: T, p: T) -> T {
     if decay == T::default() {
         g
@@ -30,13 +31,22 @@ pub(crate) fn adam<T: Real>(
         true => (T::default(), hyper[2] * factor * decay),
         false => (decay, T::default()),
     };
-    let state = p.par_iter_mut().with_min_len(GRAIN).zip(m).zip(v).zip(g);
-    state.for_each(|(((p, m), v), &g)| {
-        let g = decayed(g, coupled, *p);
-        *p = decayed(*p, -shrink, *p);
-        *m = beta1 * *m + rest1 * g;
-        *v = beta2 * *v + rest2 * g * g;
-        *p = *p - rate * *m / (v.sqrt() * scale + eps);
+    let state = p.par_chunks_mut(GRAIN).zip(m.par_chunks_mut(GRAIN));
+    let state = state.zip(v.par_chunks_mut(GRAIN).zip(g.par_chunks(GRAIN)));
+    state.for_each(|((p, m), (v, g))| {
+        let (m, v, g) = (&mut m[..p.len()], &mut v[..p.len()], &g[..p.len()]);
+        vectorized(
+            #[inline(always)]
+            || {
+                for i in 0..p.len() {
+                    let g = decayed(g[i], coupled, p[i]);
+                    let kept = decayed(p[i], -shrink, p[i]);
+                    m[i] = beta1 * m[i] + rest1 * g;
+                    v[i] = beta2 * v[i] + rest2 * g * g;
+                    p[i] = kept - rate * m[i] / (v[i].sqrt() * scale + eps);
+                }
+            },
+        );
     });
 }
 

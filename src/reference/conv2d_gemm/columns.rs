@@ -11,6 +11,7 @@ pub(super) fn is_pointwise(g: &Geometry) -> bool {
 
 /// Calls `visit(input, output, len)` for every run of `pixels` that the filter element `(r, s)`
 /// takes from within the map: it begins at `input` in the map and at `output` in `pixels`.
+#[inline(always)]
 pub(super) fn runs(
     g: &Geometry,
     (r, s): (usize, usize),
@@ -31,6 +32,18 @@ pub(super) fn runs(
             visit(h * g.w + w, from - pixels.start, to - from);
         }
     }
+}
+
+/// Every `STRIDE`-th element of `from`: as a constant, it lets a compiler make vectors of them.
+#[inline(always)]
+fn step<const STRIDE: usize>(from: &[f32], to: &mut [f32]) {
+    let each = from.as_chunks::<STRIDE>().0;
+    // Behind the last one there may be less.
+    let Some((last, to)) = to.split_last_mut() else {
+        return;
+    };
+    *last = from[to.len() * STRIDE];
+    to.iter_mut().zip(each).for_each(|(to, each)| *to = each[0]);
 }
 
 /// Columns of one channel, `to [R*S, width]`, with zeros behind the last pixel.
@@ -54,11 +67,16 @@ pub(super) fn im2col(
             row[end..to].fill(0.0);
             end = to + len;
             let to = &mut row[to..end];
-            if g.stride[1] == 1 {
-                to.copy_from_slice(&map[from..from + len]);
-            } else {
-                let from = map[from..].iter().step_by(g.stride[1]);
-                to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
+            let from = &map[from..];
+            match g.stride[1] {
+                1 => to.copy_from_slice(&from[..len]),
+                2 => step::<2>(from, to),
+                3 => step::<3>(from, to),
+                4 => step::<4>(from, to),
+                stride => {
+                    let from = from.iter().step_by(stride);
+                    to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
+                }
             }
         });
         row[end..].fill(0.0);

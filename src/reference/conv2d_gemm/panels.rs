@@ -130,15 +130,13 @@ impl<F: Fn(usize, usize, &mut [f32]) + Copy> WithSimd for Product<'_, '_, F> {
             let depth = channels * window;
             let panels = pixels.clone().step_by(columns::<S>());
             let panels = panels.map(|from| from..pixels.end.min(from + columns::<S>()));
-            // Map by map, each a run of pixels long enough to be fetched ahead.
-            let maps = self.x[c * map..][..channels * map].chunks(map);
-            for (i, map) in maps.enumerate() {
-                let mut rest = &mut *self.columns;
-                for panel in panels.clone() {
-                    let width = panel.len().next_multiple_of(S::F32_LANES);
-                    let (to, further) = rest.split_at_mut(depth * width);
-                    rest = further;
-                    let to = &mut to[i * window * width..][..window * width];
+            let mut rest = &mut *self.columns;
+            for panel in panels.clone() {
+                let width = panel.len().next_multiple_of(S::F32_LANES);
+                let (to, further) = rest.split_at_mut(depth * width);
+                rest = further;
+                let maps = self.x[c * map..][..channels * map].chunks(map);
+                for (to, map) in to.chunks_mut(window * width).zip(maps) {
                     im2col(g, map, &panel, to, width);
                 }
             }

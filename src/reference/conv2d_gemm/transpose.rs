@@ -17,29 +17,34 @@ const NUMBERS: [u32; LANES] = {
 };
 
 /// The columns of a square, given its rows, of which the first `S::F32_LANES` count.
-///
-/// For each bit of their numbers, rows that differ by it trade lanes that differ by it.
 #[inline(always)]
 fn square<S: Simd>(simd: S, mut rows: [S::f32s; LANES]) -> [S::f32s; LANES] {
-    let numbers = S::as_simd_u32s(&NUMBERS).0[0];
-    let mut bit = 1;
-    while bit < S::F32_LANES {
-        let is_set = simd.and_u32s(numbers, simd.splat_u32s(bit as u32));
-        let is_unset = simd.equal_u32s(is_set, simd.splat_u32s(0));
-        for i in 0..S::F32_LANES {
-            if i & bit == 0 {
-                let [low, high] = [rows[i], rows[i + bit]];
-                let [up, down] = [
-                    simd.rotate_right_f32s(high, bit),
-                    simd.rotate_left_f32s(low, bit),
-                ];
-                rows[i] = simd.select_f32s(is_unset, low, up);
-                rows[i + bit] = simd.select_f32s(is_unset, down, high);
-            }
-        }
-        bit *= 2;
-    }
+    trade::<S, 1>(simd, &mut rows);
+    trade::<S, 2>(simd, &mut rows);
+    trade::<S, 4>(simd, &mut rows);
+    trade::<S, 8>(simd, &mut rows);
     rows
+}
+
+/// Rows whose numbers differ by a bit trade the lanes whose numbers do. As a constant, the bit lets a compiler unroll the loop and keep
+/// the square in registers.
+#[inline(always)]
+fn trade<S: Simd, const BIT: usize>(simd: S, rows: &mut [S::f32s; LANES]) {
+    if BIT >= S::F32_LANES {
+        return;
+    }
+    let numbers = S::as_simd_u32s(&NUMBERS).0[0];
+    let is_set = simd.and_u32s(numbers, simd.splat_u32s(BIT as u32));
+    let is_unset = simd.equal_u32s(is_set, simd.splat_u32s(0));
+    for i in 0..S::F32_LANES {
+        if i & BIT == 0 {
+            let [low, high] = [rows[i], rows[i + BIT]];
+            let up = simd.rotate_right_f32s(high, BIT);
+            let down = simd.rotate_left_f32s(low, BIT);
+            rows[i] = simd.select_f32s(is_unset, low, up);
+            rows[i + BIT] = simd.select_f32s(is_unset, down, high);
+        }
+    }
 }
 
 /// Takes a matrix of `[rows, columns]` apart: `get(row, column)` is a vector of its row, and `put(column, row, vector)` takes one of its
@@ -54,16 +59,22 @@ pub(super) fn transpose<S: Simd>(
     for row in (0..rows).step_by(S::F32_LANES) {
         for column in (0..columns).step_by(S::F32_LANES) {
             let mut vectors = [simd.splat_f32s(0.0); LANES];
-            for i in 0..S::F32_LANES {
-                if row + i < rows {
-                    vectors[i] = get(row + i, column);
-                }
+            let taken = vectors.iter_mut().take(S::F32_LANES);
+            // Loops of a known length are unrolled.
+            if row + S::F32_LANES <= rows {
+                let each = taken.enumerate();
+                each.for_each(|(i, vector)| *vector = get(row + i, column));
+            } else {
+                let each = taken.zip(row..rows);
+                each.for_each(|(vector, row)| *vector = get(row, column));
             }
-            let vectors = square(simd, vectors);
-            for i in 0..S::F32_LANES {
-                if column + i < columns {
-                    put(column + i, row, vectors[i]);
-                }
+            let taken = square(simd, vectors).into_iter().take(S::F32_LANES);
+            if column + S::F32_LANES <= columns {
+                let each = taken.enumerate();
+                each.for_each(|(i, vector)| put(column + i, row, vector));
+            } else {
+                let each = taken.zip(column..columns);
+                each.for_each(|(vector, column)| put(column, row, vector));
             }
         }
     }

@@ -13,8 +13,8 @@ use super::scratch::{Need, Scratch, whole};
 use super::transpose::{head, sum_transposed, transpose};
 use super::winograd;
 use crate::ops::Geometry;
-use crate::reference::Convolving;
 use crate::reference::sum::sum;
+use crate::reference::{Convolving, vectorized};
 
 /// Fewest pixels worth an accumulator of their own in [`wgrad`].
 const PART: usize = 512;
@@ -230,7 +230,10 @@ fn wgrad_channels(
                 let each = columns
                     .chunks_mut(window * range.len())
                     .zip(maps.chunks(map));
-                each.for_each(|(to, map)| im2col(g, map, &range, to, range.len()));
+                vectorized(
+                    #[inline(always)]
+                    || each.for_each(|(to, map)| im2col(g, map, &range, to, range.len())),
+                );
                 multiply(columns, range.len());
             }
             maps = &maps[terms / window * map..];
