@@ -8,8 +8,8 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::columns::im2col;
-use super::kernel::{LANES, ROWS, columns, multiply};
+use super::columns::{im2col, is_pointwise};
+use super::kernel::{LANES, ROWS, columns, load, multiply, store, vectors};
 use super::scratch::{Need, Scratch};
 use crate::ops::Geometry;
 
@@ -136,8 +136,12 @@ impl<F: Fn(usize, usize, &mut [f32]) + Copy> WithSimd for Product<'_, '_, F> {
                 let (to, further) = rest.split_at_mut(depth * width);
                 rest = further;
                 let maps = self.x[c * map..][..channels * map].chunks(map);
-                for (to, map) in to.chunks_mut(window * width).zip(maps) {
-                    im2col(g, map, &panel, to, width);
+                let each = to.chunks_mut(window * width).zip(maps);
+                if is_pointwise(g) && panel.len() == columns::<S>() {
+                    // So few vectors are copied sooner than a function is called that copies them.
+                    each.for_each(|(to, map)| copy::<S>(&map[panel.clone()], to));
+                } else {
+                    each.for_each(|(to, map)| im2col(g, map, &panel, to, width));
                 }
             }
             for (i, maps) in task.maps.chunks_mut(ROWS).enumerate() {
@@ -162,5 +166,14 @@ impl<F: Fn(usize, usize, &mut [f32]) + Copy> WithSimd for Product<'_, '_, F> {
                 }
             }
         }
+    }
+}
+
+/// Copies a full panel's row.
+#[inline(always)]
+fn copy<S: Simd>(from: &[f32], to: &mut [f32]) {
+    for i in 0..vectors::<S>() {
+        let at = i * S::F32_LANES;
+        store::<S>(&mut to[at..], load::<S>(&from[at..]));
     }
 }
