@@ -202,7 +202,7 @@ mod tests {
             Case(size).with_simd(Scalar::new());
             #[cfg(target_arch = "x86_64")]
             if let Some(simd) = pulp::x86::V3::try_new() {
-                simd.vectorize(Case(size));
+                Simd::vectorize(simd, Case(size));
             }
         }
     }
