@@ -273,9 +273,14 @@ pub(crate) fn prepare(args: &Args, model: &Model, device: &Device) -> Result<Pre
                     false => "--lr-of".to_owned(),
                 }
             }
-            _ => format!(
+            nin_wgpu::Error::Graph(_) | nin_wgpu::Error::Shape(_)
+                if [h, w] != model.native_size =>
+            {
+                format!(
                 "cannot train {name} on {h}x{w} pictures (--image-size {to_h}x{to_w} brings them to its own size)"
-            ),
+                )
+            }
+            _ => format!("cannot train {name} on {h}x{w} pictures"),
         };
         anyhow!(error).context(context)
     })?;

@@ -160,17 +160,23 @@ fn whole<T: Real>(geometry: &Geometry, shift: Shift, source: &[u8], map: &mut [T
             (x0, x1, T::from_f64(fx))
         })
         .collect();
-    let value = |y: usize, x: usize| {
-        let byte = shift.pixel(source, [src_h, src_w], y, x);
-        T::from_f64(f64::from(byte) / 255.0)
-    };
+    // Of each source row, what all rows of the result between it and its neighbours take.
+    let mut scaled = vec![T::default(); src_h * w];
+    for (y, row) in scaled.chunks_mut(w).enumerate() {
+        let value = |x: usize| {
+            let byte = shift.pixel(source, [src_h, src_w], y, x);
+            T::from_f64(f64::from(byte) / 255.0)
+        };
+        for (to, &(x0, x1, fx)) in row.iter_mut().zip(&columns) {
+            *to = value(x0) + (value(x1) - value(x0)) * fx;
+        }
+    }
     for (y, row) in map.chunks_mut(w).enumerate() {
         let (y0, y1, fy) = taps(y, src_h, h);
         let fy = T::from_f64(fy);
-        for (to, &(x0, x1, fx)) in row.iter_mut().zip(&columns) {
-            let top = value(y0, x0) + (value(y0, x1) - value(y0, x0)) * fx;
-            let bottom = value(y1, x0) + (value(y1, x1) - value(y1, x0)) * fx;
-            *to = top + (bottom - top) * fy;
+        let [top, bottom] = [y0, y1].map(|y| &scaled[y * w..][..w]);
+        for (x, to) in row.iter_mut().enumerate() {
+            *to = top[x] + (bottom[x] - top[x]) * fy;
         }
     }
 }

@@ -37,7 +37,7 @@ pub(crate) fn adam<T: Real>(
         let (m, v, g) = (&mut m[..p.len()], &mut v[..p.len()], &g[..p.len()]);
         vectorized(
             #[inline(always)]
-            || {
+            move || {
                 for i in 0..p.len() {
                     let g = decayed(g[i], coupled, p[i]);
                     let kept = decayed(p[i], -shrink, p[i]);
