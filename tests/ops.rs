@@ -152,6 +152,8 @@ fn dropout_scales_what_it_keeps_to_the_same_mean() {
     let y = &on_reference::<f32>(&case.case("dropout"))[0];
     assert!(y.iter().all(|&y| y == 0.0 || y == 12.0), "{y:?}");
     assert!(y.contains(&0.0) && y.contains(&12.0), "{y:?}");
+    let dropped = y.iter().filter(|&&y| y == 0.0).count();
+    assert!((40..56).contains(&dropped), "{dropped} of 64, expected 48");
 }
 
 #[test]

@@ -209,4 +209,31 @@ mod tests {
             assert!(!is_whole(cut), "{cut:?}");
         }
     }
+
+    #[test]
+    fn both_decoders_give_the_same_colours() {
+        for (name, bytes) in [
+            (
+                "cmyk",
+                &include_bytes!("../../../tests/fixtures/pictures/cmyk.jpg")[..],
+            ),
+            (
+                "ycck",
+                include_bytes!("../../../tests/fixtures/pictures/ycck.jpg"),
+            ),
+            (
+                "444",
+                include_bytes!("../../../tests/fixtures/pictures/444.jpg"),
+            ),
+            (
+                "grey",
+                include_bytes!("../../../tests/fixtures/pictures/grey.jpg"),
+            ),
+        ] {
+            let head = head(&mut Cursor::new(bytes)).expect("a head");
+            let [a, b] = [faster, slower].map(|decode| decode(bytes, &head).expect("decodes"));
+            let off = a.iter().zip(&b).map(|(&a, &b)| a.abs_diff(b)).max();
+            assert!(off <= Some(3), "{name}: {off:?} levels apart");
+        }
+    }
 }
