@@ -3,10 +3,12 @@
 mod cases;
 
 use cases::slots::assert_slots_hold;
-use nin_wgpu::graph::{Graph, GraphBuilder, GraphError, Role, ValueId};
+use nin_wgpu::graph::{Graph, GraphBuilder, GraphError, Node, Role, ValueId};
 use nin_wgpu::models::{MODELS, Model, layers};
 use nin_wgpu::ops::{Adam, Conv2d, Conv2dDgrad, Conv2dWgrad, Op};
-use nin_wgpu::plan::{Conv2dAlgorithm, Conv2dChoices, Plan, PlanError, PlanLimits, PlanOptions};
+use nin_wgpu::plan::{
+    Conv2dAlgorithm, Conv2dChoices, Dispatch, Plan, PlanError, PlanLimits, PlanOptions, Region,
+};
 use nin_wgpu::program::{Program, Source};
 use nin_wgpu::shape::{DType, Shape};
 
@@ -529,4 +531,108 @@ fn a_convolution_whose_panels_do_not_fit_takes_direct_kernels_and_the_others_kee
         );
         assert!(plan.to_string().contains("direct"), "{plan}");
     }
+}
+
+/// What an op counts, by its name: so many operations for each element of an operand; `None` for those that are told apart by more.
+fn operations(graph: &Graph, node: &Node) -> Option<u64> {
+    let len = |id: ValueId| graph.value(id).shape.len() as u64;
+    let [input, output] =
+        [&node.inputs, &node.outputs].map(|ids| ids.first().map_or(0, |&id| len(id)));
+    let sum = |ids: &[ValueId]| ids.iter().map(|&id| len(id)).sum::<u64>();
+    // Products of matrices: the filters, or their gradient, once for each pixel of each image.
+    let maps = |y: ValueId, w: ValueId| {
+        let filters = graph.value(w).shape.dims()[0] as u64;
+        2 * len(y) * len(w) / filters
+    };
+    let (inputs, outputs) = (&node.inputs, &node.outputs);
+    Some(match node.op.name() {
+        "conv2d" | "linear" => maps(outputs[0], inputs[1]),
+        "conv2d.dgrad" | "linear.dgrad" => maps(inputs[0], inputs[1]),
+        "conv2d.wgrad" => maps(inputs[1], outputs[0]),
+        "linear.wgrad" if graph.value(outputs[0]).shape.dims().len() == 2 => {
+            maps(inputs[1], outputs[0])
+        }
+        "linear.wgrad" => 2 * len(inputs[1]),
+        "relu" | "relu.backward" | "dropout" | "dropout.backward" | "global_avg_pool" => input,
+        "sigmoid" | "tanh" | "silu" | "gelu" | "mish" | "hard_swish" | "leaky_relu" => input,
+        "add" | "global_avg_pool.backward" => output,
+        "softmax" | "log_softmax" => 4 * input,
+        "softmax_cross_entropy" | "mean_squared_error" => 6 * input,
+        "pooled_cross_entropy" => 2 * input + 6 * output,
+        "soft_target_cross_entropy" => 8 * input,
+        "gather" => 8 * output,
+        "batch_norm.eval" => 3 * input,
+        "concat" | "concat.backward" | "reshape" | "one_hot" | "gate" => 0,
+        "commit" => len(node.updates[0]),
+        "ema" => 3 * sum(&node.updates),
+        _ => return None,
+    })
+}
+
+#[test]
+fn each_op_counts_its_operations_and_a_plan_those_of_its_dispatches() {
+    let mut seen = std::collections::BTreeSet::new();
+    for case in cases::tables::all() {
+        let plan = |conv2d: Conv2dAlgorithm| {
+            let options = PlanOptions {
+                conv2d: conv2d.into(),
+                ..PlanOptions::SOFTWARE
+            };
+            Plan::new(case.graph.clone(), &options).expect("fits")
+        };
+        let nodes = &case.graph.nodes()[case.graph.prologue()..];
+        let each: Option<Vec<u64>> = nodes.iter().map(|of| operations(&case.graph, of)).collect();
+        let Some(each) = each else { continue };
+        seen.extend(nodes.iter().map(|node| node.op.name()));
+        let want: u64 = each.iter().sum();
+        // By these convolutions need as many as they are defined by.
+        for conv2d in [
+            Conv2dAlgorithm::Naive,
+            Conv2dAlgorithm::Direct,
+            Conv2dAlgorithm::Columns,
+            Conv2dAlgorithm::HARDWARE,
+        ] {
+            let plan = plan(conv2d);
+            let name = format!("{} by {conv2d:?}", case.name);
+            assert_eq!(plan.nominal_flops(), want, "{name}");
+            assert_eq!(plan.flops(), want, "{name}\n{plan}");
+        }
+    }
+    assert!(seen.len() > 20, "{seen:?}");
+}
+
+#[test]
+fn two_statistics_are_bound_at_once_and_class_weights_are_a_constant() {
+    let mut seen = 0;
+    for case in cases::batch_norm::cases() {
+        let plan = Plan::new(case.graph.clone(), &PlanOptions::SOFTWARE).expect("fits");
+        let mut nodes = plan.graph().nodes().iter();
+        let Some(node) = nodes.find(|node| node.op.name() == "batch_norm") else {
+            continue;
+        };
+        seen += 1;
+        let [mean, var] = [0, 1].map(|i| plan.region(node.updates[i]).expect("used"));
+        let apart = var.offset - mean.offset;
+        assert!(apart >= mean.bytes && mean.buffer == var.buffer);
+        let whole = Region {
+            bytes: apart + var.bytes,
+            ..mean
+        };
+        let binds = |d: &&Dispatch| d.op == "batch_norm" && d.bindings.contains(&whole);
+        let dispatch = plan.dispatches().iter().find(binds);
+        let dispatch = dispatch.unwrap_or_else(|| panic!("both in one binding: {plan}"));
+        let mut fields = dispatch.kernel.uniform.iter();
+        let at = fields
+            .position(|(name, _)| *name == "var_at")
+            .expect("a member");
+        assert_eq!(u64::from(dispatch.uniform[at]), apart / 4);
+    }
+    assert!(seen > 0);
+    let mut weighted = cases::softmax_cross_entropy::cases().into_iter();
+    let weighted = weighted.find(|case| case.name.contains("16x10, weighted"));
+    let graph = weighted.expect("is one of them").graph;
+    let plan = Plan::new(graph, &PlanOptions::SOFTWARE).expect("fits");
+    let mut constants = plan.buffers().iter();
+    let weights = constants.find(|buffer| buffer.label == "class weights");
+    assert_eq!(weights.expect("bound").bytes, 40);
 }

@@ -174,10 +174,11 @@ fn slower(bytes: &[u8], head: &Head) -> Result<Vec<u8>, Box<dyn Error + Send + S
                 .map(|&pair| (u16::from_ne_bytes(pair) >> 8) as u8)
                 .collect()
         }
-        // Stored inverted, as Adobe's programs do and all follow.
+        // Ink: files hold what it leaves of the paper, as Adobe's programs do and all follow, and the decoder turns that round.
         Some(PixelFormat::CMYK32) => {
-            let of = |&[c, m, y, k]: &[u8; 4]| {
-                [c, m, y].map(|ink| ((u32::from(ink) * u32::from(k) + 127) / 255) as u8)
+            let of = |inks: &[u8; 4]| {
+                let [c, m, y, k] = inks.map(|ink| u32::from(255 - ink));
+                [c, m, y].map(|left| ((left * k + 127) / 255) as u8)
             };
             pixels.as_chunks().0.iter().flat_map(of).collect()
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::scratch::{Need, Scratch};
-use super::{dgrad, forward, wgrad};
+use super::{dgrad, forward, wgrad, winograd};
 use crate::graph::shape::{Shape, ShapeError};
 use crate::ops::{Conv2d, Geometry};
 use crate::reference::{Convolving, conv2d};
@@ -217,6 +217,33 @@ fn rms_error(got: &[f32], expected: &[f64]) -> f64 {
     let errors = got.iter().zip(expected);
     let errors: f64 = errors.map(|(&got, e)| (f64::from(got) - e).powi(2)).sum();
     (errors / expected.iter().map(|e| e * e).sum::<f64>()).sqrt()
+}
+
+/// The fewest multiplications where tiles are many, smaller tiles where they are few, and none where it would not pay.
+#[test]
+fn the_method_follows_from_the_shape() {
+    let how = Convolving::default();
+    for (g, want) in [
+        (geometry(1, 96, 96, [14, 14], [3, 1, 1]), "F(2,3)"),
+        (geometry(20, 96, 96, [15, 15], [3, 1, 1]), "F(5,3)"),
+        (geometry(2, 96, 96, [28, 28], [3, 1, 1]), "F(4,3)"),
+        (geometry(60, 96, 96, [4, 4], [5, 1, 2]), "F(2,5)"),
+        (geometry(2, 96, 96, [27, 27], [5, 1, 2]), "F(3,5)"),
+        (geometry(2, 7, 96, [28, 28], [3, 1, 1]), "none"),
+        (geometry(2, 96, 96, [28, 28], [3, 2, 1]), "none"),
+        (geometry(2, 96, 96, [28, 28], [3, 1, 3]), "none"),
+        (geometry(2, 96, 96, [28, 28], [1, 1, 0]), "none"),
+        (geometry(1, 256, 256, [2, 2], [3, 1, 1]), "none"),
+    ] {
+        let method = winograd::method(&g, &how);
+        let name = method.map_or("none".to_owned(), |method| method.to_string());
+        assert_eq!(name, want, "{g}");
+        let precise = Convolving {
+            precise: true,
+            ..Convolving::default()
+        };
+        assert!(winograd::method(&g, &precise).is_none(), "{g}");
+    }
 }
 
 #[test]
