@@ -2,6 +2,7 @@
 
 mod cases;
 
+use nin_wgpu::autodiff;
 use nin_wgpu::backend::runtime::{Runtime, RuntimeError};
 use nin_wgpu::data::image_file::Picture;
 use nin_wgpu::data::{DataError, Dataset, Draw, Fit, View, resized_crop};
@@ -577,7 +578,7 @@ fn numbers_of_an_op_are_taken_up_to_their_bounds_and_refused_beyond() {
 #[test]
 fn pictures_are_gathered_up_to_the_bounds_of_a_kernel_and_refused_beyond() {
     // `[M,C,h,w]`, `[H,W]`, pixels cropped, and whether parts are taken.
-    let gather = |source: [usize; 4], [h, w]: [usize; 2], crop, resized| {
+    let gather = |source: [usize; 4], [h, w]: [usize; 2], crop, resized: bool| {
         let mut graph = Graph::default();
         let mut add = |dims: &[usize], dtype| {
             graph.add_value(format!("{dims:?}"), shape(dims), dtype, Role::Input)
@@ -616,4 +617,41 @@ fn pictures_are_gathered_up_to_the_bounds_of_a_kernel_and_refused_beyond() {
             "{source:?} to {size:?}, crop {crop}, {resized}"
         );
     }
+}
+
+/// A gradient that is wanted through an op that has none.
+#[test]
+fn ops_without_a_gradient_are_named() {
+    const NONE: &[&str] = &[
+        "gather",
+        "softmax",
+        "log_softmax",
+        "softmax_cross_entropy",
+        "pooled_cross_entropy",
+        "soft_target_cross_entropy",
+        "mean_squared_error",
+        "gradient_norm",
+        "gate",
+    ];
+    let mut seen = std::collections::BTreeSet::new();
+    for case in cases::tables::all() {
+        for node in case.graph.nodes() {
+            let name = node.op.name();
+            let is_gradient = name.contains('.') && name != "batch_norm.eval";
+            let Some(&y) = node.outputs.first() else {
+                continue;
+            };
+            if !(is_gradient || NONE.contains(&name)) {
+                continue;
+            }
+            let mut graph = case.graph.clone();
+            let like = graph.value(y).shape;
+            let dy = graph.add_value("dy", like, DType::F32, Role::Input);
+            let result = autodiff::backward(&mut graph, y, dy);
+            let named = matches!(result, Err(GraphError::NotDifferentiable(of)) if of == name);
+            assert!(named, "{name}: {result:?}");
+            seen.insert(name);
+        }
+    }
+    assert!(NONE.iter().all(|name| seen.contains(name)), "{seen:?}");
 }

@@ -5,9 +5,12 @@ mod cases;
 use cases::slots::assert_slots_hold;
 use nin_wgpu::graph::{Graph, GraphBuilder, GraphError, Node, Role, ValueId};
 use nin_wgpu::models::{MODELS, Model, layers};
-use nin_wgpu::ops::{Adam, Conv2d, Conv2dDgrad, Conv2dWgrad, Op};
+use nin_wgpu::ops::{
+    Adam, Conv2d, Conv2dDgrad, Conv2dWgrad, LocalResponseNorm, MaxPool2d, Op, Pool2d,
+};
 use nin_wgpu::plan::{
-    Conv2dAlgorithm, Conv2dChoices, Dispatch, Plan, PlanError, PlanLimits, PlanOptions, Region,
+    Conv2dAlgorithm, Conv2dChoices, Dispatch, Plan, PlanError, PlanLimits, PlanOptions, Product,
+    Region, Tile,
 };
 use nin_wgpu::program::{Program, Source};
 use nin_wgpu::shape::{DType, Shape};
@@ -545,6 +548,9 @@ fn operations(graph: &Graph, node: &Node) -> Option<u64> {
         2 * len(y) * len(w) / filters
     };
     let (inputs, outputs) = (&node.inputs, &node.outputs);
+    if let Op::LocalResponseNorm(norm) = &node.op {
+        return Some((2 * norm.size() as u64 + 4) * input);
+    }
     Some(match node.op.name() {
         "conv2d" | "linear" => maps(outputs[0], inputs[1]),
         "conv2d.dgrad" | "linear.dgrad" => maps(inputs[0], inputs[1]),
@@ -580,7 +586,7 @@ fn each_op_counts_its_operations_and_a_plan_those_of_its_dispatches() {
             };
             Plan::new(case.graph.clone(), &options).expect("fits")
         };
-        let nodes = &case.graph.nodes()[case.graph.prologue()..];
+        let nodes = case.graph.nodes();
         let each: Option<Vec<u64>> = nodes.iter().map(|of| operations(&case.graph, of)).collect();
         let Some(each) = each else { continue };
         seen.extend(nodes.iter().map(|node| node.op.name()));
@@ -599,6 +605,27 @@ fn each_op_counts_its_operations_and_a_plan_those_of_its_dispatches() {
         }
     }
     assert!(seen.len() > 20, "{seen:?}");
+    let norm = LocalResponseNorm::new(5).expect("valid");
+    assert_eq!(norm.size(), 5);
+}
+
+#[test]
+fn square_windows_of_pools_have_kernels_that_divide_less() {
+    let mut seen = [0, 0];
+    for case in cases::max_pool2d::cases() {
+        let plan = Plan::new(case.graph.clone(), &PlanOptions::SOFTWARE).expect("fits");
+        let Some(Op::MaxPool2d(pool)) = case.graph.nodes().first().map(|node| &node.op) else {
+            continue;
+        };
+        let is_square = *pool == MaxPool2d::new(Pool2d::new(2, 2).expect("valid"))
+            || *pool == MaxPool2d::new(Pool2d::new(3, 2).expect("valid"));
+        let shader = plan.dispatches()[0].kernel.shader;
+        if is_square {
+            assert_eq!(shader, "max_pool2d", "{}", case.name);
+        }
+        seen[usize::from(shader == "max_pool2d_general")] += 1;
+    }
+    assert!(seen.iter().all(|&n| n > 0), "{seen:?}");
 }
 
 #[test]
@@ -635,4 +662,103 @@ fn two_statistics_are_bound_at_once_and_class_weights_are_a_constant() {
     let mut constants = plan.buffers().iter();
     let weights = constants.find(|buffer| buffer.label == "class weights");
     assert_eq!(weights.expect("bound").bytes, 40);
+}
+
+/// Operations of Winograd's transforms of a tile or filter: a multiplication and an addition for each coefficient that is not zero, of
+/// each row and column.
+#[test]
+fn winograds_convolution_counts_its_transforms_and_its_products() {
+    // Outputs of a tile and taps, the coefficients of input, filter and output, and tiles along a side.
+    for ([m, r], [input, filter, output], across) in [
+        ([4, 3], [26, 14, 18], 4),
+        ([2, 5], [26, 22, 10], 2),
+        ([3, 5], [34, 27, 17], 4),
+    ] {
+        let points = m + r - 1;
+        let [input, filter, output] = [
+            2 * input * (points + points),
+            2 * filter * (points + r),
+            2 * output * (m + points),
+        ];
+        let (n, c, k, side) = (3, 16, 24, across * m);
+        let tiles = n * across * across;
+        let conv = Conv2d::new(r, 1, r / 2).expect("valid").without_bias();
+        let products = 2 * points * points * k * c * tiles;
+        let [x, y] = [c, k].map(|channels| [n, channels, side, side]);
+        let w = [k, c, r, r];
+        for (op, operands, want) in [
+            (
+                Op::from(conv),
+                [x, w],
+                k * c * filter + c * tiles * input + products + k * tiles * output,
+            ),
+            (
+                Conv2dDgrad::new(conv, side, side).into(),
+                [y, w],
+                k * c * filter + k * tiles * input + products + c * tiles * output,
+            ),
+            (
+                Conv2dWgrad::new(conv).into(),
+                [x, y],
+                k * tiles * output + c * tiles * input + products + k * c * filter,
+            ),
+        ] {
+            let mut graph = Graph::default();
+            let inputs = operands.map(|dims| {
+                let shape = Shape::new(&dims).expect("a shape");
+                graph.add_value(format!("{dims:?}"), shape, DType::F32, Role::Input)
+            });
+            let outputs = graph.push("layer", op, &inputs, &[]).expect("fits");
+            graph.keep(outputs[0]);
+            for by in [Product::Plain, Product::Tiled] {
+                let options = PlanOptions {
+                    conv2d: Conv2dAlgorithm::Winograd(by).into(),
+                    ..PlanOptions::SOFTWARE
+                };
+                let plan = Plan::new(graph.clone(), &options).expect("fits");
+                assert_eq!(plan.flops(), want as u64, "F({m},{r}) {by:?}\n{plan}");
+            }
+        }
+    }
+}
+
+/// Each of those that are refused breaks one rule alone.
+#[test]
+fn a_tile_is_refused_where_its_copies_would_leave_a_rest() {
+    let mut graph = Graph::default();
+    let [x, w] = [[1, 16, 8, 8], [16, 16, 3, 3]].map(|dims| {
+        let shape = Shape::new(&dims).expect("a shape");
+        graph.add_value(format!("{dims:?}"), shape, DType::F32, Role::Input)
+    });
+    let conv = Conv2d::new(3, 1, 1).expect("valid").without_bias();
+    graph.push("conv", conv, &[x, w], &[]).expect("fits");
+    for ([m, n, k, micro], is_taken) in [
+        ([8, 16, 4, 4], true),
+        ([8, 32, 4, 4], true),
+        ([32, 64, 16, 8], true),
+        ([20, 40, 4, 4], false),
+        ([8, 8, 4, 2], false),
+        ([32, 64, 4, 16], false),
+        ([80, 20, 4, 8], false),
+        ([8, 16, 2, 4], false),
+        ([8, 16, 8, 4], false),
+        ([24, 16, 4, 4], false),
+        ([0, 16, 4, 4], false),
+        ([8, 0, 4, 4], false),
+        ([8, 16, 0, 4], false),
+        ([8, 16, 4, 0], false),
+    ] {
+        let options = PlanOptions {
+            conv2d: Conv2dAlgorithm::ImplicitGemm(Tile { m, n, k, micro }).into(),
+            ..PlanOptions::SOFTWARE
+        };
+        let plan = Plan::new(graph.clone(), &options);
+        match is_taken {
+            true => assert!(plan.is_ok(), "{m}x{n}x{k}, {micro}: {plan:?}"),
+            false => assert!(
+                matches!(plan, Err(PlanError::Variant { .. })),
+                "{m}x{n}x{k}, {micro}: {plan:?}"
+            ),
+        }
+    }
 }

@@ -195,7 +195,8 @@ def main():
     code, said = messages(tree, environment, "test", "--no-run", *targets)
     programs = [m["executable"] for m in said if m.get("reason") == "compiler-artifact" and m.get("executable") and m["profile"]["test"]]
     if code != 0 or len(programs) != len(args.tests):
-        sys.exit("the tests do not build with the mutants:\n" + "\n".join((m.get("message") or {}).get("rendered") or "" for m in said)[:4000])
+        errors = [m["message"]["rendered"] for m in said if (m.get("message") or {}).get("level") == "error"]
+        sys.exit("the tests do not build with the mutants:\n" + "\n".join(errors)[:4000])
 
     reached, took, long = coverage(programs, environment, work, args.longest)
     print(f"{len(took)} tests, {sum(took.values()):.0f} s", file=sys.stderr)
