@@ -573,6 +573,35 @@ fn numbers_of_an_op_are_taken_up_to_their_bounds_and_refused_beyond() {
     ] {
         assert_eq!(is_taken, want, "{what}");
     }
+    let adaptive = |output| Pool2d::adaptive(shape(&[1, 1, 6, 8]), output);
+    assert_eq!(adaptive([3, 2]), Pool2d::rectangular([2, 4], [2, 4]));
+    for output in [[0, 2], [3, 0], [4, 2], [3, 3], [12, 2], [3, 16]] {
+        assert!(adaptive(output).is_err(), "{output:?}");
+    }
+    let norm = BatchNorm::new(0.25, 0.5).expect("valid");
+    assert_eq!([norm.eps(), norm.momentum()], [0.25, 0.5]);
+}
+
+#[test]
+fn what_an_update_writes_is_counted_before_anything_else_is_checked() {
+    let update = Update {
+        clip_norm: Some(1.0),
+        ..Update::from(Adam::default())
+    };
+    let push = |count| {
+        let mut graph = Graph::default();
+        let mut add =
+            |name: &str, len, role| graph.add_value(name, shape(&[len]), DType::F32, role);
+        let inputs = [("hyper", 6), ("gradient", 2), ("norm", 1)];
+        let inputs = inputs.map(|(name, len)| add(name, len, Role::Input));
+        let updates = [0, 1, 2, 3].map(|_| add("state", 2, Role::Parameter));
+        graph.push("step", update.clone(), &inputs, &updates[..count])
+    };
+    push(3).expect("a parameter and two moments");
+    for count in [2, 4] {
+        let error = push(count).expect_err("refused").to_string();
+        assert!(error.contains("values to update"), "{error}");
+    }
 }
 
 #[test]

@@ -3,10 +3,12 @@
 mod cases;
 
 use cases::slots::assert_slots_hold;
+use nin_wgpu::autodiff;
 use nin_wgpu::graph::{Graph, GraphBuilder, GraphError, Node, Role, ValueId};
 use nin_wgpu::models::{MODELS, Model, layers};
 use nin_wgpu::ops::{
-    Adam, Conv2d, Conv2dDgrad, Conv2dWgrad, LocalResponseNorm, MaxPool2d, Op, Pool2d,
+    Adam, AvgPool2d, AvgPool2dBackward, Conv2d, Conv2dDgrad, Conv2dWgrad, Dropout,
+    LocalResponseNorm, LocalResponseNormBackward, MaxPool2d, MaxPool2dBackward, Op, Pool2d,
 };
 use nin_wgpu::plan::{
     Conv2dAlgorithm, Conv2dChoices, Dispatch, Plan, PlanError, PlanLimits, PlanOptions, Product,
@@ -570,6 +572,8 @@ fn operations(graph: &Graph, node: &Node) -> Option<u64> {
         "batch_norm.eval" => 3 * input,
         "concat" | "concat.backward" | "reshape" | "one_hot" | "gate" => 0,
         "commit" => len(node.updates[0]),
+        // Those of parts of a batch come behind the step's numbers.
+        "gradient_norm" => 2 * sum(&inputs[usize::from(!node.updates.is_empty())..]),
         "ema" => 3 * sum(&node.updates),
         _ => return None,
     })
@@ -607,6 +611,44 @@ fn each_op_counts_its_operations_and_a_plan_those_of_its_dispatches() {
     assert!(seen.len() > 20, "{seen:?}");
     let norm = LocalResponseNorm::new(5).expect("valid");
     assert_eq!(norm.size(), 5);
+
+    let mut case = cases::CaseBuilder::new();
+    let x = case.with_role(&[2, 5], Role::Parameter, vec![0.0; 10]);
+    let random = case.input_u32(&[3], vec![0; 3]);
+    let y = case.op(Dropout::new(0.5, 1).expect("valid"), &[x, random], &[])[0];
+    let mut graph = case.case("dropout").graph;
+    let shape = Shape::new(&[2, 5]).expect("a shape");
+    let dy = graph.add_value("dy", shape, DType::F32, Role::Input);
+    autodiff::backward(&mut graph, y, dy).expect("differentiable");
+    let plan = Plan::new(graph, &PlanOptions::SOFTWARE).expect("fits");
+    assert_eq!(plan.nominal_flops(), 2 * 10);
+}
+
+/// Rows of a product fill whole panels, so that it may be larger than its maps: here 16 rows of 9.
+#[test]
+fn as_many_images_are_multiplied_at_once_as_a_binding_holds_products_of() {
+    let mut graph = Graph::default();
+    let [x, w] = [[4, 4, 8, 8], [9, 4, 1, 1]].map(|dims| {
+        let shape = Shape::new(&dims).expect("a shape");
+        graph.add_value(format!("{dims:?}"), shape, DType::F32, Role::Input)
+    });
+    let conv = Conv2d::new(1, 1, 0).expect("valid").without_bias();
+    let y = graph.push("conv", conv, &[x, w], &[]).expect("fits")[0];
+    graph.keep(y);
+    for (max_binding, runs) in [(4 * 16 * 256, 1), (4 * 16 * 256 - 1, 2)] {
+        let limits = PlanLimits {
+            max_binding,
+            ..PlanLimits::default()
+        };
+        let options = PlanOptions {
+            limits,
+            conv2d: Conv2dAlgorithm::Columns.into(),
+        };
+        let plan = Plan::new(graph.clone(), &options).expect("fits");
+        let dispatches = plan.dispatches().iter();
+        let products = dispatches.filter(|d| d.kernel.entry == "product").count();
+        assert_eq!(products, runs, "{max_binding} bytes\n{plan}");
+    }
 }
 
 #[test]
@@ -719,6 +761,23 @@ fn winograds_convolution_counts_its_transforms_and_its_products() {
                 assert_eq!(plan.flops(), want as u64, "F({m},{r}) {by:?}\n{plan}");
             }
         }
+        // Filters that stay as they are are transformed once.
+        let mut graph = Graph::default();
+        let [x, w] = [(x, Role::Input), (w, Role::Parameter)].map(|(dims, role)| {
+            let shape = Shape::new(&dims).expect("a shape");
+            graph.add_value(format!("{dims:?}"), shape, DType::F32, role)
+        });
+        let y = graph.push("layer", conv, &[x, w], &[]).expect("fits")[0];
+        graph.keep(y);
+        let options = PlanOptions {
+            conv2d: Conv2dAlgorithm::Winograd(Product::Plain).into(),
+            ..PlanOptions::SOFTWARE
+        };
+        let plan = Plan::new(graph, &options).expect("fits");
+        assert_eq!(plan.prologue(), 1, "{plan}");
+        assert_eq!(plan.dispatches()[0].flops, (k * c * filter) as u64);
+        let want = c * tiles * input + products + k * tiles * output;
+        assert_eq!(plan.flops(), want as u64, "F({m},{r})\n{plan}");
     }
 }
 
@@ -747,6 +806,7 @@ fn a_tile_is_refused_where_its_copies_would_leave_a_rest() {
         ([8, 0, 4, 4], false),
         ([8, 16, 0, 4], false),
         ([8, 16, 4, 0], false),
+        ([0, 0, 4, 4], false),
     ] {
         let options = PlanOptions {
             conv2d: Conv2dAlgorithm::ImplicitGemm(Tile { m, n, k, micro }).into(),
@@ -761,4 +821,40 @@ fn a_tile_is_refused_where_its_copies_would_leave_a_rest() {
             ),
         }
     }
+}
+
+#[test]
+fn pools_count_their_windows_and_have_an_invocation_for_each_strip() {
+    let pool = Pool2d::rectangular([3, 2], [2, 1]).expect("valid");
+    let mut case = cases::CaseBuilder::new();
+    let x = case.random(&[2, 3, 9, 8]);
+    let dy = case.random(&[2, 3, 4, 7]);
+    let places = case.op(MaxPool2d::new(pool), &[x], &[])[1];
+    let average = AvgPool2d::new(pool);
+    case.op(MaxPool2dBackward::new(pool, 9, 8), &[dy, places], &[]);
+    case.op(average, &[x], &[]);
+    case.op(AvgPool2dBackward::new(average, 9, 8), &[dy], &[]);
+    let plan = Plan::new(case.case("pools").graph, &PlanOptions::SOFTWARE).expect("fits");
+    for dispatch in plan.dispatches() {
+        assert_eq!(dispatch.flops, 6 * 2 * 3 * 4 * 7, "{}", dispatch.op);
+    }
+
+    let mut case = cases::CaseBuilder::new();
+    let [x, dy] = [0, 1].map(|_| case.random(&[2, 3, 9, 8]));
+    let norm = LocalResponseNorm::new(3).expect("valid");
+    case.op(LocalResponseNormBackward::new(norm), &[dy, x], &[]);
+    let plan = Plan::new(case.case("norm").graph, &PlanOptions::SOFTWARE).expect("fits");
+    // For each of three channels twelve operations, and fourteen more.
+    assert_eq!(plan.flops(), 50 * 2 * 3 * 9 * 8);
+
+    let mut net = GraphBuilder::new(nin_wgpu::graph::Phase::Eval);
+    let x = net.input("x", &[2, 96, 55, 55]).expect("valid");
+    let pool = Pool2d::new(3, 2).expect("valid");
+    net.max_pool2d(x, pool).expect("fits");
+    let plan = Plan::new(net.finish(), &PlanOptions::SOFTWARE).expect("fits");
+    let dispatch = &plan.dispatches()[0];
+    assert_eq!(dispatch.kernel.entry, "values");
+    // 27 rows in strips of four, 64 to a workgroup.
+    let strips: u32 = 2 * 96 * 7 * 27;
+    assert_eq!(dispatch.workgroups, [strips.div_ceil(64), 1, 1]);
 }
