@@ -326,7 +326,9 @@ mod tests {
         // Of 12 an eighth is allowed, and a half.
         assert_eq!(of.compare(&[12.0, 3.0], &[12.0, 2.0]), Ok(0.5));
         assert_eq!(
-            of.compare(&[12.0, 0.0], &[-12.0, -2.0]).unwrap_err().index,
+            of.compare(&[12.0, 0.0], &[-12.0, -2.0])
+                .expect_err("off")
+                .index,
             0
         );
         let wrong = Disagreement {

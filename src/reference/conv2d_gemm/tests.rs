@@ -147,7 +147,23 @@ impl Case {
 
 #[test]
 fn agrees_with_plain_loops_in_f64() {
-    for g in geometries() {
+    assert_agreement(geometries());
+}
+
+/// More bands and places than threads, and the same of columns: what of the others takes longest, in small.
+#[test]
+#[cfg_attr(miri, ignore = "takes hours")]
+fn several_bands_agree_with_plain_loops() {
+    let many = vec![
+        geometry(2, 16, 17, [61, 70], [3, 1, 1]),
+        geometry(2, 5, 7, [61, 45], [3, 2, 1]),
+    ];
+    many.iter().for_each(assert_need);
+    assert_agreement(many);
+}
+
+fn assert_agreement(geometries: Vec<Geometry>) {
+    for g in geometries {
         let case = Case::new(&g);
         let [x, w, b, dy] = [&case.x, &case.w, &case.b, &case.dy].map(|of| widen(of));
         for fused in [false, true] {
@@ -288,20 +304,22 @@ fn winograd_is_chosen_for_large_layers_and_rounds_little() {
 #[test]
 #[cfg_attr(miri, ignore = "runs what the others run, three times")]
 fn what_it_works_in_is_known_before() {
-    for g in geometries() {
-        for (precise, keeps) in [(false, false), (true, false), (false, true)] {
-            let how = |scratch| Convolving {
-                precise,
-                filters: keeps.then(Vec::new),
-                scratch: Arc::new(scratch),
-            };
-            let known = how(Scratch::default());
-            let need = forward::need(&g, &known)
-                .or(dgrad::need(&g, &known))
-                .or(wgrad::need(&g, &known));
-            let mut grown = how(Scratch::new(Need::default()));
-            Case::new(&g).run(&g, true, &mut grown);
-            assert_eq!(grown.scratch.len(), need, "{g}, precise {precise}");
-        }
+    geometries().iter().for_each(assert_need);
+}
+
+fn assert_need(g: &Geometry) {
+    for (precise, keeps) in [(false, false), (true, false), (false, true)] {
+        let how = |scratch| Convolving {
+            precise,
+            filters: keeps.then(Vec::new),
+            scratch: Arc::new(scratch),
+        };
+        let known = how(Scratch::default());
+        let need = forward::need(g, &known)
+            .or(dgrad::need(g, &known))
+            .or(wgrad::need(g, &known));
+        let mut grown = how(Scratch::new(Need::default()));
+        Case::new(g).run(g, true, &mut grown);
+        assert_eq!(grown.scratch.len(), need, "{g}, precise {precise}");
     }
 }
