@@ -580,6 +580,8 @@ fn numbers_of_an_op_are_taken_up_to_their_bounds_and_refused_beyond() {
     }
     let norm = BatchNorm::new(0.25, 0.5).expect("valid");
     assert_eq!([norm.eps(), norm.momentum()], [0.25, 0.5]);
+    let eval = BatchNormEval::from(norm);
+    assert!(!eval.relu() && eval.with_relu().relu());
 }
 
 #[test]

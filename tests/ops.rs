@@ -8,7 +8,8 @@ use nin_wgpu::data::{Fit, View};
 use nin_wgpu::graph::Role;
 use nin_wgpu::models::{MODELS, Model};
 use nin_wgpu::ops::{
-    Activation, Adam, Augment, Commit, Conv2d, Dropout, Ema, MaxPool2d, Optimizer, Pool2d,
+    Activation, Adam, Augment, Commit, Conv2d, Dropout, Ema, MaxPool2d, MeanSquaredError,
+    Optimizer, Pool2d,
 };
 use nin_wgpu::plan::{Access, Conv2dAlgorithm, Dispatch, Plan, Product};
 use nin_wgpu::program::{Program, Source};
@@ -250,6 +251,19 @@ fn of_zeros_of_both_signs_the_first_is_the_greatest() {
 #[test]
 fn moving_averages_match_the_reference_at_the_first_step_later_and_in_parts() {
     check(&cases::ema::cases(), ANY);
+}
+
+#[test]
+fn of_equal_outputs_the_first_is_what_a_regression_predicts() {
+    let mut case = cases::CaseBuilder::new();
+    let x = case.input(&[2, 2], vec![1.0, 1.0, 0.0, 1.0]);
+    let targets = case.input(&[2, 2], vec![1.0, 0.0, 2.0, 2.0]);
+    let weights = case.input(&[2], vec![1.0; 2]);
+    let metrics = case.with_role(&[6], Role::Accumulator, vec![0.0; 6]);
+    case.op(MeanSquaredError, &[x, targets, weights], &[metrics]);
+    let results = on_reference::<f32>(&case.case("ties"));
+    let metrics = results.last().expect("the last result");
+    assert_eq!(metrics[1..3], [1.0, 2.0], "{metrics:?}");
 }
 
 #[test]

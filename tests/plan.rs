@@ -4,7 +4,7 @@ mod cases;
 
 use cases::slots::assert_slots_hold;
 use nin_wgpu::autodiff;
-use nin_wgpu::graph::{Graph, GraphBuilder, GraphError, Node, Role, ValueId};
+use nin_wgpu::graph::{Graph, GraphBuilder, GraphError, Node, Phase, Role, ValueId};
 use nin_wgpu::models::{MODELS, Model, layers};
 use nin_wgpu::ops::{
     Adam, AvgPool2d, AvgPool2dBackward, Conv2d, Conv2dDgrad, Conv2dWgrad, Dropout,
@@ -710,11 +710,12 @@ fn two_statistics_are_bound_at_once_and_class_weights_are_a_constant() {
 /// each row and column.
 #[test]
 fn winograds_convolution_counts_its_transforms_and_its_products() {
-    // Outputs of a tile and taps, the coefficients of input, filter and output, and tiles along a side.
-    for ([m, r], [input, filter, output], across) in [
-        ([4, 3], [26, 14, 18], 4),
-        ([2, 5], [26, 22, 10], 2),
-        ([3, 5], [34, 27, 17], 4),
+    // Outputs of a tile and taps, the coefficients of input, filter and output, and the side of the maps.
+    for ([m, r], [input, filter, output], side) in [
+        ([4, 3], [26, 14, 18], 16_usize),
+        ([2, 5], [26, 22, 10], 4),
+        ([3, 5], [34, 27, 17], 12),
+        ([3, 5], [34, 27, 17], 8),
     ] {
         let points = m + r - 1;
         let [input, filter, output] = [
@@ -722,8 +723,8 @@ fn winograds_convolution_counts_its_transforms_and_its_products() {
             2 * filter * (points + r),
             2 * output * (m + points),
         ];
-        let (n, c, k, side) = (3, 16, 24, across * m);
-        let tiles = n * across * across;
+        let (n, c, k) = (3, 16, 24);
+        let tiles = n * side.div_ceil(m).pow(2);
         let conv = Conv2d::new(r, 1, r / 2).expect("valid").without_bias();
         let products = 2 * points * points * k * c * tiles;
         let [x, y] = [c, k].map(|channels| [n, channels, side, side]);
@@ -847,14 +848,43 @@ fn pools_count_their_windows_and_have_an_invocation_for_each_strip() {
     // For each of three channels twelve operations, and fourteen more.
     assert_eq!(plan.flops(), 50 * 2 * 3 * 9 * 8);
 
-    let mut net = GraphBuilder::new(nin_wgpu::graph::Phase::Eval);
-    let x = net.input("x", &[2, 96, 55, 55]).expect("valid");
-    let pool = Pool2d::new(3, 2).expect("valid");
-    net.max_pool2d(x, pool).expect("fits");
-    let plan = Plan::new(net.finish(), &PlanOptions::SOFTWARE).expect("fits");
-    let dispatch = &plan.dispatches()[0];
+    let values = |window, stride| {
+        let mut net = GraphBuilder::new(Phase::Eval);
+        let x = net.input("x", &[2, 96, 55, 55]).expect("valid");
+        let pool = Pool2d::new(window, stride).expect("valid");
+        net.max_pool2d(x, pool).expect("fits");
+        let plan = Plan::new(net.finish(), &PlanOptions::SOFTWARE).expect("fits");
+        plan.dispatches()[0].clone()
+    };
+    // A row lies in two windows at most, or in three.
+    assert_eq!(values(4, 2).kernel.entry, "values");
+    assert_ne!(values(5, 2).kernel.entry, "values");
+    let dispatch = values(3, 2);
     assert_eq!(dispatch.kernel.entry, "values");
     // 27 rows in strips of four, 64 to a workgroup.
     let strips: u32 = 2 * 96 * 7 * 27;
     assert_eq!(dispatch.workgroups, [strips.div_ceil(64), 1, 1]);
+}
+
+/// The panels of 16 images take what is packed at once, those that the layer behind makes of its 32 channels twice that.
+#[test]
+fn sums_are_handed_on_only_where_both_layers_pack_all_images_at_once() {
+    for (images, hands_on) in [(8, true), (16, false)] {
+        let mut net = GraphBuilder::new(Phase::Eval);
+        let mut build = || -> Result<(), GraphError> {
+            let x = net.input("x", &[images, 16, 128, 128])?;
+            let x = net.conv2d("first", x, 32, Conv2d::new(1, 1, 0)?)?;
+            net.conv2d("second", x, 32, Conv2d::new(1, 1, 0)?)?;
+            Ok(())
+        };
+        build().expect("builds");
+        let options = PlanOptions {
+            conv2d: Conv2dAlgorithm::Columns.into(),
+            ..PlanOptions::SOFTWARE
+        };
+        let plan = Plan::new(net.finish(), &options).expect("fits");
+        let unpacks = |d: &Dispatch| d.layer == "first" && d.kernel.shader == "conv2d_unpack";
+        let unpacked = plan.dispatches().iter().any(unpacks);
+        assert_eq!(unpacked, !hands_on, "{images} images\n{plan}");
+    }
 }
