@@ -888,3 +888,27 @@ fn sums_are_handed_on_only_where_both_layers_pack_all_images_at_once() {
         assert_eq!(unpacked, !hands_on, "{images} images\n{plan}");
     }
 }
+
+#[test]
+fn winograds_points_that_no_binding_holds_are_left_to_other_kernels() {
+    let mut net = GraphBuilder::new(Phase::Eval);
+    let x = net.input("x", &[1, 16, 64, 64]).expect("valid");
+    let conv = Conv2d::new(3, 1, 1).expect("valid");
+    net.conv2d("conv", x, 16, conv).expect("fits");
+    let graph = net.finish();
+    // Of 256 tiles at 36 points; the maps have 262,144 bytes.
+    for (max_binding, is_winograds) in [(36 * 256 * 16 * 4, true), (300_000, false)] {
+        let limits = PlanLimits {
+            max_binding,
+            ..PlanLimits::default()
+        };
+        let options = PlanOptions {
+            limits,
+            conv2d: Conv2dAlgorithm::Winograd(Product::Plain).into(),
+        };
+        let plan = Plan::new(graph.clone(), &options).expect("fits");
+        let mut shaders = plan.dispatches().iter().map(|d| d.kernel.shader);
+        let found = shaders.any(|shader| shader.starts_with("conv2d_winograd"));
+        assert_eq!(found, is_winograds, "{max_binding} bytes\n{plan}");
+    }
+}
