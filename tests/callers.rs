@@ -2,6 +2,7 @@
 
 mod cases;
 
+use nin_wgpu::autodiff;
 use nin_wgpu::backend::runtime::{Runtime, RuntimeError};
 use nin_wgpu::data::image_file::Picture;
 use nin_wgpu::data::{DataError, Dataset, Draw, Fit, View, resized_crop};
@@ -452,4 +453,239 @@ fn statistics_that_are_kept_in_another_order_or_not_all_of_them_are_refused() {
     let mut graph = Graph::default();
     let x = graph.add_value("x", shape(&[2]), DType::F32, Role::Input);
     assert!(graph.push("gate", Gate, &[x, x], &[]).is_err());
+}
+
+#[test]
+fn numbers_of_an_op_are_taken_up_to_their_bounds_and_refused_beyond() {
+    let plain = SoftmaxCrossEntropy::default;
+    let norm = |alpha, k| LocalResponseNorm::new(5)?.with_constants(alpha, 0.75, k);
+    let adam = |change: fn(&mut Adam)| {
+        let mut adam = Adam::default();
+        change(&mut adam);
+        Optimizer::from(adam).check()
+    };
+    let sgd = |momentum, dampening, nesterov| {
+        let sgd = Sgd {
+            momentum,
+            dampening,
+            nesterov,
+            ..Sgd::default()
+        };
+        Optimizer::from(sgd).check()
+    };
+    for (what, is_taken, want) in [
+        (
+            "smoothing 0",
+            plain().with_label_smoothing(0.0).is_ok(),
+            true,
+        ),
+        (
+            "smoothing 1",
+            plain().with_label_smoothing(1.0).is_ok(),
+            false,
+        ),
+        (
+            "no weights",
+            plain().with_class_weights(vec![]).is_ok(),
+            true,
+        ),
+        (
+            "one weight",
+            plain().with_class_weights(vec![0.0, 2.0]).is_ok(),
+            true,
+        ),
+        (
+            "weights of 0",
+            plain().with_class_weights(vec![0.0; 2]).is_ok(),
+            false,
+        ),
+        (
+            "infinite weight",
+            plain().with_class_weights(vec![f32::INFINITY]).is_ok(),
+            false,
+        ),
+        ("alpha 0", norm(0.0, 1.0).is_ok(), true),
+        ("alpha below 0", norm(-1e-9, 1.0).is_ok(), false),
+        ("k of 0", norm(1e-4, 0.0).is_ok(), false),
+        ("infinite k", norm(1e-4, f32::INFINITY).is_ok(), false),
+        ("p of 0", Dropout::new(0.0, 1).is_ok(), true),
+        ("p of 1", Dropout::new(1.0, 1).is_ok(), false),
+        (
+            "divisor 0",
+            AvgPool2d::new(Pool2d::new(2, 2).expect("valid"))
+                .with_divisor(0)
+                .is_ok(),
+            false,
+        ),
+        (
+            "a divisor below 0",
+            AvgPool2d::new(Pool2d::new(2, 2).expect("valid"))
+                .with_divisor(-1)
+                .is_ok(),
+            true,
+        ),
+        ("adam", adam(|_| {}).is_ok(), true),
+        ("eps 0", adam(|adam| adam.eps = 0.0).is_ok(), false),
+        (
+            "infinite eps",
+            adam(|adam| adam.eps = f32::INFINITY).is_ok(),
+            false,
+        ),
+        ("beta1 of 0", adam(|adam| adam.beta1 = 0.0).is_ok(), true),
+        ("beta1 of 1", adam(|adam| adam.beta1 = 1.0).is_ok(), false),
+        ("beta2 of 1", adam(|adam| adam.beta2 = 1.0).is_ok(), false),
+        (
+            "decay below 0",
+            adam(|adam| adam.weight_decay = -0.1).is_ok(),
+            false,
+        ),
+        (
+            "infinite decay",
+            adam(|adam| adam.weight_decay = f32::INFINITY).is_ok(),
+            false,
+        ),
+        ("no momentum", sgd(0.0, 0.0, false).is_ok(), true),
+        ("momentum 1", sgd(1.0, 0.0, false).is_ok(), false),
+        ("dampening", sgd(0.9, 0.5, false).is_ok(), true),
+        ("dampening 1", sgd(0.9, 1.0, false).is_ok(), false),
+        ("Nesterov", sgd(0.9, 0.0, true).is_ok(), true),
+        (
+            "Nesterov without momentum",
+            sgd(0.0, 0.0, true).is_ok(),
+            false,
+        ),
+        (
+            "Nesterov with dampening",
+            sgd(0.9, 0.5, true).is_ok(),
+            false,
+        ),
+        ("eps of a norm", BatchNorm::new(0.0, 0.1).is_ok(), false),
+        (
+            "momentum of a norm",
+            BatchNorm::new(1e-5, 1.0).is_ok(),
+            true,
+        ),
+        (
+            "infinite momentum of a norm",
+            BatchNorm::new(1e-5, f32::INFINITY).is_ok(),
+            false,
+        ),
+    ] {
+        assert_eq!(is_taken, want, "{what}");
+    }
+    let adaptive = |output| Pool2d::adaptive(shape(&[1, 1, 6, 8]), output);
+    assert_eq!(adaptive([3, 2]), Pool2d::rectangular([2, 4], [2, 4]));
+    for output in [[0, 2], [3, 0], [4, 2], [3, 3], [12, 2], [3, 16]] {
+        assert!(adaptive(output).is_err(), "{output:?}");
+    }
+    let norm = BatchNorm::new(0.25, 0.5).expect("valid");
+    assert_eq!([norm.eps(), norm.momentum()], [0.25, 0.5]);
+    let eval = BatchNormEval::from(norm);
+    assert!(!eval.relu() && eval.with_relu().relu());
+}
+
+#[test]
+fn what_an_update_writes_is_counted_before_anything_else_is_checked() {
+    let update = Update {
+        clip_norm: Some(1.0),
+        ..Update::from(Adam::default())
+    };
+    let push = |count| {
+        let mut graph = Graph::default();
+        let mut add =
+            |name: &str, len, role| graph.add_value(name, shape(&[len]), DType::F32, role);
+        let inputs = [("hyper", 6), ("gradient", 2), ("norm", 1)];
+        let inputs = inputs.map(|(name, len)| add(name, len, Role::Input));
+        let updates = [0, 1, 2, 3].map(|_| add("state", 2, Role::Parameter));
+        graph.push("step", update.clone(), &inputs, &updates[..count])
+    };
+    push(3).expect("a parameter and two moments");
+    for count in [2, 4] {
+        let Err(GraphError::Shape { source, .. }) = push(count) else {
+            panic!("{count} values are refused")
+        };
+        let error = source.to_string();
+        assert!(error.contains("values to update"), "{error}");
+    }
+}
+
+#[test]
+fn pictures_are_gathered_up_to_the_bounds_of_a_kernel_and_refused_beyond() {
+    // `[M,C,h,w]`, `[H,W]`, pixels cropped, and whether parts are taken.
+    let gather = |source: [usize; 4], [h, w]: [usize; 2], crop, resized: bool| {
+        let mut graph = Graph::default();
+        let mut add = |dims: &[usize], dtype| {
+            graph.add_value(format!("{dims:?}"), shape(dims), dtype, Role::Input)
+        };
+        let mut inputs = vec![
+            add(&source, DType::U8),
+            add(&source[..1], DType::U32),
+            add(&[2], DType::U32),
+            add(&[3], DType::U32),
+        ];
+        inputs.extend(resized.then(|| add(&[2, 4], DType::U32)));
+        let augment = Augment {
+            crop,
+            flip: true,
+            resized,
+        };
+        let op = Gather::new(h, w, Normalize::default()).with_augment(augment);
+        graph.push("batch", op, &inputs, &[]).is_ok()
+    };
+    for (source, size, crop, resized, want) in [
+        ([3, 1, 5, 4], [5, 4], 3, false, true),
+        ([3, 1, 5, 4], [5, 4], 4, false, false),
+        ([3, 1, 4, 5], [4, 5], 4, false, false),
+        ([3, 4, 5, 5], [5, 5], 0, false, true),
+        ([3, 5, 5, 5], [5, 5], 0, false, false),
+        ([1, 1, 2, 16_384], [2, 16_384], 0, true, true),
+        ([1, 1, 2, 16_385], [2, 16_384], 0, true, false),
+        ([1, 1, 16_384, 2], [16_385, 2], 0, true, false),
+        // 255 lines of 257 turns each are as many turns as a driver is trusted with.
+        ([1, 1, 255, 256], [1, 1], 0, true, true),
+        ([1, 1, 256, 256], [1, 1], 0, true, false),
+    ] {
+        let is_taken = gather(source, size, crop, resized);
+        assert_eq!(
+            is_taken, want,
+            "{source:?} to {size:?}, crop {crop}, {resized}"
+        );
+    }
+}
+
+/// A gradient that is wanted through an op that has none.
+#[test]
+fn ops_without_a_gradient_are_named() {
+    const NONE: &[&str] = &[
+        "gather",
+        "softmax",
+        "log_softmax",
+        "softmax_cross_entropy",
+        "pooled_cross_entropy",
+        "soft_target_cross_entropy",
+        "mean_squared_error",
+        "gradient_norm",
+        "gate",
+    ];
+    let mut seen = std::collections::BTreeSet::new();
+    for case in cases::tables::all() {
+        for node in case.graph.nodes() {
+            let name = node.op.name();
+            let is_gradient = name.contains('.') && name != "batch_norm.eval";
+            let Some(&y) = node.outputs.first() else {
+                continue;
+            };
+            if !(is_gradient || NONE.contains(&name)) {
+                continue;
+            }
+            let mut graph = case.graph.clone();
+            let like = graph.value(y).shape;
+            let dy = graph.add_value("dy", like, DType::F32, Role::Input);
+            let result = autodiff::backward(&mut graph, y, dy);
+            let named = matches!(result, Err(GraphError::NotDifferentiable(of)) if of == name);
+            assert!(named, "{name}: {result:?}");
+            seen.insert(name);
+        }
+    }
+    assert!(NONE.iter().all(|name| seen.contains(name)), "{seen:?}");
 }

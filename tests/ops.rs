@@ -5,10 +5,16 @@ mod cases;
 use cases::{Case, Data, assert_agreement, gpu, of_graph, on_gpu, on_reference, run_plan};
 use nin_wgpu::data::image_file::Picture;
 use nin_wgpu::data::{Fit, View};
+use nin_wgpu::graph::Role;
 use nin_wgpu::models::{MODELS, Model};
-use nin_wgpu::ops::{Activation, Adam, Augment, Conv2d, Dropout, Ema};
+use nin_wgpu::ops::{
+    Activation, Adam, Augment, Commit, Conv2d, Dropout, Ema, MaxPool2d, MeanSquaredError,
+    Optimizer, Pool2d,
+};
 use nin_wgpu::plan::{Access, Conv2dAlgorithm, Dispatch, Plan, Product};
 use nin_wgpu::program::{Program, Source};
+use nin_wgpu::reference::Reference;
+use nin_wgpu::runtime::Runtime;
 
 fn check(cases: &[Case], algorithms: &[Conv2dAlgorithm]) {
     assert!(!cases.is_empty());
@@ -152,6 +158,8 @@ fn dropout_scales_what_it_keeps_to_the_same_mean() {
     let y = &on_reference::<f32>(&case.case("dropout"))[0];
     assert!(y.iter().all(|&y| y == 0.0 || y == 12.0), "{y:?}");
     assert!(y.contains(&0.0) && y.contains(&12.0), "{y:?}");
+    let dropped = y.iter().filter(|&&y| y == 0.0).count();
+    assert!((40..56).contains(&dropped), "{dropped} of 64, expected 48");
 }
 
 #[test]
@@ -192,8 +200,70 @@ fn what_a_step_leaves_behind_matches_the_reference_at_norms_that_are_finite_and_
 }
 
 #[test]
+fn a_step_that_counts_is_added_and_kept_and_another_is_counted_and_goes_back() {
+    for (norm, want) in [
+        (1.7, [&[0.0, 0.0][..], &[11.0, 22.0, 3.0], &[5.0], &[5.0]]),
+        (f32::NAN, [&[0.0, 0.0], &[10.0, 20.0, 4.0], &[7.0], &[7.0]]),
+    ] {
+        let mut case = cases::CaseBuilder::new();
+        let hyper = Optimizer::default().hyper_of_part(1e-3, 3, false, 0.4, true);
+        let inputs = [
+            case.input(&[6], hyper.to_vec()),
+            case.input(&[1], vec![norm]),
+        ];
+        let running = case.with_role(&[1], Role::Statistic, vec![5.0]);
+        let updates = [
+            case.with_role(&[2], Role::Accumulator, vec![1.0, 2.0]),
+            case.with_role(&[3], Role::Accumulator, vec![10.0, 20.0, 3.0]),
+            running,
+            case.with_role(&[1], Role::Kept(running), vec![7.0]),
+        ];
+        case.op(Commit, &inputs, &updates);
+        assert_eq!(on_reference::<f32>(&case.case("commit")), want, "{norm}");
+    }
+}
+
+/// They are equal, so the first counts, whether or not anybody reads its place.
+#[test]
+fn of_zeros_of_both_signs_the_first_is_the_greatest() {
+    let pool = Pool2d::rectangular([1, 2], [1, 2]).expect("valid");
+    for keeps_places in [true, false] {
+        let mut case = cases::CaseBuilder::new();
+        let x = case.input(&[1, 1, 1, 4], vec![-0.0, 0.0, 0.0, -0.0]);
+        let mut graph = case.case("zeros").graph;
+        let outputs = graph.push("pool", MaxPool2d::new(pool), &[x], &[]);
+        let [y, places] = outputs.expect("fits")[..] else {
+            panic!("two outputs")
+        };
+        graph.keep(y);
+        if keeps_places {
+            graph.keep(places);
+        }
+        let mut reference = Reference::<f32>::new(graph);
+        let zeros = [-0.0, 0.0, 0.0, -0.0];
+        reference.set_real(x, &zeros).expect("a float value");
+        reference.run().expect("runs");
+        let signs = reference.real(y).iter().map(|y| y.is_sign_negative());
+        assert_eq!(signs.collect::<Vec<_>>(), [true, false], "{keeps_places}");
+    }
+}
+
+#[test]
 fn moving_averages_match_the_reference_at_the_first_step_later_and_in_parts() {
     check(&cases::ema::cases(), ANY);
+}
+
+#[test]
+fn of_equal_outputs_the_first_is_what_a_regression_predicts() {
+    let mut case = cases::CaseBuilder::new();
+    let x = case.input(&[2, 2], vec![1.0, 1.0, 0.0, 1.0]);
+    let targets = case.input(&[2, 2], vec![1.0, 0.0, 2.0, 2.0]);
+    let weights = case.input(&[2], vec![1.0; 2]);
+    let metrics = case.with_role(&[6], Role::Accumulator, vec![0.0; 6]);
+    case.op(MeanSquaredError, &[x, targets, weights], &[metrics]);
+    let results = on_reference::<f32>(&case.case("ties"));
+    let metrics = results.last().expect("the last result");
+    assert_eq!(metrics[1..3], [1.0, 2.0], "{metrics:?}");
 }
 
 #[test]

@@ -3,10 +3,17 @@
 mod cases;
 
 use cases::slots::assert_slots_hold;
-use nin_wgpu::graph::{Graph, GraphBuilder, GraphError, Role, ValueId};
+use nin_wgpu::autodiff;
+use nin_wgpu::graph::{Graph, GraphBuilder, GraphError, Node, Phase, Role, ValueId};
 use nin_wgpu::models::{MODELS, Model, layers};
-use nin_wgpu::ops::{Adam, Conv2d, Conv2dDgrad, Conv2dWgrad, Op};
-use nin_wgpu::plan::{Conv2dAlgorithm, Conv2dChoices, Plan, PlanError, PlanLimits, PlanOptions};
+use nin_wgpu::ops::{
+    Adam, AvgPool2d, AvgPool2dBackward, Conv2d, Conv2dDgrad, Conv2dWgrad, Dropout,
+    LocalResponseNorm, LocalResponseNormBackward, MaxPool2d, MaxPool2dBackward, Op, Pool2d,
+};
+use nin_wgpu::plan::{
+    Conv2dAlgorithm, Conv2dChoices, Dispatch, Plan, PlanError, PlanLimits, PlanOptions, Product,
+    Region, Tile,
+};
 use nin_wgpu::program::{Program, Source};
 use nin_wgpu::shape::{DType, Shape};
 
@@ -528,5 +535,380 @@ fn a_convolution_whose_panels_do_not_fit_takes_direct_kernels_and_the_others_kee
             "{small:?}"
         );
         assert!(plan.to_string().contains("direct"), "{plan}");
+    }
+}
+
+/// What an op counts, by its name: so many operations for each element of an operand; `None` for those that are told apart by more.
+fn operations(graph: &Graph, node: &Node) -> Option<u64> {
+    let len = |id: ValueId| graph.value(id).shape.len() as u64;
+    let [input, output] =
+        [&node.inputs, &node.outputs].map(|ids| ids.first().map_or(0, |&id| len(id)));
+    let sum = |ids: &[ValueId]| ids.iter().map(|&id| len(id)).sum::<u64>();
+    // Products of matrices: the filters, or their gradient, once for each pixel of each image.
+    let maps = |y: ValueId, w: ValueId| {
+        let filters = graph.value(w).shape.dims()[0] as u64;
+        2 * len(y) * len(w) / filters
+    };
+    let (inputs, outputs) = (&node.inputs, &node.outputs);
+    if let Op::LocalResponseNorm(norm) = &node.op {
+        return Some((2 * norm.size() as u64 + 4) * input);
+    }
+    Some(match node.op.name() {
+        "conv2d" | "linear" => maps(outputs[0], inputs[1]),
+        "conv2d.dgrad" | "linear.dgrad" => maps(inputs[0], inputs[1]),
+        "conv2d.wgrad" => maps(inputs[1], outputs[0]),
+        "linear.wgrad" if graph.value(outputs[0]).shape.dims().len() == 2 => {
+            maps(inputs[1], outputs[0])
+        }
+        "linear.wgrad" => 2 * len(inputs[1]),
+        "relu" | "relu.backward" | "dropout" | "dropout.backward" | "global_avg_pool" => input,
+        "sigmoid" | "tanh" | "silu" | "gelu" | "mish" | "hard_swish" | "leaky_relu" => input,
+        "add" | "global_avg_pool.backward" => output,
+        "softmax" | "log_softmax" => 4 * input,
+        "softmax_cross_entropy" | "mean_squared_error" => 6 * input,
+        "pooled_cross_entropy" => 2 * input + 6 * output,
+        "soft_target_cross_entropy" => 8 * input,
+        "gather" => 8 * output,
+        "batch_norm.eval" => 3 * input,
+        "concat" | "concat.backward" | "reshape" | "one_hot" | "gate" => 0,
+        "commit" => len(node.updates[0]),
+        // Those of parts of a batch come behind the step's numbers.
+        "gradient_norm" => 2 * sum(&inputs[usize::from(!node.updates.is_empty())..]),
+        "ema" => 3 * sum(&node.updates),
+        _ => return None,
+    })
+}
+
+#[test]
+fn each_op_counts_its_operations_and_a_plan_those_of_its_dispatches() {
+    let mut seen = std::collections::BTreeSet::new();
+    for case in cases::tables::all() {
+        let plan = |conv2d: Conv2dAlgorithm| {
+            let options = PlanOptions {
+                conv2d: conv2d.into(),
+                ..PlanOptions::SOFTWARE
+            };
+            Plan::new(case.graph.clone(), &options).expect("fits")
+        };
+        let nodes = case.graph.nodes();
+        let each: Option<Vec<u64>> = nodes.iter().map(|of| operations(&case.graph, of)).collect();
+        let Some(each) = each else { continue };
+        seen.extend(nodes.iter().map(|node| node.op.name()));
+        let want: u64 = each.iter().sum();
+        // By these convolutions need as many as they are defined by.
+        for conv2d in [
+            Conv2dAlgorithm::Naive,
+            Conv2dAlgorithm::Direct,
+            Conv2dAlgorithm::Columns,
+            Conv2dAlgorithm::HARDWARE,
+        ] {
+            let plan = plan(conv2d);
+            let name = format!("{} by {conv2d:?}", case.name);
+            assert_eq!(plan.nominal_flops(), want, "{name}");
+            assert_eq!(plan.flops(), want, "{name}\n{plan}");
+        }
+    }
+    assert!(seen.len() > 20, "{seen:?}");
+    let norm = LocalResponseNorm::new(5).expect("valid");
+    assert_eq!(norm.size(), 5);
+
+    let mut case = cases::CaseBuilder::new();
+    let x = case.with_role(&[2, 5], Role::Parameter, vec![0.0; 10]);
+    let random = case.input_u32(&[3], vec![0; 3]);
+    let y = case.op(Dropout::new(0.5, 1).expect("valid"), &[x, random], &[])[0];
+    let mut graph = case.case("dropout").graph;
+    let shape = Shape::new(&[2, 5]).expect("a shape");
+    let dy = graph.add_value("dy", shape, DType::F32, Role::Input);
+    autodiff::backward(&mut graph, y, dy).expect("differentiable");
+    let plan = Plan::new(graph, &PlanOptions::SOFTWARE).expect("fits");
+    assert_eq!(plan.nominal_flops(), 2 * 10);
+}
+
+/// Rows of a product fill whole panels, so that it may be larger than its maps: here 16 rows of 9.
+#[test]
+fn as_many_images_are_multiplied_at_once_as_a_binding_holds_products_of() {
+    let mut graph = Graph::default();
+    let [x, w] = [[4, 4, 8, 8], [9, 4, 1, 1]].map(|dims| {
+        let shape = Shape::new(&dims).expect("a shape");
+        graph.add_value(format!("{dims:?}"), shape, DType::F32, Role::Input)
+    });
+    let conv = Conv2d::new(1, 1, 0).expect("valid").without_bias();
+    let y = graph.push("conv", conv, &[x, w], &[]).expect("fits")[0];
+    graph.keep(y);
+    for (max_binding, runs) in [(4 * 16 * 256, 1), (4 * 16 * 256 - 1, 2)] {
+        let limits = PlanLimits {
+            max_binding,
+            ..PlanLimits::default()
+        };
+        let options = PlanOptions {
+            limits,
+            conv2d: Conv2dAlgorithm::Columns.into(),
+        };
+        let plan = Plan::new(graph.clone(), &options).expect("fits");
+        let dispatches = plan.dispatches().iter();
+        let products = dispatches.filter(|d| d.kernel.entry == "product").count();
+        assert_eq!(products, runs, "{max_binding} bytes\n{plan}");
+    }
+}
+
+#[test]
+fn square_windows_of_pools_have_kernels_that_divide_less() {
+    let mut seen = [0, 0];
+    for case in cases::max_pool2d::cases() {
+        let plan = Plan::new(case.graph.clone(), &PlanOptions::SOFTWARE).expect("fits");
+        let Some(Op::MaxPool2d(pool)) = case.graph.nodes().first().map(|node| &node.op) else {
+            continue;
+        };
+        let is_square = *pool == MaxPool2d::new(Pool2d::new(2, 2).expect("valid"))
+            || *pool == MaxPool2d::new(Pool2d::new(3, 2).expect("valid"));
+        let shader = plan.dispatches()[0].kernel.shader;
+        if is_square {
+            assert_eq!(shader, "max_pool2d", "{}", case.name);
+        }
+        seen[usize::from(shader == "max_pool2d_general")] += 1;
+    }
+    assert!(seen.iter().all(|&n| n > 0), "{seen:?}");
+}
+
+#[test]
+fn two_statistics_are_bound_at_once_and_class_weights_are_a_constant() {
+    let mut seen = 0;
+    for case in cases::batch_norm::cases() {
+        let plan = Plan::new(case.graph.clone(), &PlanOptions::SOFTWARE).expect("fits");
+        let mut nodes = plan.graph().nodes().iter();
+        let Some(node) = nodes.find(|node| node.op.name() == "batch_norm") else {
+            continue;
+        };
+        seen += 1;
+        let [mean, var] = [0, 1].map(|i| plan.region(node.updates[i]).expect("used"));
+        let apart = var.offset - mean.offset;
+        assert!(apart >= mean.bytes && mean.buffer == var.buffer);
+        let whole = Region {
+            bytes: apart + var.bytes,
+            ..mean
+        };
+        let binds = |d: &&Dispatch| d.op == "batch_norm" && d.bindings.contains(&whole);
+        let dispatch = plan.dispatches().iter().find(binds);
+        let dispatch = dispatch.unwrap_or_else(|| panic!("both in one binding: {plan}"));
+        let mut fields = dispatch.kernel.uniform.iter();
+        let at = fields
+            .position(|(name, _)| *name == "var_at")
+            .expect("a member");
+        assert_eq!(u64::from(dispatch.uniform[at]), apart / 4);
+    }
+    assert!(seen > 0);
+    let mut weighted = cases::softmax_cross_entropy::cases().into_iter();
+    let weighted = weighted.find(|case| case.name.contains("16x10, weighted"));
+    let graph = weighted.expect("is one of them").graph;
+    let plan = Plan::new(graph, &PlanOptions::SOFTWARE).expect("fits");
+    let mut constants = plan.buffers().iter();
+    let weights = constants.find(|buffer| buffer.label == "class weights");
+    assert_eq!(weights.expect("bound").bytes, 40);
+}
+
+/// Operations of Winograd's transforms of a tile or filter: a multiplication and an addition for each coefficient that is not zero, of
+/// each row and column.
+#[test]
+fn winograds_convolution_counts_its_transforms_and_its_products() {
+    // Outputs of a tile and taps, the coefficients of input, filter and output, and the side of the maps.
+    for ([m, r], [input, filter, output], side) in [
+        ([4, 3], [26, 14, 18], 16_usize),
+        ([2, 5], [26, 22, 10], 4),
+        ([3, 5], [34, 27, 17], 12),
+        ([3, 5], [34, 27, 17], 8),
+    ] {
+        let points = m + r - 1;
+        let [input, filter, output] = [
+            2 * input * (points + points),
+            2 * filter * (points + r),
+            2 * output * (m + points),
+        ];
+        let (n, c, k) = (3, 16, 24);
+        let tiles = n * side.div_ceil(m).pow(2);
+        let conv = Conv2d::new(r, 1, r / 2).expect("valid").without_bias();
+        let products = 2 * points * points * k * c * tiles;
+        let [x, y] = [c, k].map(|channels| [n, channels, side, side]);
+        let w = [k, c, r, r];
+        for (op, operands, want) in [
+            (
+                Op::from(conv),
+                [x, w],
+                k * c * filter + c * tiles * input + products + k * tiles * output,
+            ),
+            (
+                Conv2dDgrad::new(conv, side, side).into(),
+                [y, w],
+                k * c * filter + k * tiles * input + products + c * tiles * output,
+            ),
+            (
+                Conv2dWgrad::new(conv).into(),
+                [x, y],
+                k * tiles * output + c * tiles * input + products + k * c * filter,
+            ),
+        ] {
+            let mut graph = Graph::default();
+            let inputs = operands.map(|dims| {
+                let shape = Shape::new(&dims).expect("a shape");
+                graph.add_value(format!("{dims:?}"), shape, DType::F32, Role::Input)
+            });
+            let outputs = graph.push("layer", op, &inputs, &[]).expect("fits");
+            graph.keep(outputs[0]);
+            for by in [Product::Plain, Product::Tiled] {
+                let options = PlanOptions {
+                    conv2d: Conv2dAlgorithm::Winograd(by).into(),
+                    ..PlanOptions::SOFTWARE
+                };
+                let plan = Plan::new(graph.clone(), &options).expect("fits");
+                assert_eq!(plan.flops(), want as u64, "F({m},{r}) {by:?}\n{plan}");
+            }
+        }
+        // Filters that stay as they are are transformed once.
+        let mut graph = Graph::default();
+        let [x, w] = [(x, Role::Input), (w, Role::Parameter)].map(|(dims, role)| {
+            let shape = Shape::new(&dims).expect("a shape");
+            graph.add_value(format!("{dims:?}"), shape, DType::F32, role)
+        });
+        let y = graph.push("layer", conv, &[x, w], &[]).expect("fits")[0];
+        graph.keep(y);
+        let options = PlanOptions {
+            conv2d: Conv2dAlgorithm::Winograd(Product::Plain).into(),
+            ..PlanOptions::SOFTWARE
+        };
+        let plan = Plan::new(graph, &options).expect("fits");
+        assert_eq!(plan.prologue(), 1, "{plan}");
+        assert_eq!(plan.dispatches()[0].flops, (k * c * filter) as u64);
+        let want = c * tiles * input + products + k * tiles * output;
+        assert_eq!(plan.flops(), want as u64, "F({m},{r})\n{plan}");
+    }
+}
+
+/// Each of those that are refused breaks one rule alone.
+#[test]
+fn a_tile_is_refused_where_its_copies_would_leave_a_rest() {
+    let mut graph = Graph::default();
+    let [x, w] = [[1, 16, 8, 8], [16, 16, 3, 3]].map(|dims| {
+        let shape = Shape::new(&dims).expect("a shape");
+        graph.add_value(format!("{dims:?}"), shape, DType::F32, Role::Input)
+    });
+    let conv = Conv2d::new(3, 1, 1).expect("valid").without_bias();
+    graph.push("conv", conv, &[x, w], &[]).expect("fits");
+    for ([m, n, k, micro], is_taken) in [
+        ([8, 16, 4, 4], true),
+        ([8, 32, 4, 4], true),
+        ([32, 64, 16, 8], true),
+        ([20, 40, 4, 4], false),
+        ([8, 8, 4, 2], false),
+        ([32, 64, 4, 16], false),
+        ([80, 20, 4, 8], false),
+        ([8, 16, 2, 4], false),
+        ([8, 16, 8, 4], false),
+        ([24, 16, 4, 4], false),
+        ([0, 16, 4, 4], false),
+        ([8, 0, 4, 4], false),
+        ([8, 16, 0, 4], false),
+        ([8, 16, 4, 0], false),
+        ([0, 0, 4, 4], false),
+    ] {
+        let options = PlanOptions {
+            conv2d: Conv2dAlgorithm::ImplicitGemm(Tile { m, n, k, micro }).into(),
+            ..PlanOptions::SOFTWARE
+        };
+        let plan = Plan::new(graph.clone(), &options);
+        match is_taken {
+            true => assert!(plan.is_ok(), "{m}x{n}x{k}, {micro}: {plan:?}"),
+            false => assert!(
+                matches!(plan, Err(PlanError::Variant { .. })),
+                "{m}x{n}x{k}, {micro}: {plan:?}"
+            ),
+        }
+    }
+}
+
+#[test]
+fn pools_count_their_windows_and_have_an_invocation_for_each_strip() {
+    let pool = Pool2d::rectangular([3, 2], [2, 1]).expect("valid");
+    let mut case = cases::CaseBuilder::new();
+    let x = case.random(&[2, 3, 9, 8]);
+    let dy = case.random(&[2, 3, 4, 7]);
+    let places = case.op(MaxPool2d::new(pool), &[x], &[])[1];
+    let average = AvgPool2d::new(pool);
+    case.op(MaxPool2dBackward::new(pool, 9, 8), &[dy, places], &[]);
+    case.op(average, &[x], &[]);
+    case.op(AvgPool2dBackward::new(average, 9, 8), &[dy], &[]);
+    let plan = Plan::new(case.case("pools").graph, &PlanOptions::SOFTWARE).expect("fits");
+    for dispatch in plan.dispatches() {
+        assert_eq!(dispatch.flops, 6 * 2 * 3 * 4 * 7, "{}", dispatch.op);
+    }
+
+    let mut case = cases::CaseBuilder::new();
+    let [x, dy] = [0, 1].map(|_| case.random(&[2, 3, 9, 8]));
+    let norm = LocalResponseNorm::new(3).expect("valid");
+    case.op(LocalResponseNormBackward::new(norm), &[dy, x], &[]);
+    let plan = Plan::new(case.case("norm").graph, &PlanOptions::SOFTWARE).expect("fits");
+    // For each of three channels twelve operations, and fourteen more.
+    assert_eq!(plan.flops(), 50 * 2 * 3 * 9 * 8);
+
+    let values = |window, stride| {
+        let mut net = GraphBuilder::new(Phase::Eval);
+        let x = net.input("x", &[2, 96, 55, 55]).expect("valid");
+        let pool = Pool2d::new(window, stride).expect("valid");
+        net.max_pool2d(x, pool).expect("fits");
+        let plan = Plan::new(net.finish(), &PlanOptions::SOFTWARE).expect("fits");
+        plan.dispatches()[0].clone()
+    };
+    // A row lies in two windows at most, or in three.
+    assert_eq!(values(4, 2).kernel.entry, "values");
+    assert_ne!(values(5, 2).kernel.entry, "values");
+    let dispatch = values(3, 2);
+    assert_eq!(dispatch.kernel.entry, "values");
+    // 27 rows in strips of four, 64 to a workgroup.
+    let strips: u32 = 2 * 96 * 7 * 27;
+    assert_eq!(dispatch.workgroups, [strips.div_ceil(64), 1, 1]);
+}
+
+/// The panels of 16 images take what is packed at once, those that the layer behind makes of its 32 channels twice that.
+#[test]
+fn sums_are_handed_on_only_where_both_layers_pack_all_images_at_once() {
+    for (images, hands_on) in [(8, true), (16, false)] {
+        let mut net = GraphBuilder::new(Phase::Eval);
+        let mut build = || -> Result<(), GraphError> {
+            let x = net.input("x", &[images, 16, 128, 128])?;
+            let x = net.conv2d("first", x, 32, Conv2d::new(1, 1, 0)?)?;
+            net.conv2d("second", x, 32, Conv2d::new(1, 1, 0)?)?;
+            Ok(())
+        };
+        build().expect("builds");
+        let options = PlanOptions {
+            conv2d: Conv2dAlgorithm::Columns.into(),
+            ..PlanOptions::SOFTWARE
+        };
+        let plan = Plan::new(net.finish(), &options).expect("fits");
+        let unpacks = |d: &Dispatch| d.layer == "first" && d.kernel.shader == "conv2d_unpack";
+        let unpacked = plan.dispatches().iter().any(unpacks);
+        assert_eq!(unpacked, !hands_on, "{images} images\n{plan}");
+    }
+}
+
+#[test]
+fn winograds_points_that_no_binding_holds_are_left_to_other_kernels() {
+    let mut net = GraphBuilder::new(Phase::Eval);
+    let x = net.input("x", &[1, 16, 64, 64]).expect("valid");
+    let conv = Conv2d::new(3, 1, 1).expect("valid");
+    net.conv2d("conv", x, 16, conv).expect("fits");
+    let graph = net.finish();
+    // Of 256 tiles at 36 points; the maps have 262,144 bytes.
+    for (max_binding, is_winograds) in [(36 * 256 * 16 * 4, true), (300_000, false)] {
+        let limits = PlanLimits {
+            max_binding,
+            ..PlanLimits::default()
+        };
+        let options = PlanOptions {
+            limits,
+            conv2d: Conv2dAlgorithm::Winograd(Product::Plain).into(),
+        };
+        let plan = Plan::new(graph.clone(), &options).expect("fits");
+        let mut shaders = plan.dispatches().iter().map(|d| d.kernel.shader);
+        let found = shaders.any(|shader| shader.starts_with("conv2d_winograd"));
+        assert_eq!(found, is_winograds, "{max_binding} bytes\n{plan}");
     }
 }

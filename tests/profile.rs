@@ -22,7 +22,8 @@ fn every_device_has_a_peak() {
         let peak = device.peak().expect("measures");
         println!("{device}: {peak}");
         for rate in [peak.flops, peak.bytes] {
-            assert!(rate.is_finite() && rate > 0.0, "{device}: {peak:?}");
+            // Operations and bytes: a thousandth of what the slowest device does, and far more products or copies than any.
+            assert!(rate.is_finite() && rate > 1e6, "{device}: {peak:?}");
         }
     }
 }

@@ -312,3 +312,44 @@ fn same(op: &'static str, what: &'static str, got: Shape, want: Shape) -> Result
         Err(got.mismatch(op, what, want))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_a_part_of_what_is_allowed_or_names_its_element() {
+        let of = Tolerance {
+            relative: 0.125,
+            absolute: 0.5,
+        };
+        // Of 12 an eighth is allowed, and a half.
+        assert_eq!(of.compare(&[12.0, 3.0], &[12.0, 2.0]), Ok(0.5));
+        assert_eq!(
+            of.compare(&[12.0, 0.0], &[-12.0, -2.0])
+                .expect_err("off")
+                .index,
+            0
+        );
+        let wrong = Disagreement {
+            index: 1,
+            got: -1.0,
+            want: 2.0,
+        };
+        assert_eq!(of.compare(&[12.0, -1.0], &[12.0, 2.0]), Err(wrong));
+        assert_eq!(of.compare(&[12.0, 4.0], &[12.0, 2.0]), Ok(1.0));
+        let [nan, infinite] = [f32::NAN, f32::INFINITY];
+        assert_eq!(of.compare(&[nan, infinite], &[nan, infinite]), Ok(0.0));
+        for (got, want) in [
+            (nan, 1.0),
+            (1.0, nan),
+            (infinite, 1.0),
+            (-infinite, infinite),
+        ] {
+            assert!(of.compare(&[got], &[want]).is_err(), "{got}, {want}");
+        }
+        // What is infinite allows nothing to the others.
+        assert_eq!(of.compare(&[infinite, 4.5], &[infinite, 4.0]), Ok(0.5));
+        assert_eq!(of.compare(&[], &[]), Ok(0.0));
+    }
+}

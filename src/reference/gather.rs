@@ -233,15 +233,13 @@ mod tests {
     use super::*;
 
     /// What an augmented image must be: a window of the padded, perhaps mirrored original.
-    #[test]
-    fn an_augmented_image_is_a_window_of_its_padded_original() {
+    fn assert_windows(crop: usize, images: usize) {
         let original: Vec<u8> = (1..=20).collect(); // [1,4,5]
         let augment = Augment {
-            crop: 2,
+            crop: crop as u32,
             flip: true,
             ..Augment::NONE
         };
-        let images = 1000;
         let (mut out, mut labels) = (vec![0f64; images * 20], vec![0; images]);
         let geometry = Geometry {
             source: [1, 1, 4, 5],
@@ -266,12 +264,13 @@ mod tests {
             *seen.entry(image).or_insert(0) += 1;
         }
         let mut windows = Vec::new();
+        let places = 2 * crop + 1;
         for mirrored in [false, true] {
-            for (down, right) in (0..25).map(|i| (i / 5, i % 5)) {
-                let mut padded = [[0u8; 9]; 8];
+            for (down, right) in (0..places * places).map(|i| (i / places, i % places)) {
+                let mut padded = vec![vec![0u8; 5 + 2 * crop]; 4 + 2 * crop];
                 for (i, &value) in original.iter().enumerate() {
                     let x = if mirrored { 4 - i % 5 } else { i % 5 };
-                    padded[2 + i / 5][2 + x] = value;
+                    padded[crop + i / 5][crop + x] = value;
                 }
                 let rows = padded[down..down + 4].iter();
                 windows.push(
@@ -280,13 +279,22 @@ mod tests {
                 );
             }
         }
-        assert_eq!(seen.len(), 50, "every window is drawn");
+        assert_eq!(seen.len(), windows.len(), "every window is drawn");
         assert!(
             windows
                 .iter()
                 .all(|window: &Vec<u8>| seen.contains_key(window))
         );
-        let most = seen.values().max();
-        assert!(most < Some(&60), "20 of each are expected: {most:?}");
+        let (most, each) = (seen.values().max(), images / windows.len());
+        assert!(
+            most < Some(&(3 * each)),
+            "{each} of each are expected: {most:?}"
+        );
+    }
+
+    #[test]
+    fn an_augmented_image_is_a_window_of_its_padded_original() {
+        assert_windows(2, 1000);
+        assert_windows(3, 1960);
     }
 }

@@ -149,3 +149,52 @@ pub(super) fn unread_places(graph: &Graph) -> HashSet<ValueId> {
     let places = pools.map(|node| node.outputs[1]);
     places.filter(|id| unread[id.index()]).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{GraphBuilder, Phase};
+    use crate::ops::{Conv2d, Pool2d};
+
+    /// A convolution and a pool, whose places nobody reads.
+    fn graph() -> Result<Graph, crate::Error> {
+        let mut net = GraphBuilder::new(Phase::Eval);
+        let x = net.input("x", &[2, 16, 14, 14])?;
+        let x = net.conv2d("conv", x, 16, Conv2d::new(3, 1, 1)?)?;
+        net.max_pool2d(x, Pool2d::new(2, 2)?)?;
+        Ok(net.finish())
+    }
+
+    #[test]
+    fn a_plan_takes_its_values_its_filters_and_what_it_works_in() {
+        let graph = graph().expect("builds");
+        let values = 4 * (2 * 2 * 16 * 14 * 14 + 16 * 16 * 9 + 16 + 2 * 16 * 7 * 7);
+        let precise = CpuPlan::new(&graph, true);
+        assert_eq!(precise.bytes() - precise.scratch_bytes(), values);
+        assert!(precise.scratch_bytes() > 0);
+        let fast = CpuPlan::new(&graph, false);
+        // Of each pair of channels at least the points of a tile.
+        let filters = fast.bytes() - fast.scratch_bytes() - values;
+        assert!(filters >= 4 * 16 * 16 * 16, "{filters} bytes of filters");
+    }
+
+    #[test]
+    fn a_plan_shows_each_node_and_their_sums() {
+        let plan = CpuPlan::new(&graph().expect("builds"), true);
+        let text = plan.to_string();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 4, "{text}");
+        let words =
+            |line: &str| -> Vec<String> { line.split_whitespace().map(str::to_owned).collect() };
+        // 16 * 14 * 14 outputs of two images by 144 terms.
+        let conv = &words(lines[1])[..6];
+        assert_eq!(conv, ["1", "conv", "conv2d", "panels", "0.06", "1.8"]);
+        assert_eq!(words(lines[2])[0], "2");
+        let [bytes, scratch] = [plan.bytes(), plan.scratch_bytes()].map(|n| n as f64 / 1e6);
+        let says = format!(
+            "2 nodes, {bytes:.1} MB (values 0.1, kept filters 0.0, scratch of {} threads {scratch:.1}), 0.00 GFLOP",
+            rayon::current_num_threads()
+        );
+        assert_eq!(lines[3], says);
+    }
+}

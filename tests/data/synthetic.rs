@@ -61,6 +61,32 @@ fn synthetic_classes_are_told_apart_by_their_mean_pictures() {
     }
 }
 
+/// Of the one class the grating goes along x; its phase is as often ahead as behind.
+#[test]
+fn a_synthetic_channel_is_a_third_of_a_period_ahead_of_the_one_before() {
+    let spec = Synthetic {
+        shape: [3, 4, 16],
+        classes: 1,
+        train: 100,
+        ..Synthetic::default()
+    };
+    let set = spec.generate().unwrap().train;
+    let third = std::f32::consts::TAU / 3.0;
+    for channel in 0..3 {
+        let agreement = |ahead: usize| -> f32 {
+            let images = (0..100).map(|i| set.image(i).unwrap()[64 * channel..][..64].to_vec());
+            let terms = images.flatten().enumerate().map(|(i, value)| {
+                let along = std::f32::consts::TAU * 1.5 * (i % 16) as f32 / 16.0;
+                (f32::from(value) - 127.5) * (along + third * ahead as f32).sin()
+            });
+            terms.sum()
+        };
+        let agreements = [0, 1, 2].map(agreement);
+        let most = (0..3).max_by(|&a, &b| agreements[a].total_cmp(&agreements[b]));
+        assert_eq!(most, Some(channel), "{agreements:?}");
+    }
+}
+
 #[test]
 fn synthetic_set_of_impossible_form_is_refused() {
     for spec in [

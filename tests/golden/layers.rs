@@ -84,6 +84,21 @@ fn pooling_relu_and_the_head_match_pytorch() {
         "{} and {loss}",
         sums[0] / sums[2]
     );
+    // Behind the loss: correct rows, rows, for each class those whose logit is not zero, and the labels' weights.
+    let logits = fixture.get("op.cross_entropy.logits");
+    let mut want = vec![0.0; 13];
+    for (row, &label) in logits
+        .chunks(10)
+        .zip(fixture.get("op.cross_entropy.labels"))
+    {
+        let is_correct = row.iter().all(|&x| x <= row[label as usize]);
+        want[0] += f64::from(is_correct);
+        for (to, &x) in want[2..].iter_mut().zip(row) {
+            *to += f64::from(x != 0.0);
+        }
+    }
+    (want[1], want[12]) = (6.0, 6.0);
+    assert_eq!(sums[1..], want);
     case.results.truncate(1);
     check(&case, 1e-6, &[fixture.get("op.cross_entropy.dlogits")]);
 }

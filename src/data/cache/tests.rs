@@ -30,6 +30,12 @@ fn get(cache: &Cache, i: usize) -> Option<Vec<u8>> {
 }
 
 #[test]
+fn a_file_is_named_for_people_and_by_what_it_is_of() {
+    let name = Fingerprint(0xAB).file_name("cats");
+    assert_eq!(name, "cats-00000000000000ab.pictures");
+}
+
+#[test]
 fn pictures_are_kept_for_the_next_run_and_for_no_other_folder() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("sub/pictures");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::scratch::{Need, Scratch};
-use super::{dgrad, forward, wgrad};
+use super::{dgrad, forward, wgrad, winograd};
 use crate::graph::shape::{Shape, ShapeError};
 use crate::ops::{Conv2d, Geometry};
 use crate::reference::{Convolving, conv2d};
@@ -147,7 +147,23 @@ impl Case {
 
 #[test]
 fn agrees_with_plain_loops_in_f64() {
-    for g in geometries() {
+    assert_agreement(geometries());
+}
+
+/// More bands and places than threads, and the same of columns: what of the others takes longest, in small.
+#[test]
+#[cfg_attr(miri, ignore = "takes hours")]
+fn several_bands_agree_with_plain_loops() {
+    let many = vec![
+        geometry(2, 8, 9, [61, 70], [3, 1, 1]),
+        geometry(2, 5, 7, [61, 45], [3, 2, 1]),
+    ];
+    many.iter().for_each(assert_need);
+    assert_agreement(many);
+}
+
+fn assert_agreement(geometries: Vec<Geometry>) {
+    for g in geometries {
         let case = Case::new(&g);
         let [x, w, b, dy] = [&case.x, &case.w, &case.b, &case.dy].map(|of| widen(of));
         for fused in [false, true] {
@@ -219,6 +235,33 @@ fn rms_error(got: &[f32], expected: &[f64]) -> f64 {
     (errors / expected.iter().map(|e| e * e).sum::<f64>()).sqrt()
 }
 
+/// The fewest multiplications where tiles are many, smaller tiles where they are few, and none where it would not pay.
+#[test]
+fn the_method_follows_from_the_shape() {
+    let how = Convolving::default();
+    for (g, want) in [
+        (geometry(1, 96, 96, [14, 14], [3, 1, 1]), "F(2,3)"),
+        (geometry(20, 96, 96, [15, 15], [3, 1, 1]), "F(5,3)"),
+        (geometry(2, 96, 96, [28, 28], [3, 1, 1]), "F(4,3)"),
+        (geometry(60, 96, 96, [4, 4], [5, 1, 2]), "F(2,5)"),
+        (geometry(2, 96, 96, [27, 27], [5, 1, 2]), "F(3,5)"),
+        (geometry(2, 7, 96, [28, 28], [3, 1, 1]), "none"),
+        (geometry(2, 96, 96, [28, 28], [3, 2, 1]), "none"),
+        (geometry(2, 96, 96, [28, 28], [3, 1, 3]), "none"),
+        (geometry(2, 96, 96, [28, 28], [1, 1, 0]), "none"),
+        (geometry(1, 256, 256, [2, 2], [3, 1, 1]), "none"),
+    ] {
+        let method = winograd::method(&g, &how);
+        let name = method.map_or("none".to_owned(), |method| method.to_string());
+        assert_eq!(name, want, "{g}");
+        let precise = Convolving {
+            precise: true,
+            ..Convolving::default()
+        };
+        assert!(winograd::method(&g, &precise).is_none(), "{g}");
+    }
+}
+
 #[test]
 #[cfg_attr(miri, ignore = "takes hours")]
 fn winograd_is_chosen_for_large_layers_and_rounds_little() {
@@ -261,20 +304,22 @@ fn winograd_is_chosen_for_large_layers_and_rounds_little() {
 #[test]
 #[cfg_attr(miri, ignore = "runs what the others run, three times")]
 fn what_it_works_in_is_known_before() {
-    for g in geometries() {
-        for (precise, keeps) in [(false, false), (true, false), (false, true)] {
-            let how = |scratch| Convolving {
-                precise,
-                filters: keeps.then(Vec::new),
-                scratch: Arc::new(scratch),
-            };
-            let known = how(Scratch::default());
-            let need = forward::need(&g, &known)
-                .or(dgrad::need(&g, &known))
-                .or(wgrad::need(&g, &known));
-            let mut grown = how(Scratch::new(Need::default()));
-            Case::new(&g).run(&g, true, &mut grown);
-            assert_eq!(grown.scratch.len(), need, "{g}, precise {precise}");
-        }
+    geometries().iter().for_each(assert_need);
+}
+
+fn assert_need(g: &Geometry) {
+    for (precise, keeps) in [(false, false), (true, false), (false, true)] {
+        let how = |scratch| Convolving {
+            precise,
+            filters: keeps.then(Vec::new),
+            scratch: Arc::new(scratch),
+        };
+        let known = how(Scratch::default());
+        let need = forward::need(g, &known)
+            .or(dgrad::need(g, &known))
+            .or(wgrad::need(g, &known));
+        let mut grown = how(Scratch::new(Need::default()));
+        Case::new(g).run(g, true, &mut grown);
+        assert_eq!(grown.scratch.len(), need, "{g}, precise {precise}");
     }
 }

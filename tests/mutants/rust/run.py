@@ -39,6 +39,7 @@ def arguments():
     parser.add_argument("--every", type=int, default=1, help="only every so manieth mutant")
     parser.add_argument("--only", nargs="+", default=[""], help="only those of files whose path holds one of these")
     parser.add_argument("--report", type=pathlib.Path, help="a table (CSV) of what became of each; those that it has are not judged again")
+    parser.add_argument("--again", action="store_true", help="judge again those that survived in the report")
     parser.add_argument("--gpu", action="store_true", help="run the tests on the adapter too: what plans kernels is seen by those alone")
     parser.add_argument("--longest", type=int, default=20, help="seconds that a test is waited for; one that takes longer counts only if it fails before")
     parser.add_argument("--most", type=float, default=float("inf"),
@@ -146,25 +147,37 @@ def run(program, test, environment, seconds, tree, **more):
     return ran.returncode, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+def passed(program, environment, work, longest):
+    """Of each test of a program the seconds that it takes, whether it is not waited for, and the mutants that it comes by."""
+    to, of = work / f"reached.{os.getpid()}", {}
+    listed = command(program, "--list", "--format", "terse", cwd=work / "tree", env=environment, capture_output=True, check=True).stdout
+    for test in [line.removesuffix(": test") for line in listed.splitlines() if line.endswith(": test")]:
+        to.unlink(missing_ok=True)
+        status, seconds = run(program, test, environment, longest, work / "tree", NIN_REACHED=str(to))
+        if status not in (0, OUT_OF_TIME):
+            print(f"left out, since it fails without any mistake: {test}", file=sys.stderr)
+            continue
+        of[test] = [seconds, status == OUT_OF_TIME, to.read_text().split() if to.exists() else []]
+    to.unlink(missing_ok=True)
+    return of
+
+
 def coverage(programs, environment, work, longest):
     """By mutant the tests that come by it; the seconds that each takes; and those that are not waited for, of which what they
-    come by before counts, and that they fail."""
+    come by before counts, and that they fail. What a program of the same bytes said the last time holds."""
     reached, took, long = collections.defaultdict(list), {}, set()
-    to = work / f"reached.{os.getpid()}"
     for program in programs:
-        listed = command(program, "--list", "--format", "terse", cwd=work / "tree", env=environment, capture_output=True, check=True).stdout
-        for test in [line.removesuffix(": test") for line in listed.splitlines() if line.endswith(": test")]:
-            to.unlink(missing_ok=True)
-            status, seconds = run(program, test, environment, longest, work / "tree", NIN_REACHED=str(to))
-            if status == OUT_OF_TIME:
-                long.add((program, test))
-            elif status != 0:
-                print(f"left out, since it fails without any mistake: {test}", file=sys.stderr)
-                continue
+        of = hashlib.sha256(pathlib.Path(program).read_bytes() + f"{longest} {environment.get('NIN_TEST_GPU')}".encode()).hexdigest()
+        kept = work / "passed" / f"{of}.json"
+        if not kept.exists():
+            kept.parent.mkdir(exist_ok=True)
+            kept.write_text(json.dumps(passed(program, environment, work, longest)))
+        for test, (seconds, is_long, numbers) in json.loads(kept.read_text()).items():
             took[program, test] = seconds
-            for number in to.read_text().split() if to.exists() else []:
+            if is_long:
+                long.add((program, test))
+            for number in numbers:
                 reached[number].append((program, test))
-    to.unlink(missing_ok=True)
     return reached, took, long
 
 
@@ -182,18 +195,21 @@ def main():
     code, said = messages(tree, environment, "test", "--no-run", *targets)
     programs = [m["executable"] for m in said if m.get("reason") == "compiler-artifact" and m.get("executable") and m["profile"]["test"]]
     if code != 0 or len(programs) != len(args.tests):
-        sys.exit("the tests do not build with the mutants:\n" + "\n".join((m.get("message") or {}).get("rendered") or "" for m in said)[:4000])
+        errors = [m["message"]["rendered"] for m in said if (m.get("message") or {}).get("level") == "error"]
+        sys.exit("the tests do not build with the mutants:\n" + "\n".join(errors)[:4000])
 
     reached, took, long = coverage(programs, environment, work, args.longest)
     print(f"{len(took)} tests, {sum(took.values()):.0f} s", file=sys.stderr)
 
     known = {}
     if args.report and args.report.exists():
-        known = {tuple(row[:4]): row for row in list(csv.reader(args.report.open()))[1:]}
-    table = args.report.open("a") if args.report else open(os.devnull, "w")
+        rows_of = list(csv.reader(args.report.open()))[1:]
+        open_ones = {tuple(row[:4]) for row in rows_of if args.again and row[4].startswith("survived")}
+        known = {tuple(row[:4]): row for row in rows_of if tuple(row[:4]) not in open_ones}
+    table = args.report.open("w") if args.report else open(os.devnull, "w")
     writer = csv.writer(table)
-    if not known:
-        writer.writerow(HEADER)
+    writer.writerows([HEADER, *known.values()])
+    table.flush()
     counts = collections.defaultdict(collections.Counter)
     survivors = []
     chosen = [row for row in rows if any(of in row[1] for of in args.only)][::args.every]
