@@ -1,7 +1,7 @@
 //! The CPU reference: the meaning of every op, the oracle of the tests, and the backend without a GPU.
 //!
 //! Generic over the float: in `f64` plain loops define each op; in `f32` convolutions run as blocked GEMMs on all
-//! cores. Both run the same [`Graph`], node by node.
+//! cores. Both run the same [`Graph`](crate::graph::Graph), node by node.
 
 pub(crate) mod activation;
 pub(crate) mod add;
