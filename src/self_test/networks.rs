@@ -7,7 +7,7 @@ use crate::graph::shape::{DType, Shape};
 use crate::graph::{Graph, GraphBuilder, GraphError, Role, ValueId};
 use crate::ops::{
     Activation, Adam, Augment, BatchNorm, BatchNormEval, Commit, Conv2d, Gate, GlobalAvgPool,
-    Linear, LocalResponseNorm, OneHot, Pool2d, Relu, Sgd, SoftTargetCrossEntropy,
+    Linear, LocalResponseNorm, OneHot, Optimizer, Pool2d, Relu, SoftTargetCrossEntropy,
     SoftmaxCrossEntropy,
 };
 use crate::program::{Loss, Program, Source, Training};
@@ -95,15 +95,6 @@ fn small_normalized(net: &mut GraphBuilder, x: ValueId) -> Result<ValueId, Graph
 /// Training steps that together hold every optimizer, each with parameters of two groups, on whole batches and in parts.
 fn optimizers(source: &Source) -> Result<Vec<Program>> {
     let batch = IMAGES[1];
-    let sgd = Sgd {
-        weight_decay: 0.01,
-        ..Sgd::default()
-    };
-    let nesterov = Sgd {
-        momentum: 0.9,
-        nesterov: true,
-        ..sgd
-    };
     let clipped = |training: Training| Training {
         clip_norm: Some(0.01),
         ema: Some(0.9),
@@ -116,11 +107,10 @@ fn optimizers(source: &Source) -> Result<Vec<Program>> {
         steps.push(step);
         Ok(())
     };
-    for training in [
-        Training::from(Adam::adamw()),
-        Training::from(nesterov),
-        Training::from(sgd),
-    ] {
+    // Adam moves the parameters of all other steps.
+    let others = Optimizer::every_rule().into_iter();
+    for optimizer in others.filter(|of| *of != Optimizer::default()) {
+        let training = Training::from(optimizer);
         add(batch, training.clone())?;
         add(2, training.clone())?;
         add(2, clipped(training))?;

@@ -4,7 +4,7 @@
 python3 tests/fuzz/seeds.py RUN, where RUN is the folder of a small run:
     train --model lenet --width 0.1 --dataset synthetic --limit-train 64 --limit-test 16 --epochs 2
 """
-import gzip, io, json, pathlib, struct, sys, tarfile, zipfile, zlib
+import base64, gzip, io, json, pathlib, struct, sys, tarfile, zipfile, zlib
 
 HERE = pathlib.Path(__file__).parent
 RUN = pathlib.Path(sys.argv[1])
@@ -134,6 +134,9 @@ def seeds_of_graph():
         write("graph", f"small{how}", bytes([how] + calls))
     join = [0, 4, 2, 4, 9, 8] + [1] + conv + [9, 0, 0, 11, 0, 2, 1, 12, 0, 3, 1, 2, 8, 0, 4]
     write("graph", "join", bytes([3] + join))
+    # Linear layers over 2**32 - 1 images, by panels of columns: the fuzzer's, which once took 18 seconds to plan.
+    batch = "CQAAAAj7AQ0ADAFjb252DQACvb29AQW9twACvQ2svb29vL29vb29vT8CAQ0ADCsHAD8CAQ0ADCsHAAo="
+    write("graph", "batch", base64.b64decode(batch))
 
 
 for name, make in list(globals().items()):

@@ -76,24 +76,6 @@ fn queue(run: &mut Run, number: u64, batch: [u32; 4], snapshot: bool) {
         .expect("runs");
 }
 
-fn optimizers() -> [Optimizer; 4] {
-    let sgd = Sgd {
-        weight_decay: 0.01,
-        ..Sgd::default()
-    };
-    let nesterov = Sgd {
-        momentum: 0.9,
-        nesterov: true,
-        ..sgd
-    };
-    [
-        sgd.into(),
-        nesterov.into(),
-        Adam::default().into(),
-        Adam::adamw().into(),
-    ]
-}
-
 fn trainings() -> Vec<Training> {
     let of = |optimizer: Optimizer| Training {
         skip_non_finite: true,
@@ -105,8 +87,8 @@ fn trainings() -> Vec<Training> {
         rates: vec![("conv1".to_owned(), 0.5)],
         ..training
     };
-    let plain = optimizers().map(of);
-    let clipped = optimizers().map(of).map(whole);
+    let plain = Optimizer::every_rule().map(of);
+    let clipped = Optimizer::every_rule().map(of).map(whole);
     let squared = Training {
         loss: Loss::MeanSquaredError,
         ..of(Sgd::default().into())
@@ -193,7 +175,7 @@ fn so_it_is_with_running_statistics_and_dropout() {
 fn without_it_the_same_step_spoils_what_is_trained() {
     for device in devices() {
         for network in [plain as Network, normalized] {
-            for optimizer in optimizers() {
+            for optimizer in Optimizer::every_rule() {
                 let program = program(4, &optimizer.into(), network);
                 let mut run = load(&device, &program);
                 let metrics = step(&mut run, 1, GOOD[0]);

@@ -5,6 +5,7 @@ mod columns;
 mod depthwise;
 mod joined;
 mod product;
+mod runs;
 mod winograd;
 
 pub(crate) use joined::JOINED;
@@ -237,7 +238,7 @@ fn method(to: &mut Lowering<'_>, direction: Direction, g: &Geometry) -> Method {
     let PlanOptions { limits, conv2d } = to.options();
     let precise = conv2d.clone().precise();
     let fits = |method: &Method| match method {
-        Method::Columns(product) => columns::fits(direction, g, product, limits.max_binding),
+        Method::Columns(product) => columns::fits(direction, g, product, limits),
         Method::Winograd(product) => winograd::fits(direction, g, product, limits),
         Method::Depthwise | Method::Whole(..) => true,
     };
@@ -362,7 +363,7 @@ pub(in crate::ops) fn wgrad(
     let columns = g.gradient_columns();
     let (splits, partial) = match method(to, Direction::Wgrad, g) {
         Method::Columns(product) => {
-            let splits = columns::splits(g, product);
+            let splits = columns::splits(g, product, &to.options().limits);
             let partial = to.parts("partial_dw", splits * g.k * columns);
             columns::wgrad(to, g, product, splits, [x, dy, partial])?;
             (splits, partial)

@@ -43,6 +43,26 @@ impl From<Adam> for Optimizer {
 }
 
 impl Optimizer {
+    /// One of each rule: Adam, AdamW, SGD with Nesterov's momentum and plain SGD, these two with weight decay. For tests and the
+    /// self-test.
+    pub fn every_rule() -> [Self; 4] {
+        let sgd = Sgd {
+            weight_decay: 0.01,
+            ..Sgd::default()
+        };
+        let nesterov = Sgd {
+            momentum: 0.9,
+            nesterov: true,
+            ..sgd
+        };
+        [
+            Adam::default().into(),
+            Adam::adamw().into(),
+            nesterov.into(),
+            sgd.into(),
+        ]
+    }
+
     /// Name in plans: `sgd`, `adam` or `adamw`.
     pub fn name(&self) -> &'static str {
         match self {

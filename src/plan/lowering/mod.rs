@@ -6,8 +6,8 @@ use std::collections::HashMap;
 
 use super::slabs::{Layout, SLABS};
 use super::{
-    Access, Binding, Buffer, BufferId, Direction, Dispatch, Kernel, Page, PlanError, PlanOptions,
-    Region, SlotId, Variant,
+    ADDRESSABLE, Access, Binding, Buffer, BufferId, Direction, Dispatch, Kernel, Page, PlanError,
+    PlanOptions, Region, SlotId, Variant,
 };
 use crate::graph::shape::Shape;
 use crate::graph::{Graph, Node, Role, ValueId};
@@ -286,6 +286,7 @@ impl<'a> Lowering<'a> {
                 limit: limits.storage_buffers,
             });
         }
+        self.check_bindings(bindings)?;
         // A node of several dispatches counts its operations once, on the first.
         let flops = if std::mem::take(&mut self.is_first) {
             node.op.flops(node, &|id| self.graph.shape(id))
@@ -305,6 +306,22 @@ impl<'a> Lowering<'a> {
             shapes: self.graph.shapes(node),
         });
         Ok(())
+    }
+
+    /// Refuses what a device cannot bind, before more is planned over it.
+    fn check_bindings(&self, bindings: &[Region]) -> Result<(), PlanError> {
+        let limit = self.options.limits.max_binding.min(ADDRESSABLE);
+        // Gradients in parts have another plan, if all of them do not fit.
+        let too_large =
+            |region: &&Region| region.bytes > limit && Some(region.buffer) != self.all_parts;
+        match bindings.iter().find(too_large) {
+            None => Ok(()),
+            Some(region) => Err(PlanError::Binding {
+                tensor: self.buffers[region.buffer.index()].label.clone(),
+                need: region.bytes,
+                limit,
+            }),
+        }
     }
 
     /// Whether what is made of a value may be kept from run to run: nothing but the host writes it.

@@ -36,10 +36,7 @@ pub fn load(set: &str, from: &Path) {
         for i in [0, part.len() - 1] {
             // A picture of a table may be none.
             if let Ok(image) = part.image(i) {
-                assert_eq!(
-                    image.len(),
-                    part.channels() * part.height() * part.width()
-                );
+                assert_eq!(image.len(), part.channels() * part.height() * part.width());
             }
         }
     }

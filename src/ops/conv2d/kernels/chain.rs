@@ -5,7 +5,7 @@ use super::product::Product;
 use super::{Geometry, Method, method};
 use crate::graph::ValueId;
 use crate::ops::Op;
-use crate::plan::{Direction, Lowering};
+use crate::plan::{Direction, Lowering, PlanLimits};
 
 /// Whether each output pixel sees one input pixel, the same.
 fn is_pointwise(g: &Geometry) -> bool {
@@ -14,9 +14,8 @@ fn is_pointwise(g: &Geometry) -> bool {
 }
 
 /// Whether all images are multiplied at once.
-fn is_whole(g: &Geometry, product: &'static Product, max_binding: u64) -> bool {
-    let sizes = [g.k, g.pixels(), g.terms()];
-    columns::map_chunks(g.n, sizes, product, max_binding).count() == 1
+fn is_whole(g: &Geometry, product: &'static Product, limits: &PlanLimits) -> bool {
+    columns::runs(Direction::Forward, g, product, limits).len() == 1
 }
 
 /// Whether `y`, which `product` makes the panels of, is wanted by nothing but a convolution that takes them as they are.
@@ -40,8 +39,8 @@ pub(super) fn is_passed_on(
     let Method::Columns(taker) = method(to, Direction::Forward, &wanted) else {
         return false;
     };
-    let limit = to.options().limits.max_binding;
+    let limits = to.options().limits;
     taker.panel.columns == product.panel.columns
-        && is_whole(g, product, limit)
-        && is_whole(&wanted, taker, limit)
+        && is_whole(g, product, &limits)
+        && is_whole(&wanted, taker, &limits)
 }

@@ -3,10 +3,12 @@
 use std::ops::Range;
 
 use super::product::{Finish, Product, panels};
+use super::runs::{self, TERMS};
 use super::{ConvUniform, Geometry};
 use crate::graph::ValueId;
 use crate::plan::{
-    Binding, Direction, Kernel, Lowering, Panel, PlanError, Region, Variant, read, update, write,
+    Binding, Direction, Kernel, Lowering, Panel, PlanError, PlanLimits, Region, Variant, read,
+    update, write,
 };
 
 /// Columns or rows that a workgroup packs, as in the shader: a multiple of every panel's columns, so that it packs whole
@@ -16,9 +18,6 @@ const PACKED: usize = 64;
 pub(super) const CHUNK: u64 = 16 << 20;
 /// Workgroups that a filter gradient is shared by, if it has that many images: its panels are few and deep.
 const SHARES: usize = 8;
-/// Terms of a reduction at most, an even number: Mesa 22.3's software driver ends a loop after 65,535 turns, without a
-/// word.
-pub(super) const TERMS: usize = 65_534;
 
 const fn pack(entry: &'static str, bindings: &'static [Binding]) -> Kernel {
     Kernel {
@@ -95,41 +94,67 @@ fn product_bytes(product: &Product, rows: usize, columns: usize) -> u64 {
     4 * product.whole(rows) as u64 * columns.next_multiple_of(PACKED) as u64
 }
 
-/// Whether both factors of one image and their product fit in bindings of their own, and its terms in a loop.
-pub(super) fn fits(
+/// Rows, columns and terms of the product of so many images.
+fn sizes(direction: Direction, g: &Geometry, images: usize) -> [usize; 3] {
+    match direction {
+        Direction::Forward => [g.k, images * g.pixels(), g.terms()],
+        Direction::Dgrad => [g.c, images * g.h * g.w, g.window() * g.k],
+        Direction::Wgrad => [g.k, g.gradient_columns(), images * g.pixels()],
+    }
+}
+
+/// Whether both factors of so many images and their product fit in bindings of their own, the terms in a loop and the workgroups in
+/// dispatches.
+fn hold(
     direction: Direction,
     g: &Geometry,
     product: &Product,
-    max_binding: u64,
+    limits: &PlanLimits,
+    images: usize,
 ) -> bool {
-    let (rows, columns, depth) = match direction {
-        Direction::Forward => (g.k, g.pixels(), g.terms()),
-        Direction::Dgrad => (g.c, g.h * g.w, g.window() * g.k),
-        Direction::Wgrad => (g.k, g.gradient_columns(), g.pixels()),
-    };
-    let packed_rows = 4 * product.whole(rows) as u64 * paired(depth) as u64;
-    let most = packed_rows
-        .max(panel_bytes(columns, depth))
+    let [rows, columns, terms] = sizes(direction, g, images);
+    if terms > TERMS {
+        return false;
+    }
+    let packed_rows = 4 * product.whole(rows) as u64 * paired(terms) as u64;
+    let bytes = packed_rows
+        .max(panel_bytes(columns, terms))
         .max(product_bytes(product, rows, columns));
-    depth <= TERMS && most <= max_binding
+    let Panel {
+        rows: down,
+        columns: across,
+    } = product.panel;
+    let parts = match direction {
+        Direction::Forward | Direction::Dgrad => g.window(),
+        Direction::Wgrad => images,
+    };
+    let workgroups = [panels(rows, down), panels(columns, across), parts];
+    let most = limits.max_workgroups as usize;
+    bytes <= limits.max_binding && workgroups.iter().all(|&n| n <= most)
 }
 
-/// Cuts a batch into runs of images that fit: whose panels, `bytes` for so many images, are no more than `most` and whose
-/// reductions, `depth` for so many, are within [`TERMS`]; as alike as can be.
-pub(super) fn chunks(
-    batch: usize,
-    most: u64,
-    bytes: impl Fn(usize) -> u64,
-    depth: impl Fn(usize) -> usize,
-) -> impl Iterator<Item = Range<usize>> {
-    let images = (1..=batch)
-        .take_while(|&n| n == 1 || bytes(n) <= most && depth(n) <= TERMS)
-        .last()
-        .unwrap_or(1);
-    let images = batch.div_ceil(batch.div_ceil(images));
-    (0..batch)
-        .step_by(images)
-        .map(move |first| first..batch.min(first + images))
+/// Runs of images that are packed and multiplied at once.
+pub(super) fn runs(
+    direction: Direction,
+    g: &Geometry,
+    product: &'static Product,
+    limits: &PlanLimits,
+) -> impl ExactSizeIterator<Item = Range<usize>> + use<> {
+    runs::runs(g.n, &|images| {
+        let [_, columns, terms] = sizes(direction, g, images);
+        panel_bytes(columns, terms) <= CHUNK && hold(direction, g, product, limits, images)
+    })
+}
+
+/// Whether a device holds what one image takes, and all images are not too many runs.
+pub(super) fn fits(
+    direction: Direction,
+    g: &Geometry,
+    product: &'static Product,
+    limits: &PlanLimits,
+) -> bool {
+    hold(direction, g, product, limits, 1)
+        && runs(direction, g, product, limits).len() <= runs::MOST
 }
 
 /// One convolution while it is lowered.
@@ -243,42 +268,25 @@ impl<'t, 'g> Panels<'t, 'g> {
     }
 }
 
-/// Runs of images of which `[rows, pixels, depth]` are multiplied at once, forward and in dgrad.
-pub(super) fn map_chunks(
-    batch: usize,
-    [rows, pixels, depth]: [usize; 3],
-    product: &'static Product,
-    max_binding: u64,
-) -> impl Iterator<Item = Range<usize>> {
-    // Rows are rounded up to whole panels, so that the product may be larger than what it is of.
-    let held =
-        move |images: usize| match product_bytes(product, rows, images * pixels) <= max_binding {
-            true => panel_bytes(images * pixels, depth),
-            false => u64::MAX,
-        };
-    chunks(batch, CHUNK, held, move |_| depth)
-}
-
 /// Forward and dgrad alike: filters are packed once, the maps some images at a time.
 fn over_pixels(
     mut panels: Panels<'_, '_>,
-    batch: usize,
+    (direction, g): (Direction, &Geometry),
     uniform: ConvUniform,
     [maps, w, other, out]: [Region; 4],
-    [rows, pixels, depth]: [usize; 3],
     [down, taps]: [usize; 2],
 ) -> Result<(), PlanError> {
     let Kernels { b, out: store, .. } = panels.kernels;
-    let bytes = |images: usize| panel_bytes(images * pixels, depth);
+    let [rows, _, depth] = sizes(direction, g, 1);
     let packed_w = panels.pack_filters(uniform, w, [rows, depth], taps)?;
     let mut scratch = None;
-    let limit = panels.to.options().limits.max_binding;
-    for images in map_chunks(batch, [rows, pixels, depth], panels.product, limit) {
-        let columns = images.len() * pixels;
+    let limits = panels.to.options().limits;
+    for images in runs(direction, g, panels.product, &limits) {
+        let [_, columns, _] = sizes(direction, g, images.len());
         // The first run of images is the longest.
         let [packed, product] = *scratch.get_or_insert_with(|| {
             [
-                panels.scratch_b(bytes(images.len())),
+                panels.scratch_b(panel_bytes(columns, depth)),
                 panels.scratch_c(rows, columns),
             ]
         });
@@ -310,15 +318,14 @@ pub(super) fn forward(
     ends: Ends,
 ) -> Result<(), PlanError> {
     let mut panels = Panels::new(to, &FORWARD, g, product)?;
-    let sizes = [g.k, g.pixels(), g.terms()];
-    let down = [g.r, g.window()];
     // Every binding must name some buffer; without a bias the kernel never reads this one.
     let bindings = [x, w, bias.unwrap_or(w), y];
     if ends.packed.is_none() && ends.passed_on.is_none() {
-        return over_pixels(panels, g.n, uniform, bindings, sizes, down);
+        let of = (Direction::Forward, g);
+        return over_pixels(panels, of, uniform, bindings, [g.r, g.window()]);
     }
-    let columns = g.n * g.pixels();
-    let sizes = [g.k, columns, g.terms()];
+    let sizes = sizes(Direction::Forward, g, g.n);
+    let [_, columns, _] = sizes;
     let packed_w = panels.pack_filters(uniform, w, [g.k, g.terms()], g.window())?;
     let packed = match ends.packed {
         Some(packed) => packed,
@@ -350,30 +357,19 @@ pub(super) fn dgrad(
     bindings: [Region; 4],
 ) -> Result<(), PlanError> {
     let panels = Panels::new(to, &DGRAD, g, product)?;
-    let sizes = [g.c, g.h * g.w, g.window() * g.k];
-    over_pixels(panels, g.n, uniform, bindings, sizes, [g.r, g.window()])
-}
-
-/// Bytes of the packed columns of so many images of a filter gradient.
-fn gradient_bytes(g: &Geometry, images: usize) -> u64 {
-    panel_bytes(g.gradient_columns(), images * g.pixels())
-}
-
-/// Runs of images of a filter gradient.
-fn gradient_chunks(g: &Geometry) -> impl Iterator<Item = Range<usize>> {
-    let bytes = |images| gradient_bytes(g, images);
-    chunks(g.n, CHUNK, bytes, |images| images * g.pixels())
+    let of = (Direction::Dgrad, g);
+    over_pixels(panels, of, uniform, bindings, [g.r, g.window()])
 }
 
 /// Parts of a filter gradient's reduction that are multiplied side by side, all of as many images: one, if there are several runs
 /// of images.
-pub(super) fn splits(g: &Geometry, product: &'static Product) -> usize {
+pub(super) fn splits(g: &Geometry, product: &'static Product, limits: &PlanLimits) -> usize {
     let Panel { rows, columns } = product.panel;
     let workgroups = panels(g.k, rows) * panels(g.gradient_columns(), columns);
     let most = SHARES / workgroups;
     let mut counts = (1..=most.min(g.n)).rev();
     let even = counts.find(|splits| g.n.is_multiple_of(*splits));
-    even.filter(|_| gradient_chunks(g).count() == 1)
+    even.filter(|_| runs(Direction::Wgrad, g, product, limits).len() == 1)
         .unwrap_or(1)
 }
 
@@ -389,7 +385,8 @@ pub(super) fn wgrad(
     let mut panels = Panels::new(to, &WGRAD, g, product)?;
     let sums = panels.scratch_c(g.k, splits * columns.next_multiple_of(PACKED));
     let mut packed = None;
-    for images in gradient_chunks(g) {
+    let limits = panels.to.options().limits;
+    for images in runs(Direction::Wgrad, g, product, &limits) {
         let depth = images.len() / splits * g.pixels();
         let [dy_panels, x_panels] = *packed.get_or_insert_with(|| {
             [

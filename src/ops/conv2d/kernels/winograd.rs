@@ -3,8 +3,9 @@
 use std::ops::Range;
 
 use super::Geometry;
-use super::columns::{CHUNK, TERMS, chunks};
+use super::columns::CHUNK;
 use super::product::{Product, panels};
+use super::runs::{self, TERMS};
 use crate::ops::winograd::{Matrices, Matrix, Minimal};
 use crate::plan::{
     Binding, Direction, Field, Kernel, Lowering, PlanError, PlanLimits, Region, Variant, read,
@@ -126,6 +127,18 @@ impl Correlation {
         4 * elements.into_iter().max().unwrap_or(0) as u64
     }
 
+    /// Whether so many images take no more than `most` bytes of any buffer, and their terms fit in a loop.
+    fn hold(&self, images: usize, most: u64) -> bool {
+        let [_, _, terms] = self.sizes(images);
+        terms <= TERMS && self.bytes(images) <= most
+    }
+
+    /// Runs of images that are computed at once.
+    fn runs(self, limits: &PlanLimits) -> impl ExactSizeIterator<Item = Range<usize>> + use<> {
+        let most = most(self.product, limits);
+        runs::runs(self.g.n, &|images| self.hold(images, most))
+    }
+
     /// Elements of the panels of `len` rows or columns, of so many terms, at one point.
     fn packed(&self, len: usize, width: u32, terms: usize) -> usize {
         panels(len, width) * width as usize * self.product.depth(terms)
@@ -201,17 +214,15 @@ fn most(product: &Product, limits: &PlanLimits) -> u64 {
     chunk.min(limits.max_binding)
 }
 
-/// Whether what one image takes fits in bindings and a loop.
+/// Whether what one image takes fits in bindings and a loop, and all images are not too many runs.
 pub(super) fn fits(
     direction: Direction,
     g: &Geometry,
     product: &'static Product,
     limits: &PlanLimits,
 ) -> bool {
-    Correlation::new(direction, g, product).is_some_and(|of| {
-        let [_, _, terms] = of.sizes(1);
-        terms <= TERMS && of.bytes(1) <= limits.max_binding
-    })
+    Correlation::new(direction, g, product)
+        .is_some_and(|of| of.hold(1, limits.max_binding) && of.runs(limits).len() <= runs::MOST)
 }
 
 /// One convolution while it is lowered.
@@ -233,13 +244,6 @@ impl<'t, 'g> Winograd<'t, 'g> {
         let of = of.expect("invariant: `fits` said that there is one");
         let matrices = of.of.matrices();
         Ok(Self { to, of, matrices })
-    }
-
-    /// Runs of images that are computed at once.
-    fn chunks(&self) -> Vec<Range<usize>> {
-        let of = self.of;
-        let most = most(of.product, &self.to.options().limits);
-        chunks(of.g.n, most, |n| of.bytes(n), |n| of.sizes(n)[2]).collect()
     }
 
     /// Panels and products of so many images; those of filters may be kept ones.
@@ -300,7 +304,7 @@ fn over_pixels(
         winograd.to.run_once();
     }
     let mut scratch = None;
-    for images in winograd.chunks() {
+    for images in of.runs(&winograd.to.options().limits) {
         // The first run of images is the longest.
         let [a, b, c] = *scratch.get_or_insert_with(|| winograd.scratch(images.len(), kept));
         let sizes = of.sizes(images.len());
@@ -384,7 +388,7 @@ pub(super) fn wgrad(
     let of = winograd.of;
     let panel = product.panel;
     let mut scratch = None;
-    for images in winograd.chunks() {
+    for images in of.runs(&winograd.to.options().limits) {
         let [a, b, c] = *scratch.get_or_insert_with(|| winograd.scratch(images.len(), None));
         let sizes = of.sizes(images.len());
         let [rows, columns, terms] = sizes;
