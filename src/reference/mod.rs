@@ -49,11 +49,6 @@ fn pooled<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     rayon::scope(|_| work())
 }
 
-/// Runs on a thread of the pool: of any other thread, every loop would be handed over to the pool and waited for.
-fn pooled<R: Send>(work: impl FnOnce() -> R + Send) -> R {
-    rayon::scope(|_| work())
-}
-
 /// Runs loops that the compiler makes vectors of in the widest that this CPU has. Results are the same in any. `work` must be
 /// inlined, always: what is called stays in the target's own vectors. It must own what its loops read again and again: what is
 /// captured by reference may change with every store, for all the compiler knows.
