@@ -157,7 +157,7 @@ mod tests {
     use crate::ops::{Conv2d, Pool2d};
 
     /// A convolution and a pool, whose places nobody reads.
-    fn graph() -> Result<Graph, crate::Error> {
+    fn graph() -> Result<Graph, Box<dyn std::error::Error>> {
         let mut net = GraphBuilder::new(Phase::Eval);
         let x = net.input("x", &[2, 16, 14, 14])?;
         let x = net.conv2d("conv", x, 16, Conv2d::new(3, 1, 1)?)?;
