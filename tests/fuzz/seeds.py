@@ -108,6 +108,14 @@ def seeds_of_picture():
     kept = [path for path in pictures if not path.name.startswith("cut-") and path.stat().st_size < 900]
     for i, path in enumerate(kept):
         write("picture", path.name, bytes([i * 37 % 256]) + path.read_bytes())
+    # A WebP file whose EXIF chunk says that it is 2.4 GB long: the fuzzer's, for which the decoder took as much.
+    exif = (
+        "K1JJRkb4AAAAV0VCUFZQOFgKAAAACAAAABcAABAAAFZQOEy3AAAALxcABAC5MkT0PybDHtH/UA2cSJIsO+dKdMQfjGi8Z96BSKduTNlL4D0KX0UoaNvI8a0fFB7/AzWQ"
+        "tk2mdd4v44sJ+Hm3Hdt1+AnDAQvd2lbu//f/+zebiYjoIjn8QkQkrrYJ0RkRIRdk/yASiStNE6dIU8jShEeEUFojOEm7NFpBTmkKieXoEcLmITfZnyQhsZp2DwlpUmua"
+        "cAaFxKKJh6RJmtwy0UlC0rQIHkEhcsvhKSFNaQ0BAEVYSUaPj4+Pj4+Pj4+Pj4+Pj4+Pj4+Pj4+Pj4+Pj4+Pj4+Pj4+Pj4+Pj4+Pj4+Pj4+Pj4+Pj4+Pj4+Pj4+Pj4+P"
+        "j4+Pj4+Pj4+Pj4+Pj4+Pj4+Pj4+Pj4+Pj4+Pj4+Pj4+Pj4+Pj4+Pj4+Pj4+Pj4+Pj48e0f9QDZxIkgAAAAgAAQESAAMAAAABAAYAAAAAAAA="
+    )
+    write("picture", "exif", base64.b64decode(exif))
 
 
 def seeds_of_run_folder():

@@ -126,6 +126,9 @@ fn begin<'a, F: BufRead + Seek + 'a>(
         Some(ImageFormat::Png) => {
             keeping_place(&mut file, orientation::of_png).map_err(read_error)?
         }
+        Some(ImageFormat::WebP) => {
+            keeping_place(&mut file, orientation::of_webp).map_err(read_error)?
+        }
         _ => None,
     };
     let reader = ImageReader::new(file)
@@ -139,14 +142,8 @@ fn begin<'a, F: BufRead + Seek + 'a>(
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(2 * decoder.total_bytes() + (64 << 20));
     decoder.set_limits(limits).map_err(decode_error)?;
-    let orientation = match (format, noted) {
-        (Some(ImageFormat::Png), noted) => noted.unwrap_or(Orientation::NoTransforms),
-        // The decoder does not know data that begin with their name.
-        (Some(ImageFormat::WebP), _) => decoder
-            .exif_metadata()
-            .map_err(decode_error)?
-            .and_then(|exif| orientation::of_exif(&exif))
-            .unwrap_or(Orientation::NoTransforms),
+    let orientation = match format {
+        Some(ImageFormat::Png | ImageFormat::WebP) => noted.unwrap_or(Orientation::NoTransforms),
         _ => decoder.orientation().map_err(decode_error)?,
     };
     Ok(Opened::Other(decoder, orientation.into()))

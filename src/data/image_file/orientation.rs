@@ -54,6 +54,34 @@ pub(super) fn of_png(file: &mut (impl BufRead + Seek)) -> io::Result<Option<Orie
     }
 }
 
+/// The orientation of a WebP file, read from its start, by its `EXIF` chunk. The decoder would take as much memory as that chunk says
+/// it is long.
+///
+/// # Errors
+///
+/// If reading fails. A file that ends early tells no orientation; the decoder will say why.
+pub(super) fn of_webp(file: &mut (impl BufRead + Seek)) -> io::Result<Option<Orientation>> {
+    const SIGNATURE: i64 = 12;
+    file.rewind()?;
+    file.seek_relative(SIGNATURE)?;
+    loop {
+        let mut head = [0; 8];
+        match file.read_exact(&mut head) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            other => other?,
+        }
+        let len = u32::from_le_bytes([head[4], head[5], head[6], head[7]]);
+        if head.starts_with(b"EXIF") {
+            let mut data = Vec::new();
+            let held = u64::from(len).min(MOST);
+            file.by_ref().take(held).read_to_end(&mut data)?;
+            return Ok(of_exif(&data));
+        }
+        // Chunks begin at even places.
+        file.seek_relative(i64::from(len) + i64::from(len & 1))?;
+    }
+}
+
 /// The orientation in a text chunk `name 0 text`: a word, a count of bytes, and those in hexadecimal.
 fn of_text(chunk: &[u8], packed: bool) -> Option<Orientation> {
     let name = OLD_NAMES.iter().find(|&&name| chunk.starts_with(name))?;
@@ -190,6 +218,21 @@ mod tests {
             assert_eq!(upright.pixels(), want.as_bytes(), "{exif}");
             let size = [want.height() as usize, want.width() as usize];
             assert_eq!(turn.size([3, 4]), size);
+        }
+    }
+
+    #[test]
+    fn webp_files_tell_it_whatever_they_say_of_its_length() {
+        // A tag 0x112, of type 3, once: 6.
+        let exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+        let head = &b"RIFF\0\0\0\0WEBPVP8X\x03\0\0\0abc\0EXIF"[..];
+        let file = |len: u32| [head, &len.to_le_bytes(), exif].concat();
+        let of = |file: &[u8]| of_webp(&mut io::Cursor::new(file)).expect("reads");
+        for len in [exif.len() as u32, 2_408_550_287, u32::MAX] {
+            assert_eq!(of(&file(len)), Some(Orientation::Rotate90), "{len}");
+        }
+        for len in [0, 11, 12, 20, head.len()] {
+            assert_eq!(of(&head[..len]), None, "{len}");
         }
     }
 }
