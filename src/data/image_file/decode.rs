@@ -127,7 +127,8 @@ fn begin<'a, F: BufRead + Seek + 'a>(
             keeping_place(&mut file, orientation::of_png).map_err(read_error)?
         }
         Some(ImageFormat::WebP) => {
-            keeping_place(&mut file, orientation::of_webp).map_err(read_error)?
+            let noted = keeping_place(&mut file, orientation::of_webp);
+            noted.map_err(|source| picture_error(source.into()))?
         }
         _ => None,
     };

@@ -59,7 +59,7 @@ pub(super) fn of_png(file: &mut (impl BufRead + Seek)) -> io::Result<Option<Orie
 ///
 /// # Errors
 ///
-/// If reading fails. A file that ends early tells no orientation; the decoder will say why.
+/// If reading fails, or the file ends within that chunk. One that ends before tells no orientation; the decoder will say why.
 pub(super) fn of_webp(file: &mut (impl BufRead + Seek)) -> io::Result<Option<Orientation>> {
     const SIGNATURE: i64 = 12;
     file.rewind()?;
@@ -75,7 +75,10 @@ pub(super) fn of_webp(file: &mut (impl BufRead + Seek)) -> io::Result<Option<Ori
             let mut data = Vec::new();
             let held = u64::from(len).min(MOST);
             file.by_ref().take(held).read_to_end(&mut data)?;
-            return Ok(of_exif(&data));
+            return match (data.len() as u64) < held {
+                true => Err(io::ErrorKind::UnexpectedEof.into()),
+                false => Ok(of_exif(&data)),
+            };
         }
         // Chunks begin at even places.
         file.seek_relative(i64::from(len) + i64::from(len & 1))?;
@@ -222,17 +225,19 @@ mod tests {
     }
 
     #[test]
-    fn webp_files_tell_it_whatever_they_say_of_its_length() {
+    fn webp_files_tell_it_unless_they_end_before() {
         // A tag 0x112, of type 3, once: 6.
         let exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
         let head = &b"RIFF\0\0\0\0WEBPVP8X\x03\0\0\0abc\0EXIF"[..];
         let file = |len: u32| [head, &len.to_le_bytes(), exif].concat();
-        let of = |file: &[u8]| of_webp(&mut io::Cursor::new(file)).expect("reads");
-        for len in [exif.len() as u32, 2_408_550_287, u32::MAX] {
-            assert_eq!(of(&file(len)), Some(Orientation::Rotate90), "{len}");
+        let of = |file: &[u8]| of_webp(&mut io::Cursor::new(file)).map_err(|error| error.kind());
+        let whole = exif.len() as u32;
+        assert_eq!(of(&file(whole)), Ok(Some(Orientation::Rotate90)));
+        for len in [whole + 1, 2_408_550_287, u32::MAX] {
+            assert_eq!(of(&file(len)), Err(io::ErrorKind::UnexpectedEof), "{len}");
         }
         for len in [0, 11, 12, 20, head.len()] {
-            assert_eq!(of(&head[..len]), None, "{len}");
+            assert_eq!(of(&head[..len]), Ok(None), "{len}");
         }
     }
 }
