@@ -125,9 +125,10 @@ fn wgrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
     let one = columns == vec4u(window);
     let pixels = u.p * u.q;
     let k = group.y;
-    let end = min((group.z + 1u) * u.pixels_per_split, u.n * pixels);
+    let split = u.first_split + group.z;
+    let end = min((split + 1u) * u.pixels_per_split, u.n * pixels);
     var sum = vec4f(0.0);
-    for (var i = group.z * u.pixels_per_split + lane; i < end; i += WORKGROUP) {
+    for (var i = split * u.pixels_per_split + lane; i < end; i += WORKGROUP) {
         let map = i / pixels * u.groups * u.k + k;
         let pixel = i % pixels;
         let input = input_tap4(u, vec4u(pixel / u.q), vec4u(pixel % u.q), down, across);
@@ -145,7 +146,7 @@ fn wgrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
     if lane == 0u {
         for (var j = 0u; j < 4u; j++) {
             if columns[j] < window + u.biased {
-                partial_dw[partial_at(u, group.z, k, columns[j])] = sums[0][j];
+                partial_dw[partial_at(u, split, k, columns[j])] = sums[0][j];
             }
         }
     }

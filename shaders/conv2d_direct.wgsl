@@ -88,7 +88,7 @@ fn store_dx(c: u32, to: vec4u, live: vec4<bool>, sum: vec4f) {
 
 fn store_dw(z: u32, k: u32, columns: vec4u, live: vec4<bool>, sum: vec4f) {
     if k < u.k {
-        let split = z / u.groups;
+        let split = u.first_split + z / u.groups;
         let row = z % u.groups * u.k + k;
         for (var i = 0u; i < 4u; i++) {
             if live[i] {
@@ -214,7 +214,7 @@ fn wgrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
     let pixels = u.p * u.q;
     let x_image = u.groups * u.c * u.h * u.w;
     let dy_image = u.groups * u.k * pixels;
-    let start = group.z / u.groups * u.pixels_per_split;
+    let start = (u.first_split + group.z / u.groups) * u.pixels_per_split;
     let end = min(start + u.pixels_per_split, u.n * pixels);
     let k = group.y * ROWS;
     let low = (in_group * u.k + quad(k, u.k)) * pixels;

@@ -38,7 +38,7 @@ fn wgrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
     let terms = u.c * window;
     let first_k = group.z % u.groups * u.k;
     let first_c = group.z % u.groups * u.c;
-    let split = group.z / u.groups;
+    let split = u.first_split + group.z / u.groups;
     let start = split * u.pixels_per_split;
     let end = min(start + u.pixels_per_split, u.n * pixels);
     for (var quad = lane; quad < QUADS_N; quad += LANES) {
@@ -117,7 +117,7 @@ fn wgrad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
 
 fn store_dw(group: vec3u, quads: Quads, quad: u32, sums: Micro) {
     let columns = columns_of(group.x, quad);
-    let split = group.z / u.groups;
+    let split = u.first_split + group.z / u.groups;
     for (var j = 0u; j < 4u; j++) {
         for (var i = 0u; i < 8u; i++) {
             let k = row_of(group.y, quads, i);

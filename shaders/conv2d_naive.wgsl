@@ -92,7 +92,7 @@ fn wgrad(@builtin(global_invocation_id) id: vec3u) {
     }
     let k = id.y;
     let group = id.z % u.groups;
-    let split = id.z / u.groups;
+    let split = u.first_split + id.z / u.groups;
     let c = id.x / window;
     let offset = tap_offset(u, id.x % window);
     let pixels = u.p * u.q;

@@ -126,3 +126,103 @@ fn runs_are_shorter_where_a_device_binds_or_dispatches_less() {
     let most = plan.slots().iter().map(|slot| slot.bytes).max();
     assert_eq!(most, Some(1 << 20));
 }
+
+/// All three of a layer of square images. Gradients are joined where that of the filters comes first.
+fn layer(images: usize, side: usize, filters_first: bool, options: &PlanOptions) -> Plan {
+    let mut graph = Graph::default();
+    let [x, dy] = ["x", "dy"].map(|name| {
+        let dims = [images, 1, side, side];
+        add(&mut graph, name, &dims, Role::Input)
+    });
+    let w = add(&mut graph, "w", &[1, 1, 3, 3], Role::Parameter);
+    let conv = Conv2d::new(3, 1, 1).expect("valid").without_bias();
+    push(&mut graph, conv, &[x, w]);
+    let wgrad = (Conv2dWgrad::new(conv).into(), [x, dy]);
+    let dgrad = (Conv2dDgrad::new(conv, side, side).into(), [dy, w]);
+    let gradients: [(Op, _); 2] = if filters_first {
+        [wgrad, dgrad]
+    } else {
+        [dgrad, wgrad]
+    };
+    for (op, inputs) in gradients {
+        push(&mut graph, op, &inputs);
+    }
+    Plan::new(graph, options).expect("fits")
+}
+
+/// What the dispatches of each do.
+fn slices(images: usize, side: usize, options: &PlanOptions) -> [Vec<u64>; 3] {
+    let plan = layer(images, side, false, options);
+    ["conv2d", "conv2d.dgrad", "conv2d.wgrad"].map(|op| {
+        let of = plan.dispatches().iter().filter(|d| d.op == op);
+        of.map(|d| d.flops).filter(|&flops| flops > 0).collect()
+    })
+}
+
+#[test]
+fn a_layer_that_is_too_much_for_a_dispatch_is_cut_into_as_few_as_do_not_do_more() {
+    for algorithm in [
+        Conv2dAlgorithm::Naive,
+        Conv2dAlgorithm::Direct,
+        Conv2dAlgorithm::HARDWARE,
+    ] {
+        let at_most = |dispatch_flops| {
+            let limits = PlanLimits {
+                dispatch_flops,
+                ..PlanLimits::WEBGPU
+            };
+            options(limits, algorithm)
+        };
+        let image = 2 * 64 * 9;
+        let whole = [const { [30 * 2 * 64 * 9] }; 3].map(|of| of.to_vec());
+        assert_eq!(slices(30, 8, &at_most(30 * image)), whole);
+        // Halves; as many as fit, alike; an image each, also where even that is too much. A sum in 15 parts takes some of them each,
+        // and more parts where those would be too much.
+        for (most, images, sums) in [
+            (30 * image - 1, vec![15, 15], 2),
+            (7 * image, vec![6; 5], 5),
+            (4 * image + image / 4, vec![4, 4, 4, 4, 4, 4, 4, 2], 8),
+            (image, vec![1; 30], 30),
+            (image / 3, vec![1; 30], 90),
+        ] {
+            let [forward, dgrad, wgrad] = slices(30, 8, &at_most(most));
+            let want: Vec<u64> = images.iter().map(|images| image * images).collect();
+            assert_eq!((&forward, &dgrad), (&want, &want), "{algorithm:?}, {most}");
+            assert_eq!(wgrad.len(), sums, "{algorithm:?}, {most}");
+            assert!(wgrad.iter().all(|&flops| flops <= most), "{wgrad:?}");
+            assert_eq!(wgrad.iter().sum::<u64>(), 30 * image, "{wgrad:?}");
+        }
+        // An image of 36 floats begins where a binding may at every 16th.
+        let image = 2 * 36 * 9;
+        for (images, want) in [(16, vec![16]), (17, vec![16, 1]), (40, vec![16, 16, 8])] {
+            let [forward, dgrad, _] = slices(images, 6, &at_most(4 * image));
+            let want: Vec<u64> = want.iter().map(|images| image * images).collect();
+            assert_eq!((&forward, &dgrad), (&want, &want), "{algorithm:?}");
+        }
+        // More than some thousand images of that kind are left whole.
+        let [forward, ..] = slices(16 * 4096, 6, &at_most(1));
+        assert_eq!(forward.len(), 4096);
+        let [forward, ..] = slices(16 * 4096 + 1, 6, &at_most(1));
+        assert_eq!(forward.len(), 1);
+    }
+}
+
+#[test]
+fn both_gradients_are_one_dispatch_only_if_together_they_are_not_too_much_for_it() {
+    let both = 2 * 30 * (2 * 64 * 9);
+    for (dispatch_flops, joined) in [(both, 1), (both - 1, 0)] {
+        let limits = PlanLimits {
+            dispatch_flops,
+            ..PlanLimits::WEBGPU
+        };
+        let plan = layer(
+            30,
+            8,
+            true,
+            &options(limits, Conv2dChoices::HARDWARE.precise()),
+        );
+        let gradients = plan.dispatches().iter();
+        let gradients = gradients.filter(|d| d.op == "conv2d.gradients");
+        assert_eq!(gradients.count(), joined, "{plan}");
+    }
+}

@@ -2,6 +2,8 @@
 
 mod cases;
 
+use std::collections::HashMap;
+
 use cases::{Case, Data, assert_agreement, gpu, of_graph, on_gpu, on_reference, run_plan};
 use nin_wgpu::data::image_file::Picture;
 use nin_wgpu::data::{Fit, View};
@@ -67,6 +69,51 @@ fn both_gradients_match_the_reference_in_several_runs_of_images() {
     assert!(joined.len() == 1 && joined.iter().all(adds), "{plan}");
     let by = format!("{} in several runs", gpu.description());
     assert_agreement(case, &by, &run_plan(gpu, case, plan), &want);
+}
+
+/// A third of a layer is the most that a dispatch may do: images of a slice are bound where they lie, parts of a filter gradient's sum
+/// counted from the first.
+#[test]
+fn conv2d_matches_the_reference_in_slices_of_what_is_too_much_for_a_dispatch() {
+    let Some(gpu) = gpu() else { return };
+    let algorithms = [
+        Conv2dAlgorithm::Naive,
+        Conv2dAlgorithm::Direct,
+        Conv2dAlgorithm::Depthwise,
+        Conv2dAlgorithm::HARDWARE,
+    ];
+    let mut sliced = HashMap::<_, usize>::new();
+    for case in cases::conv2d::cases() {
+        let mut nodes = case.graph.nodes().iter();
+        let geometry = nodes.find_map(|node| Conv2d::of_node(&case.graph, node));
+        let Some((_, g)) = geometry.filter(|(_, g)| g.n > 1) else {
+            continue;
+        };
+        let want = on_reference::<f64>(&case);
+        for algorithm in algorithms.into_iter().filter(|of| of.serves(&g)) {
+            let mut options = gpu.plan_options();
+            options.conv2d = algorithm.into();
+            options.limits.dispatch_flops = g.flops().div_ceil(3);
+            let plan = Plan::new(case.graph.clone(), &options).expect("fits");
+            let mut of_op = HashMap::<_, usize>::new();
+            for dispatch in plan.dispatches().iter().filter(|d| d.flops > 0) {
+                *of_op.entry(dispatch.op).or_default() += 1;
+            }
+            for (op, dispatches) in of_op {
+                *sliced.entry((op, algorithm)).or_default() += usize::from(dispatches > 1);
+            }
+            let by = format!("{} ({algorithm:?}) in slices", gpu.description());
+            assert_agreement(&case, &by, &run_plan(gpu, &case, plan), &want);
+        }
+    }
+    for algorithm in algorithms {
+        for op in ["conv2d", "conv2d.dgrad", "conv2d.wgrad"] {
+            // A depthwise kernel does little: but its filter gradient is of the others' making.
+            let of = sliced.get(&(op, algorithm)).copied().unwrap_or(0);
+            let is_whole = algorithm == Conv2dAlgorithm::Depthwise && op != "conv2d.wgrad";
+            assert!((of == 0) == is_whole, "{op}, {algorithm:?}: {sliced:?}");
+        }
+    }
 }
 
 #[test]

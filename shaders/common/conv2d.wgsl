@@ -22,6 +22,7 @@ struct Uniform {
     relu: u32,
     masked: u32,
     pixels_per_split: u32,
+    first_split: u32,
     first_image: u32,
     images: u32,
 }

@@ -117,7 +117,11 @@ impl AdapterDescription {
                 .to_owned(),
             backend: info.backend.to_string(),
             kind: kind_of_info(&info),
-            limits: plan_limits(&adapter.limits(), subgroup(adapter)),
+            limits: plan_limits(
+                &adapter.limits(),
+                subgroup(adapter),
+                dispatch_flops(adapter),
+            ),
             features: offered.map(|(_, name)| *name).collect(),
         }
     }
@@ -152,8 +156,23 @@ pub(super) fn subgroup(adapter: &wgpu::Adapter) -> u32 {
     }
 }
 
+/// Most operations of a dispatch.
+pub(super) fn dispatch_flops(adapter: &wgpu::Adapter) -> u64 {
+    let info = adapter.get_info();
+    dispatch_flops_of(kind_of_info(&info), info.device_type)
+}
+
+fn dispatch_flops_of(kind: AdapterKind, device_type: wgpu::DeviceType) -> u64 {
+    match (kind, device_type) {
+        // Nothing resets one for being slow.
+        (AdapterKind::Software, _) => u64::MAX,
+        (_, wgpu::DeviceType::DiscreteGpu) => PlanLimits::DISCRETE_FLOPS,
+        _ => PlanLimits::INTEGRATED_FLOPS,
+    }
+}
+
 /// What plans must know of a device's limits.
-pub(super) fn plan_limits(limits: &wgpu::Limits, subgroup: u32) -> PlanLimits {
+pub(super) fn plan_limits(limits: &wgpu::Limits, subgroup: u32, dispatch_flops: u64) -> PlanLimits {
     PlanLimits {
         max_binding: limits
             .max_storage_buffer_binding_size
@@ -164,6 +183,7 @@ pub(super) fn plan_limits(limits: &wgpu::Limits, subgroup: u32) -> PlanLimits {
         workgroup_memory: limits.max_compute_workgroup_storage_size,
         storage_buffers: limits.max_storage_buffers_per_shader_stage,
         subgroup,
+        dispatch_flops,
     }
 }
 
@@ -355,6 +375,12 @@ mod tests {
             for &(name, driver, driver_info, device_type) in adapters {
                 let found = kind_of(device_type, [name, driver, driver_info]);
                 assert_eq!(found, kind, "{name}, {driver}");
+                let most = match (kind, device_type) {
+                    (AdapterKind::Software, _) => u64::MAX,
+                    (AdapterKind::Hardware, DiscreteGpu) => 128_000_000_000,
+                    (AdapterKind::Hardware, _) => 32_000_000_000,
+                };
+                assert_eq!(dispatch_flops_of(kind, device_type), most, "{name}");
             }
         }
     }
@@ -371,16 +397,24 @@ mod tests {
         let small = wgpu::Limits::downlevel_defaults();
         let limits = device_limits(&small, true);
         assert!(limits.check_limits(&small), "{limits:?}");
-        let plan = plan_limits(&limits, 0);
-        assert_eq!((plan.storage_buffers, plan.workgroup_memory), (4, 16_352));
-        assert_eq!(plan_limits(&default, 0), PlanLimits::default());
+        let plan = plan_limits(&limits, 0, 5);
+        assert_eq!(
+            (
+                plan.storage_buffers,
+                plan.workgroup_memory,
+                plan.dispatch_flops
+            ),
+            (4, 16_352, 5)
+        );
+        let most = PlanLimits::INTEGRATED_FLOPS;
+        assert_eq!(plan_limits(&default, 0, most), PlanLimits::default());
 
         let roomy = wgpu::Limits {
             max_buffer_size: 1 << 40,
             max_storage_buffer_binding_size: 1 << 30,
             ..large
         };
-        let plan = plan_limits(&device_limits(&roomy, true), 0);
+        let plan = plan_limits(&device_limits(&roomy, true), 0, most);
         assert_eq!(plan.max_binding, 1 << 30);
         let most = device_limits(&roomy, true).max_buffer_size;
         assert_eq!((most, device_limits(&roomy, false)), (MOST_BYTES, default));

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::GpuError;
 use super::adapter::{
-    AdapterDescription, AdapterFilter, AdapterKind, adapters, device_limits, no_adapter,
-    plan_limits, subgroup,
+    AdapterDescription, AdapterFilter, AdapterKind, adapters, device_limits, dispatch_flops,
+    no_adapter, plan_limits, subgroup,
 };
 use super::pace::LONGEST;
 use super::pipeline::Pipelines;
@@ -162,7 +162,7 @@ impl Gpu {
         roomy: bool,
     ) -> Result<Self, GpuError> {
         let mut limits = device_limits(&adapter.limits(), roomy);
-        let plan_limits = plan_limits(&limits, subgroup(adapter));
+        let plan_limits = plan_limits(&limits, subgroup(adapter), dispatch_flops(adapter));
         // One more for the counter of kernels that are watched.
         limits.max_storage_buffers_per_shader_stage = adapter
             .limits()

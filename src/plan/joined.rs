@@ -3,7 +3,7 @@
 //! A device finishes a dispatch before it begins the next. Two in one have their last workgroups done side by side, and are one
 //! start less.
 
-use super::{Access, Binding, Dispatch, Field, Kernel, Region};
+use super::{Access, Binding, Dispatch, Field, Kernel, PlanLimits, Region};
 
 /// Two kernels and the one that is both: its bindings are those of the first, then those of the second.
 pub(crate) struct Joined {
@@ -46,11 +46,11 @@ pub(crate) const fn joined_uniform<const N: usize>(of: &[Field]) -> [Field; N] {
     fields
 }
 
-/// Joins what can be, in order. `most` is the most workgroups along a side.
+/// Joins what can be, in order, as far as a dispatch may have so many workgroups and operations.
 pub(super) fn join(
     dispatches: Vec<Dispatch>,
     known: &'static [Joined],
-    most: u32,
+    limits: &PlanLimits,
 ) -> Vec<Dispatch> {
     let mut joined: Vec<Dispatch> = Vec::new();
     for next in dispatches {
@@ -62,7 +62,7 @@ pub(super) fn join(
         let earlier = joined.iter().enumerate().rev();
         let found = earlier
             .take_while(|(_, before)| !meet(before, &next))
-            .find_map(|(at, before)| Some((at, both(before, &next, known, most)?)));
+            .find_map(|(at, before)| Some((at, both(before, &next, known, limits)?)));
         match found {
             Some((at, dispatch)) => joined[at] = dispatch,
             None => joined.push(next),
@@ -89,13 +89,20 @@ fn writes(binding: &Binding) -> bool {
 }
 
 /// Both in one, if they are of one layer and there is a kernel for them.
-fn both(a: &Dispatch, b: &Dispatch, known: &'static [Joined], most: u32) -> Option<Dispatch> {
+fn both(
+    a: &Dispatch,
+    b: &Dispatch,
+    known: &'static [Joined],
+    limits: &PlanLimits,
+) -> Option<Dispatch> {
     let of = known.iter().find(|of| of.sides == [a.kernel, b.kernel])?;
-    if a.layer != b.layer || a.variant != b.variant {
+    let flops = a.flops + b.flops;
+    if a.layer != b.layer || a.variant != b.variant || flops > limits.dispatch_flops {
         return None;
     }
     let all = |of: &Dispatch| of.workgroups.iter().map(|&n| u64::from(n)).product::<u64>();
     let workgroups = all(a) + all(b);
+    let most = limits.max_workgroups;
     let down = workgroups.div_ceil(u64::from(most));
     let across = workgroups.div_ceil(down);
     if down > u64::from(most) || across * down > u64::from(u32::MAX) {
@@ -124,7 +131,7 @@ fn both(a: &Dispatch, b: &Dispatch, known: &'static [Joined], most: u32) -> Opti
             .flat_map(|side| side.bindings.clone())
             .collect(),
         workgroups: [across as u32, down as u32, 1],
-        flops: a.flops + b.flops,
+        flops,
         bytes: a.bytes + b.bytes - again.map(|region| region.bytes).sum::<u64>(),
         shapes: format!("{}; {}", a.shapes, b.shapes),
     })

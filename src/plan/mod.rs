@@ -252,7 +252,7 @@ impl Plan {
         let kept = prologue + once.len();
         let mut each_run = dispatches.split_off(prologue);
         if options.conv2d.joins() {
-            each_run = joined::join(each_run, &JOINED, options.limits.max_workgroups);
+            each_run = joined::join(each_run, &JOINED, &options.limits);
         }
         dispatches.extend(once.into_iter().chain(each_run));
         let slots = slots::assign(&dispatches, &mut buffers);

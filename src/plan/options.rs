@@ -21,6 +21,9 @@ pub struct PlanLimits {
     pub storage_buffers: u32,
     /// Fewest lanes of a subgroup; 0 where kernels must do without subgroup operations.
     pub subgroup: u32,
+    /// Most operations of a dispatch, where a layer can be cut into several: a driver may take a GPU that is busy with one for two
+    /// seconds for hung, and reset it (Windows does).
+    pub dispatch_flops: u64,
 }
 
 impl fmt::Display for PlanLimits {
@@ -33,6 +36,7 @@ impl fmt::Display for PlanLimits {
             workgroup_memory,
             storage_buffers,
             subgroup,
+            dispatch_flops,
         } = self;
         write!(
             f,
@@ -42,8 +46,12 @@ impl fmt::Display for PlanLimits {
             workgroup_memory >> 10,
         )?;
         match subgroup {
-            0 => f.write_str(", no subgroups"),
-            lanes => write!(f, ", subgroups of {lanes} lanes"),
+            0 => f.write_str(", no subgroups")?,
+            lanes => write!(f, ", subgroups of {lanes} lanes")?,
+        }
+        match *dispatch_flops {
+            u64::MAX => Ok(()),
+            most => write!(f, ", {:.0} GFLOP a dispatch", most as f64 / 1e9),
         }
     }
 }
@@ -58,7 +66,14 @@ impl PlanLimits {
         workgroup_memory: 16 << 10,
         storage_buffers: 8,
         subgroup: 0,
+        dispatch_flops: Self::INTEGRATED_FLOPS,
     };
+
+    /// Most operations of a dispatch on a GPU that shares its memory with the CPU, or of an unknown kind: the slowest do some 50
+    /// billion a second by these kernels.
+    pub const INTEGRATED_FLOPS: u64 = 32_000_000_000;
+    /// The same of one with memory of its own, some 200 billion a second; a large one is not full with less.
+    pub const DISCRETE_FLOPS: u64 = 128_000_000_000;
 }
 
 impl Default for PlanLimits {
@@ -81,6 +96,7 @@ impl PlanOptions {
     pub const SOFTWARE: Self = Self {
         limits: PlanLimits {
             subgroup: Conv2dAlgorithm::SUBGROUP,
+            dispatch_flops: u64::MAX,
             ..PlanLimits::WEBGPU
         },
         conv2d: Conv2dChoices::SOFTWARE,

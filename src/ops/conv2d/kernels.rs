@@ -6,6 +6,7 @@ mod depthwise;
 mod joined;
 mod product;
 mod runs;
+mod whole;
 mod winograd;
 
 pub(crate) use joined::JOINED;
@@ -15,8 +16,8 @@ use std::ops::Range;
 use super::Geometry;
 use crate::graph::ValueId;
 use crate::plan::{
-    Binding, Conv2dAlgorithm, Direction, Kernel, Lowering, Parts, PlanError, PlanLimits,
-    PlanOptions, Product, Region, Tile, Variant, read, uniforms, write,
+    Binding, Conv2dAlgorithm, Direction, Kernel, Lowering, Parts, PlanError, PlanOptions, Product,
+    Region, Variant, read, uniforms, write,
 };
 
 uniforms! {
@@ -27,6 +28,7 @@ uniforms! {
         relu: u32,
         masked: u32,
         pixels_per_split: u32,
+        first_split: u32,
         first_image: u32,
         images: u32,
     }
@@ -62,6 +64,7 @@ impl ConvUniform {
             relu: 0,
             masked: 0,
             pixels_per_split: 0,
+            first_split: 0,
             first_image: 0,
             images: n,
         }
@@ -154,15 +157,6 @@ const NAIVE_BLOCK: [u64; 2] = [64, 1];
 /// Columns and rows of a workgroup of the direct kernels.
 const DIRECT_BLOCK: [u64; 2] = [256, 8];
 
-/// Splits of wgrad's reduction are made until this many workgroups share the work …
-const WGRAD_WORKGROUPS: u64 = 512;
-/// … but each keeps at least this many pixels …
-const WGRAD_PIXELS: u64 = 128;
-/// … and all partial sums together stay below this many elements;
-const WGRAD_PARTIALS: u64 = 3 << 19;
-/// but no loop has more turns: Mesa 22.3's software driver ends it after 65,535, without a word.
-const TURNS: u64 = 65_535;
-
 /// How one computation is done.
 enum Method {
     /// Over packed panels.
@@ -171,7 +165,7 @@ enum Method {
     Winograd(&'static product::Product),
     /// In one dispatch over tensors of as many groups as channels.
     Depthwise,
-    /// In one dispatch over the tensors, whose workgroups own so many columns and rows.
+    /// Over the tensors as they are, by workgroups that own so many columns and rows.
     Whole(&'static Family, Variant, [u64; 2]),
 }
 
@@ -305,15 +299,20 @@ pub(in crate::ops) fn forward(
             [g.n * g.k, g.pixels()],
         ),
         Method::Whole(family, variant, block) => {
-            let workgroups = workgroups(to, g, variant, block, [g.n * g.pixels(), g.k])?;
-            let words = uniform.words();
             let kernel = match variant {
                 Variant::Tile(tile) if uniform.c < tile.k => &IMPLICIT_GEMM_TERMS,
                 _ => &family.forward,
             };
-            to.dispatch(kernel, variant, words, &bindings, workgroups)?;
-            to.set_flops(g.flops());
-            Ok(())
+            let images = [Some(g.c * g.h * g.w), None, None, Some(g.k * g.pixels())];
+            let sizes = [g.pixels(), g.k];
+            whole::over_pixels(
+                to,
+                (kernel, variant, block),
+                g,
+                uniform,
+                sizes,
+                (bindings, images),
+            )
         }
     }
 }
@@ -343,11 +342,11 @@ pub(in crate::ops) fn dgrad(
             [g.n * g.c, g.h * g.w],
         ),
         Method::Whole(family, variant, block) => {
-            let workgroups = workgroups(to, g, variant, block, [g.n * g.h * g.w, g.c])?;
-            let words = uniform.words();
-            to.dispatch(&family.dgrad, variant, words, &bindings, workgroups)?;
-            to.set_flops(g.flops());
-            Ok(())
+            let [dy, dx] = [g.k * g.pixels(), g.c * g.h * g.w].map(Some);
+            let images = [dy, None, mask.map_or(dy, |_| dx), dx];
+            let sizes = [g.h * g.w, g.c];
+            let by = (&family.dgrad, variant, block);
+            whole::over_pixels(to, by, g, uniform, sizes, (bindings, images))
         }
     }
 }
@@ -376,15 +375,15 @@ pub(in crate::ops) fn wgrad(
         Method::Depthwise => {
             let kernel = depthwise::kernel(Direction::Wgrad);
             let (workgroups, turn) = (depthwise::over_filters(g), depthwise::LANES);
-            in_splits(to, g, (kernel, Variant::Plain), workgroups, turn, [x, dy])?
+            whole::in_splits(to, g, (kernel, Variant::Plain), workgroups, turn, [x, dy])?
         }
         Method::Whole(family, variant, block) => {
-            let workgroups = workgroups(to, g, variant, block, [columns, g.k])?;
+            let workgroups = whole::workgroups(to, g, variant, block, [columns, g.k])?;
             let turn = match variant {
                 Variant::Tile(tile) => tile.k.into(),
                 _ => 1,
             };
-            in_splits(to, g, (&family.wgrad, variant), workgroups, turn, [x, dy])?
+            whole::in_splits(to, g, (&family.wgrad, variant), workgroups, turn, [x, dy])?
         }
     };
     let parts = Parts {
@@ -417,94 +416,4 @@ pub(in crate::ops) fn sum_parts(to: &mut Lowering<'_>, parts: Parts) -> Result<(
         &[parts.partial, parts.weights, bias],
         len + k,
     )
-}
-
-/// Dispatches a filter gradient in parts of its pixels, `workgroups` to each, of which a turn of the kernel's loop takes `turn`;
-/// says how many parts, and where they are.
-fn in_splits(
-    to: &mut Lowering<'_>,
-    g: &Geometry,
-    (kernel, variant): (&'static Kernel, Variant),
-    [across, down, groups]: [u64; 3],
-    turn: u64,
-    [x, dy]: [Region; 2],
-) -> Result<(usize, Region), PlanError> {
-    let splits = wgrad_splits(g, across * down * groups, turn);
-    let partial = to.parts("partial_dw", splits * g.k * g.gradient_columns());
-    let uniform = ConvUniform {
-        pixels_per_split: (g.n * g.pixels()).div_ceil(splits) as u32,
-        ..ConvUniform::new(g)
-    };
-    to.dispatch(
-        kernel,
-        variant,
-        uniform.words(),
-        &[x, dy, partial],
-        [across, down, groups * splits as u64],
-    )?;
-    to.set_flops(g.flops());
-    Ok((splits, partial))
-}
-
-/// Workgroups that cover so many columns and, in each group, rows.
-fn workgroups(
-    to: &Lowering<'_>,
-    g: &Geometry,
-    variant: Variant,
-    block: [u64; 2],
-    [columns, rows]: [usize; 2],
-) -> Result<[u64; 3], PlanError> {
-    if let Variant::Tile(tile) = variant {
-        check_tile(tile, to.options().limits)?;
-    }
-    let [across, down] = block;
-    Ok([
-        (columns as u64).div_ceil(across),
-        (rows as u64 / g.groups as u64).div_ceil(down),
-        g.groups as u64,
-    ])
-}
-
-/// Whether a tile's invocations and memory fit the device and its sides the kernel.
-fn check_tile(tile: Tile, limits: PlanLimits) -> Result<(), PlanError> {
-    let Tile { m, n, k, micro } = tile;
-    let invocations = m / 8 * (n / micro.max(1));
-    // Both slabs, a vector wider than they need be, and what wgrad keeps of each column.
-    let bytes = 4 * k * (m + n + 8) + 16 * n;
-    let whole = m.min(n) > 0 && m % 8 == 0 && matches!(micro, 4 | 8) && n % micro == 0;
-    let even = |side: u32| {
-        let quads = side / 4;
-        invocations.is_multiple_of(quads) && (quads * k).is_multiple_of(invocations)
-    };
-    let deep = k > 0 && k.is_multiple_of(4) && invocations.is_multiple_of(k);
-    let what = if !whole || !deep || !even(m) || !even(n) {
-        "quarters of its sides, and a depth in fours, that divide its invocations, and whole rounds of copies".to_owned()
-    } else if invocations > limits.max_invocations {
-        format!(
-            "{invocations} invocations a workgroup, the device allows {}",
-            limits.max_invocations
-        )
-    } else if bytes > limits.workgroup_memory {
-        format!(
-            "{bytes} bytes of workgroup memory, the device has {}",
-            limits.workgroup_memory
-        )
-    } else {
-        return Ok(());
-    };
-    Err(PlanError::Variant {
-        kernel: format!("conv2d_implicit_gemm[{tile}]"),
-        what,
-    })
-}
-
-/// Into how many parts the reduction over `N*P*Q` is cut; their sums are added in order, so results repeat.
-fn wgrad_splits(g: &Geometry, workgroups: u64, turn: u64) -> usize {
-    let pixels = (g.n * g.pixels()) as u64;
-    let most = (pixels / WGRAD_PIXELS).max(1);
-    let memory = (WGRAD_PARTIALS / (g.k * g.gradient_columns()) as u64).max(1);
-    WGRAD_WORKGROUPS
-        .div_ceil(workgroups)
-        .clamp(1, most.min(memory).min(128))
-        .max(pixels.div_ceil(turn * TURNS)) as usize
 }

@@ -130,7 +130,7 @@ impl Product {
     /// Refuses it where a device does not have what it takes.
     pub(super) fn check(&self, limits: PlanLimits) -> Result<(), PlanError> {
         if let Some(tile) = self.tile {
-            return super::check_tile(tile, limits);
+            return super::whole::check_tile(tile, limits);
         }
         let (needs, has) = (Conv2dAlgorithm::SUBGROUP, limits.subgroup);
         if self.kernel.uses_subgroups() && has < needs {
