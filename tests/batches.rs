@@ -127,6 +127,44 @@ fn runs_are_shorter_where_a_device_binds_or_dispatches_less() {
     assert_eq!(most, Some(1 << 20));
 }
 
+/// As many runs as there may be are none too many, one more is.
+#[test]
+fn winograds_runs_end_at_the_most_that_there_may_be() {
+    let winograd = options(
+        PlanLimits::WEBGPU,
+        Conv2dAlgorithm::Winograd(Product::Plain),
+    );
+    let runs = |images: usize| {
+        let plan = Plan::new(conv2d(images, 3), &winograd).expect("fits");
+        let of = plan.dispatches().iter().filter(|d| d.op == "conv2d.wgrad");
+        of.filter(|d| d.kernel.shader == "conv2d_columns").count()
+    };
+    // The most images of which there are any, to the last one.
+    let (mut most, mut too_many) = (1, 16 << 20);
+    assert_eq!((runs(most), runs(too_many)), (1, 0));
+    while too_many - most > 1 {
+        let middle = usize::midpoint(most, too_many);
+        match runs(middle) {
+            0 => too_many = middle,
+            _ => most = middle,
+        }
+    }
+    assert_eq!(runs(most), 4096, "{most} images");
+}
+
+/// A product of few panels is shared by up to eight workgroups, all of as many images.
+#[test]
+fn a_filter_gradient_of_few_panels_is_summed_in_as_many_even_parts_as_its_images_give() {
+    let columns = options(PlanLimits::WEBGPU, Conv2dAlgorithm::Columns);
+    for (images, parts) in [(1, 1), (5, 5), (8, 8), (12, 6), (11, 1), (64, 8)] {
+        let plan = layer(images, 8, false, &columns);
+        let of = plan.dispatches().iter().filter(|d| d.op == "conv2d.wgrad");
+        let of: Vec<_> = of.filter(|d| d.kernel.shader == "conv2d_unpack").collect();
+        assert_eq!(of.len(), 1, "{plan}");
+        assert_eq!(of[0].workgroups, [1, 1, parts], "{images} images");
+    }
+}
+
 /// All three of a layer of square images. Gradients are joined where that of the filters comes first.
 fn layer(images: usize, side: usize, filters_first: bool, options: &PlanOptions) -> Plan {
     let mut graph = Graph::default();

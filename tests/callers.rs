@@ -644,6 +644,7 @@ fn pictures_are_gathered_up_to_the_bounds_of_a_kernel_and_refused_beyond() {
         // 255 lines of 257 turns each are as many turns as a driver is trusted with.
         ([1, 1, 255, 256], [1, 1], 0, true, true),
         ([1, 1, 256, 256], [1, 1], 0, true, false),
+        ([1, 1, 255, 257], [1, 1], 0, true, false),
     ] {
         let is_taken = gather(source, size, crop, resized);
         assert_eq!(

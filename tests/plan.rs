@@ -484,6 +484,65 @@ fn layers_in_a_row_hand_their_sums_on() {
     assert_eq!(of("conv2d_unpack.forward")[3..], small);
 }
 
+/// The second layer reads the first one's sums only if it looks at each pixel by itself, and they fill whole panels.
+#[test]
+fn sums_that_the_layer_behind_cannot_read_as_they_are_are_unpacked() {
+    for (maps, filter, unpacked) in [(16, 1, 1), (16, 3, 2), (10, 1, 2), (15, 1, 2), (10, 3, 2)] {
+        let mut graph = Graph::default();
+        let mut add = |dims: &[usize], role| {
+            let shape = Shape::new(dims).expect("a shape");
+            graph.add_value(format!("{dims:?}"), shape, DType::F32, role)
+        };
+        let x = add(&[2, 16, 6, 6], Role::Input);
+        let first = add(&[maps, 16, 1, 1], Role::Parameter);
+        let second = add(&[16, maps, filter, filter], Role::Parameter);
+        let conv = |filter| {
+            let conv = Conv2d::new(filter, 1, filter / 2).expect("valid");
+            conv.without_bias()
+        };
+        let y = graph.push("first", conv(1), &[x, first], &[]);
+        let y = y.expect("fits")[0];
+        let z = graph.push("second", conv(filter), &[y, second], &[]);
+        graph.keep(z.expect("fits")[0]);
+        let options = PlanOptions {
+            conv2d: Conv2dAlgorithm::Columns.into(),
+            ..PlanOptions::SOFTWARE
+        };
+        let plan = Plan::new(graph, &options).expect("fits");
+        let unpacks = plan.dispatches().iter();
+        let unpacks = unpacks.filter(|d| d.kernel.shader == "conv2d_unpack");
+        assert_eq!(
+            unpacks.count(),
+            unpacked,
+            "{maps} maps, {filter}x{filter}\n{plan}"
+        );
+    }
+}
+
+/// Panels of 8 rows for at most as many, else of 16.
+#[test]
+fn few_rows_lie_in_narrow_panels() {
+    for (rows, panel) in [(1, 8), (8, 8), (9, 16), (17, 16)] {
+        let mut graph = Graph::default();
+        let [x, w] = [[2, 16, 6, 6], [rows, 16, 1, 1]].map(|dims| {
+            let shape = Shape::new(&dims).expect("a shape");
+            graph.add_value(format!("{dims:?}"), shape, DType::F32, Role::Input)
+        });
+        let conv = Conv2d::new(1, 1, 0).expect("valid").without_bias();
+        let y = graph.push("conv", conv, &[x, w], &[]).expect("fits")[0];
+        graph.keep(y);
+        let options = PlanOptions {
+            conv2d: Conv2dAlgorithm::Columns.into(),
+            ..PlanOptions::SOFTWARE
+        };
+        let plan = Plan::new(graph, &options).expect("fits");
+        let products = plan.dispatches().iter();
+        let products = products.filter(|d| d.kernel.entry == "product");
+        let panels: Vec<String> = products.map(|d| d.variant.to_string()).collect();
+        assert_eq!(panels, [format!("[{panel}x64]")], "{rows} rows");
+    }
+}
+
 /// Its panels would be larger than a binding, so that layer alone is computed without.
 #[test]
 fn a_convolution_whose_panels_do_not_fit_takes_direct_kernels_and_the_others_keep_theirs() {
@@ -611,6 +670,11 @@ fn each_op_counts_its_operations_and_a_plan_those_of_its_dispatches() {
     assert!(seen.len() > 20, "{seen:?}");
     let norm = LocalResponseNorm::new(5).expect("valid");
     assert_eq!(norm.size(), 5);
+    let mut case = cases::CaseBuilder::new();
+    let x = case.random(&[2, 7, 3, 5]);
+    case.op(norm, &[x], &[]);
+    let plan = Plan::new(case.case("norm").graph, &PlanOptions::SOFTWARE).expect("fits");
+    assert_eq!(plan.flops(), (2 * 5 + 4) * 210);
 
     let mut case = cases::CaseBuilder::new();
     let x = case.with_role(&[2, 5], Role::Parameter, vec![0.0; 10]);

@@ -65,6 +65,9 @@ impl Gpu {
 
 /// The source of a kernel with each index into an array compared with its length, and a counter of those out of range at
 /// `binding`. Indices into vectors and matrices are left as they are.
+///
+/// An invocation counts for itself and adds that up once, at its end: a branch at each index would be some thousands in a kernel
+/// whose loops are unrolled, over which a software driver's compiler takes minutes.
 pub(super) fn watched(wgsl: &str, binding: usize) -> String {
     let source: String = wgsl
         .lines()
@@ -72,13 +75,38 @@ pub(super) fn watched(wgsl: &str, binding: usize) -> String {
         .flat_map(|line| [line, "\n"])
         .collect();
     let arrays = arrays(&source);
-    let body = guard(&source, &arrays);
+    let body = counting(&guard(&source, &arrays)).expect("invariant: a kernel has an entry point");
     format!(
         "{body}\n@group(0) @binding({binding}) var<storage, read_write> watch_strays: atomic<u32>;\n\
+         var<private> watch_seen: u32;\n\
          fn watch_index(index: u32, length: u32) -> u32 {{\n\
-         if index >= length {{ atomicAdd(&watch_strays, 1u); }}\n\
+         watch_seen += u32(index >= length);\n\
          return index;\n}}\n"
     )
+}
+
+/// The entry point as a function, and one in its place that calls it and adds up what it counted.
+fn counting(source: &str) -> Option<String> {
+    let (before, entry) = source.split_once("@compute")?;
+    let (attributes, entry) = entry.split_once("fn ")?;
+    let (name, entry) = entry.split_once('(')?;
+    let (parameters, rest) = entry.split_once(") {")?;
+    let plain: Vec<&str> = parameters
+        .split(',')
+        .map(|one| one.rsplit_once(')').map_or(one, |(_, plain)| plain).trim())
+        .filter(|one| !one.is_empty())
+        .collect();
+    let arguments: Vec<&str> = plain
+        .iter()
+        .map(|one| one.split_once(':').map_or(*one, |(name, _)| name.trim()))
+        .collect();
+    let (plain, arguments) = (plain.join(", "), arguments.join(", "));
+    Some(format!(
+        "{before}@compute{attributes}fn {name}({parameters}) {{\n\
+         watch_body({arguments});\n\
+         if watch_seen > 0u {{ atomicAdd(&watch_strays, watch_seen); }}\n}}\n\
+         fn watch_body({plain}) {{{rest}"
+    ))
 }
 
 /// An array and the lengths of its dimensions, the outermost first.
@@ -234,9 +262,15 @@ mod tests {
     fn every_index_into_an_array_is_compared_with_its_length_nested_ones_too() {
         let source = "@group(0) @binding(1) var<storage, read> x: array<f32>; // x[9]\n\
             var<workgroup> slab: array<array<vec4f, N + 1>, 16>;\n\
-            fn f(v: vec4u) { var a: array<u32, 2>; slab[a[1]][x[v[2]]] = s.x[0].w[1]; }";
+            @compute @workgroup_size(LANES)\n\
+            fn f(\n    @builtin(workgroup_id) v: vec3u,\n    @builtin(local_invocation_index) lane: u32,\n) { \
+            var a: array<u32, 2>; slab[a[1]][x[v[2]]] = s.x[0].w[1]; }";
         let watched = watched(source, 5);
-        let body = "fn f(v: vec4u) { var a: array<u32, 2>; \
+        let entry = "@compute @workgroup_size(LANES)\n\
+            fn f(\n    @builtin(workgroup_id) v: vec3u,\n    @builtin(local_invocation_index) lane: u32,\n) {\n\
+            watch_body(v, lane);\n";
+        assert!(watched.contains(entry), "{watched}");
+        let body = "fn watch_body(v: vec3u, lane: u32) { var a: array<u32, 2>; \
             slab[watch_index(u32(a[watch_index(u32(1), u32(2))]), u32(16))]\
             [watch_index(u32(x[watch_index(u32(v[2]), arrayLength(&x))]), u32(N + 1))] = s.x[0].w[1]; }";
         assert!(watched.contains(body), "{watched}");
