@@ -237,6 +237,9 @@ fn a_layer_that_is_too_much_for_a_dispatch_is_cut_into_as_few_as_do_not_do_more(
             let want: Vec<u64> = want.iter().map(|images| image * images).collect();
             assert_eq!((&forward, &dgrad), (&want, &want), "{algorithm:?}");
         }
+        // Nothing at all may be done: an image each, and a part each of as many as there may be.
+        let [forward, dgrad, wgrad] = slices(2, 8, &at_most(0));
+        assert_eq!([forward.len(), dgrad.len(), wgrad.len()], [2, 2, 2304]);
         // More than some thousand images of that kind are left whole.
         let [forward, ..] = slices(16 * 4096, 6, &at_most(1));
         assert_eq!(forward.len(), 4096);

@@ -26,25 +26,17 @@ pub(super) fn over_pixels(
     (bindings, images): ([Region; 4], [Option<usize>; 4]),
 ) -> Result<(), PlanError> {
     let at_once = images_at_once(g, images.into_iter().flatten(), &to.options().limits);
-    if at_once == g.n {
-        let workgroups = workgroups(to, g, variant, block, [g.n * pixels, rows])?;
-        to.dispatch(kernel, variant, uniform.words(), &bindings, workgroups)?;
-        to.set_flops(g.flops());
-        return Ok(());
-    }
     let flops = g.flops() / g.n as u64;
     for first in (0..g.n).step_by(at_once) {
         let n = at_once.min(g.n - first);
-        let slice = |(region, elements): (Region, Option<usize>)| match elements {
-            None => region,
+        let slices = std::array::from_fn::<_, 4, _>(|i| match images[i] {
+            None => bindings[i],
             Some(elements) => Region {
-                offset: region.offset + 4 * (first * elements) as u64,
-                bytes: 4 * (n * elements) as u64,
-                ..region
+                offset: bindings[i].offset + 4 * first as u64 * elements as u64,
+                bytes: 4 * n as u64 * elements as u64,
+                ..bindings[i]
             },
-        };
-        let mut slices = bindings.into_iter().zip(images).map(slice);
-        let slices: [Region; 4] = std::array::from_fn(|_| slices.next().expect("four of each"));
+        });
         let uniform = ConvUniform {
             n: n as u32,
             ..uniform
@@ -68,7 +60,7 @@ fn images_at_once(
     if fitting >= g.n {
         return g.n;
     }
-    // Both are powers of two times something, the alignment times one.
+    // The alignment is a power of two: an image has as many of its factors as its elements have.
     let aligned = (limits.offset_alignment / 4).max(1).trailing_zeros();
     let step = |elements: usize| 1 << aligned.saturating_sub(elements.trailing_zeros());
     let step = elements.map(step).max().unwrap_or(1);
@@ -90,7 +82,7 @@ pub(super) fn in_splits(
     turn: u64,
     [x, dy]: [Region; 2],
 ) -> Result<(usize, Region), PlanError> {
-    let most = to.options().limits.dispatch_flops;
+    let most = to.options().limits.dispatch_flops.max(1);
     let slices = g.flops().div_ceil(most).min(MOST as u64) as usize;
     let splits = wgrad_splits(g, across * down * groups, turn).max(slices);
     let partial = to.parts("partial_dw", splits * g.k * g.gradient_columns());
